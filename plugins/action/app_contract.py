@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Validate the variables of an app on the controller, before anything else happens."""
+
+from __future__ import annotations
+
+import getpass
+import glob
+import os
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import yaml
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils import barrier
+from ansible_collections.sluice.stack.plugins.module_utils import contract as contracts
+
+try:  # where a value was set: ansible-core keeps it, without a public way to ask yet
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # a later ansible-core moved it; messages then do without the place
+    Origin = None
+
+ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
+
+
+def where_set(value: Any) -> str | None:
+    """``path:line:column`` or a phrase such as the command line option a value came from, when Ansible knows."""
+    tag = Origin.get_tag(value) if Origin else None
+    return str(tag) if tag else None
+
+
+def role_inputs() -> dict[str, dict[str, Any]]:
+    """The inputs of every role of the collection, as its argument specs type them."""
+    specs = {}
+    for path in glob.glob(os.path.join(ROLES, "*", "meta", "argument_specs.yml")):
+        role = path.split(os.sep)[-3]
+        with open(path, encoding="utf-8") as handle:
+            entries = yaml.safe_load(handle)["argument_specs"]
+        specs[role] = {name: spec for entry in entries.values() for name, spec in entry.get("options", {}).items()}
+    return specs
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/app_contract.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("action", "edges", "apps", "needs_version", "only_command_line"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check, resolve, and say who runs what."""
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        args = self._task.args
+        try:
+            self._check_command_line(variables, args)
+            if args.get("only_command_line"):
+                return {**result, "changed": False}
+            inputs = role_inputs()
+            problems = contracts.check_names(variables, inputs, lambda name: where_set(variables[name]))
+            problems += self._check_release_inputs(variables, inputs.get("release", {}))
+            if problems:
+                raise contracts.ContractError(problems)
+            resolved = contracts.resolve(
+                {name: self._value(name, variables) for name in contracts.VARIABLES if name in variables},
+                needs_version=bool(args.get("needs_version", True)),
+                origin=where_set,
+            )
+        except contracts.ContractError as error:
+            return {**result, "failed": True, "msg": str(error)}
+        run = {
+            "id": uuid.uuid4().hex[:12],
+            "action": args["action"],
+            "who": f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}",
+            "revision": _revision(self._loader.get_basedir()),
+            "started": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return {
+            **result,
+            "changed": False,
+            "contract": resolved,
+            "references": contracts.references(resolved),
+            "run": run,
+            "verdict": barrier.start(time.time()),
+        }
+
+    def _check_command_line(self, variables: Mapping[str, Any], args: Mapping[str, Any]) -> None:
+        """Refuse what would run a part of the steps, or on a part of the hosts."""
+        for group in ("edges", "apps"):
+            if not args.get(group):
+                raise contracts.ContractError([f"the inventory has no host in group '{group[:-1]}': add one, or name the right inventory with -i"])
+        if variables.get("ansible_limit"):
+            raise contracts.ContractError(
+                [f"--limit {variables['ansible_limit']} would {args['action']} on a part of the fleet: leave it out; "
+                 "for hosts that are lost use -e release_lost_hosts=name"]
+            )
+        tags = [tag for tag in variables.get("ansible_run_tags") or [] if tag != "all"]
+        skipped = list(variables.get("ansible_skip_tags") or [])
+        if tags or skipped:
+            option = f"--tags {','.join(tags)}" if tags else f"--skip-tags {','.join(skipped)}"
+            raise contracts.ContractError([f"{option} would leave out steps of the {args['action']}: run it without"])
+        if context.CLIARGS.get("start_at_task"):
+            raise contracts.ContractError([f"--start-at-task would leave out steps of the {args['action']}: run it without"])
+
+    def _check_release_inputs(self, variables: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
+        given = {name: self._value(name, variables) for name in spec if name in variables}
+        return [str(message) for message in ArgumentSpecValidator(spec).validate(given).error_messages]
+
+    def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
+        """The variable with its templates filled in."""
+        try:
+            return self._templar.template(variables[name])
+        except AnsibleError as error:
+            where = where_set(variables[name])
+            suffix = f" (set in {where})" if where else ""
+            raise contracts.ContractError([f"{name} cannot be worked out: {error.message}{suffix}"]) from error
+
+
+def _revision(folder: str) -> str | None:
+    """The git revision the playbooks run from, or None outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say how a run ended: one line when it failed, what is live and what it took when it did not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.sluice.stack.plugins.module_utils import report
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/release_report.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("plan", "verdict", "run"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Print, and fail when the run failed."""
+        result = super().run(tmp, task_vars)
+        args = self._task.args
+        verdict, plan = args["verdict"], args["plan"]
+        if not verdict["ok"]:
+            return {**result, "failed": True, "msg": report.failure(args["run"], plan, verdict)}
+        lines = report.success(args["run"], plan, verdict, self._task.check_mode)
+        for line in lines:
+            Display().display(line, color="green")
+        for note in verdict["notes"]:
+            Display().warning(note)
+        return {**result, "changed": False, "lines": lines}

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show what is live, where, and since when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.sluice.stack.plugins.module_utils import status
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/release_status.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("app", "edges", "apps", "observed_by", "quiet"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Gather, summarise, print."""
+        result = super().run(tmp, task_vars)
+        args = self._task.args
+        hostvars = (task_vars or {})["hostvars"]
+        answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in {*args["edges"], *args["apps"]}}
+        observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
+        silent = {host: str(answer.get("msg", "no answer")) for host, answer in answers.items() if host not in observed}
+        summary = status.summarise(args["app"], args["edges"], args["apps"], observed, silent)
+        if not args.get("quiet"):
+            for line in status.lines(summary):
+                Display().display(line)
+        return {**result, "changed": False, **summary}

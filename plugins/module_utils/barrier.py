@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The barrier: a step is done when every host it needs has said so; silence is a no.
+
+Ansible goes on for the hosts that are left when one fails or cannot be reached. A fleet that moves together needs the
+opposite, so each step's results are counted on the controller, and everything after depends on the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+Verdict = dict[str, Any]
+
+
+def start(now: float) -> Verdict:
+    """The verdict before the first step. ``now`` is the controller's clock in seconds."""
+    return {"ok": True, "go": True, "message": "", "failed": {}, "silent": [], "notes": [], "times": [["begin", now]]}
+
+
+def judge(
+    step: str,
+    answers: Mapping[str, Mapping[str, Any] | None],
+    before: Verdict,
+    *,
+    now: float,
+    silent_allowed: Collection[str] = (),
+    needed: str = "all",
+) -> Verdict:
+    """The verdict after ``step``.
+
+    ``answers`` maps each host to its result, None when there is none. Hosts in ``silent_allowed`` may be unreachable, and are
+    noted as silent; reachable ones must succeed everywhere. ``needed`` is ``all``, or ``none`` for steps whose failure leaves
+    a good state behind and is reported as a note. A verdict that is not "go" any more is passed on as it is.
+    """
+    if not before["go"]:
+        return before
+    failed = {host: reason for host, answer in sorted(answers.items()) if (reason := _fault(answer))}
+    silent = [host for host in failed if host in silent_allowed and _is_silent(answers[host])]
+    for host in silent:
+        del failed[host]
+    after = {
+        **before,
+        "silent": sorted({*before["silent"], *silent}),
+        "times": [*before["times"], [step, now]] if answers else before["times"],
+    }
+    if not failed:
+        return after
+    message = "; ".join(f"{host}: {reason}" for host, reason in failed.items())
+    if needed == "none":
+        return {**after, "notes": [*before["notes"], f"{step}: {message}"]}
+    return {**after, "ok": False, "go": False, "message": message, "step": step, "failed": failed}
+
+
+def _is_silent(answer: Mapping[str, Any] | None) -> bool:
+    return answer is None or bool(answer.get("unreachable"))
+
+
+def _fault(answer: Mapping[str, Any] | None) -> str | None:
+    """Why an answer does not count as positive."""
+    if answer is None:
+        return "no answer"
+    if answer.get("unreachable"):
+        reason = str(answer.get("msg", "")).removeprefix("Task failed: ").strip()
+        return f"cannot be reached ({reason})"
+    if answer.get("failed"):
+        return str(answer.get("msg", "failed")).removeprefix("Task failed: ")
+    if answer.get("skipped"):
+        return "was skipped"
+    return None

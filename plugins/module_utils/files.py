@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State files that survive a crash at any moment: locked, written whole, synced, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import grp
+import json
+import os
+import pwd
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold an exclusive lock on ``path`` (created 0600 when missing); waits for its holder."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: str, text: str, mode: int = 0o600, owner: str | None = None, group: str | None = None) -> None:
+    """Replace ``path`` so that a reader, or a power cut, sees the old text or the new, never a part."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            os.fchmod(handle.fileno(), mode)
+            if owner or group:
+                uid = pwd.getpwnam(owner).pw_uid if owner else -1
+                gid = grp.getgrnam(group).gr_gid if group else -1
+                os.fchown(handle.fileno(), uid, gid)
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_directory(folder)
+
+
+def sync_directory(folder: str) -> None:
+    """Make a rename or a new name in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: str, default: Any = None) -> Any:
+    """The JSON value in ``path``, or ``default`` when there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return json.load(handle)
+    except FileNotFoundError:
+        return default
+
+
+def write_json(path: str, value: Any, mode: int = 0o600) -> None:
+    """``write_atomic`` of ``value`` as stable, readable JSON."""
+    write_atomic(path, json.dumps(value, sort_keys=True, indent=1) + "\n", mode)

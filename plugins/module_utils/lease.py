@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may change an app on a host now: pure decisions about the lease every host of the app keeps.
+
+Each host guards itself. A run *fences* every host before it changes any: the host notes the run's id and
+lets nobody else in while that run's lease is alive by the host's own clock. The run's *token* is one more than the highest
+number any host has seen; it orders the runs of the whole fleet in the ledgers and the edges' records, and a host that saw a
+higher one refuses a lower one for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+class LeaseError(Exception):
+    """A run may not change this app here; the message says who may and what to do."""
+
+
+class LeaseHeld(LeaseError):
+    """Another live run owns the app."""
+
+
+class LeaseLost(LeaseError):
+    """This run owned the app, or never did, and does not own it any more."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What one host knows of the app's owner. Times are seconds of that host's clock."""
+
+    app: str
+    highest: int = 0  # the highest token this host has ever seen
+    run_id: str | None = None
+    action: str = ""
+    who: str = ""
+    since: float = 0.0
+    expires: float = 0.0
+
+    def alive(self, now: float) -> bool:
+        """Whether some run owns the app here."""
+        return self.run_id is not None and now < self.expires
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as kept in the host's file and shown by status."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, app: str, data: dict[str, Any] | None) -> Lease:
+        """The lease kept in a host's file; a host that has none knows of no owner."""
+        known = {key: value for key, value in (data or {}).items() if key in cls.__dataclass_fields__}
+        return cls(**{**known, "app": app})
+
+    def described(self, now: float) -> str:
+        """One phrase for messages: who does what since when."""
+        return (
+            f"{self.action or 'a run'} by {self.who or 'unknown'} (run {self.run_id}), started {max(0, now - self.since):.0f} s ago, "
+            f"lease ends in {max(0, self.expires - now):.0f} s"
+        )
+
+
+def fence(lease: Lease, *, run_id: str, action: str, who: str, ttl: float, preempt: bool, now: float) -> Lease:
+    """The lease after ``run_id`` asked for the app; raises LeaseHeld when a live run has it and is not pre-empted."""
+    if lease.alive(now) and lease.run_id != run_id and not preempt:
+        raise LeaseHeld(
+            f"app {lease.app} is being changed: {lease.described(now)}. Wait for it, or pre-empt it with rollback.yml"
+        )
+    since = lease.since if lease.run_id == run_id else now
+    return Lease(lease.app, lease.highest, run_id, action, who, since, now + ttl)
+
+
+def prove(lease: Lease, *, run_id: str, token: int, extend: float, now: float) -> Lease:
+    """The lease, extended, if ``run_id`` still owns the app here; raises LeaseLost otherwise.
+
+    A lease that ran out but was taken by nobody is still its run's: nothing has happened behind its back.
+    """
+    if lease.run_id != run_id:
+        owner = lease.described(now) if lease.run_id else "nobody: it was released, or this host was never fenced"
+        raise LeaseLost(
+            f"run {run_id} does not own app {lease.app} on this host; the owner is {owner}. Nothing was changed by this step"
+        )
+    if token < lease.highest:
+        raise LeaseLost(
+            f"token {token} of run {run_id} is older than token {lease.highest} already seen for app {lease.app} on this host. "
+            "Nothing was changed by this step; run the command again"
+        )
+    return Lease(lease.app, token, run_id, lease.action, lease.who, lease.since, max(lease.expires, now + extend))
+
+
+def release(lease: Lease, *, run_id: str) -> Lease:
+    """The lease given back by its run; somebody else's is left as it is."""
+    if lease.run_id != run_id:
+        return lease
+    return Lease(lease.app, lease.highest)
+
+
+def next_token(highest_seen: list[int]) -> int:
+    """One more than the highest token seen on any host."""
+    return 1 + max(highest_seen, default=0)

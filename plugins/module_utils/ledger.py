@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger: what happened to an app, append-only, a copy on every edge and app host.
+
+A line is a checksum and a JSON entry. A torn last line (a host that lost power while writing) fails its checksum and is
+skipped by readers; the next writer starts a new line. Copies may miss entries, so readers merge them by (token, seq).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Entry = dict[str, Any]
+Manifest = dict[str, Any]
+
+# The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
+SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3}
+
+
+def entry(event: str, *, token: int, time: str, run: Mapping[str, Any], manifest: Manifest | None, **details: Any) -> Entry:
+    """One entry: what happened (``started``, ``confirmed``, ``failed``) in which run to which release."""
+    return {
+        "token": token,
+        "seq": SEQUENCE[event],
+        "event": event,
+        "time": time,
+        "action": run["action"],
+        "run_id": run["id"],
+        "who": run["who"],
+        "revision": run.get("revision"),
+        "release": manifest["id"] if manifest else None,
+        "manifest": manifest,
+        **details,
+    }
+
+
+def to_line(item: Entry) -> str:
+    """The entry as the file holds it."""
+    body = json.dumps(item, sort_keys=True, separators=(",", ":"))
+    return f"{_checksum(body)} {body}\n"
+
+
+def from_lines(text: str) -> list[Entry]:
+    """The entries of a ledger file; lines that are torn or damaged are left out."""
+    entries = []
+    for line in text.splitlines():
+        checksum, _, body = line.partition(" ")
+        if body and checksum == _checksum(body):
+            entries.append(json.loads(body))
+    return entries
+
+
+def _checksum(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def append(path: str, items: Iterable[Entry]) -> bool:
+    """Add entries to the file and sync it; those it holds already (the same token and event) are not added again.
+
+    The caller holds the app's lock. Returns whether anything was added.
+    """
+    held = {(item["token"], item["event"]) for item in read(path)}
+    new = [item for item in items if (item["token"], item["event"]) not in held]
+    if not new:
+        return False
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "rb+") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        torn = False
+        if size:
+            handle.seek(size - 1)
+            torn = handle.read(1) != b"\n"
+        handle.write((("\n" if torn else "") + "".join(to_line(item) for item in new)).encode())
+        handle.flush()
+        os.fsync(handle.fileno())
+    return True
+
+
+def read(path: str) -> list[Entry]:
+    """The entries of the file at ``path``; none when there is no file."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return from_lines(handle.read())
+    except FileNotFoundError:
+        return []
+
+
+@dataclass
+class History:
+    """What the merged ledgers say."""
+
+    entries: list[Entry] = field(default_factory=list)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    confirmed: list[str] = field(default_factory=list)  # release ids, in the order of their first confirmation
+    rolled_back: set[str] = field(default_factory=set)
+    current: str | None = None  # the release confirmed last
+
+
+def merge(copies: Iterable[Iterable[Entry]]) -> History:
+    """One history out of all copies, in the order of (token, seq)."""
+    unique = {(item["token"], item["seq"], item["event"]): item for copy in copies for item in copy}
+    history = History(entries=[unique[key] for key in sorted(unique)])
+    for item in history.entries:
+        release = item.get("release")
+        if item.get("manifest"):
+            history.manifests[release] = item["manifest"]
+        if item["event"] != "confirmed":
+            continue
+        if item["action"] == "rollback" and history.current not in (None, release):
+            history.rolled_back.add(str(history.current))
+        history.rolled_back.discard(release)
+        if release not in history.confirmed:
+            history.confirmed.append(release)
+        history.current = release
+    return history
+
+
+class NothingToGoBackTo(Exception):
+    """No earlier release can be rolled back to; the message says why and what to do."""
+
+
+def rollback_target(history: History, live: str | None, wanted: str | None = None) -> Manifest:
+    """The manifest to roll back to from ``live``.
+
+    That is ``wanted`` (a release id, or a version, of which the newest confirmed release is taken), or else the newest release
+    confirmed before the live one and not itself rolled back. Raises NothingToGoBackTo.
+    """
+    known = [release for release in history.confirmed if release in history.manifests]
+    if wanted:
+        matches = [release for release in known if wanted in (release, history.manifests[release]["version"])]
+        if not matches:
+            raise NothingToGoBackTo(
+                f"release_to={wanted} is not a release that was ever confirmed; confirmed releases: {', '.join(known) or 'none'}"
+            )
+        if matches[-1] == live:
+            raise NothingToGoBackTo(f"release_to={wanted}: release {live} is live already, there is nothing to roll back")
+        return history.manifests[matches[-1]]
+    if live is None:
+        raise NothingToGoBackTo("nothing is live, so there is nothing to roll back; deploy a version with deploy.yml")
+    before = known[: known.index(live)] if live in known else known
+    candidates = [release for release in before if release not in history.rolled_back and release != live]
+    if not candidates:
+        raise NothingToGoBackTo(
+            f"release {live} is live and no earlier release is left that was confirmed and not itself rolled back; "
+            "name one with -e release_to=... (history: status.yml), or deploy a version with deploy.yml"
+        )
+    return history.manifests[candidates[-1]]

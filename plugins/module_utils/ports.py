@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slot ports: given out once, the same on every app host, recorded for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+SLOTS = ("blue", "green")
+Ports = dict[str, dict[str, list[int]]]  # service → slot → a port for each replica
+
+
+class PortError(Exception):
+    """Ports cannot be given out; the message says why and what to do."""
+
+
+def key(app: str, service: str, slot: str, replica: int) -> str:
+    """The name a port is recorded under."""
+    return f"{app}/{service}/{slot}/{replica}"
+
+
+def merge_records(records: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """The hosts' records as one; ``records`` maps host to its record. Raises PortError when they contradict each other."""
+    merged: dict[str, int] = {}
+    holder: dict[int, tuple[str, str]] = {}
+    for host, record in sorted(records.items()):
+        for name, port in record.items():
+            if merged.setdefault(name, port) != port:
+                raise PortError(f"port of {name} is {port} on {host} and {merged[name]} elsewhere; make ports.json agree on the hosts")
+            other, where = holder.setdefault(port, (name, host))
+            if other != name:
+                raise PortError(
+                    f"port {port} is recorded for {name} on {host} and for {other} on {where}; give one of the apps another app_port_range"
+                )
+    return merged
+
+
+def allocate(
+    app: str,
+    replicas: Mapping[str, int],
+    recorded: Mapping[str, int],
+    in_use: Iterable[int],
+    low: int,
+    high: int,
+) -> Ports:
+    """A port for every service, slot and replica of ``app``: the recorded one, else the lowest free one in the range.
+
+    ``replicas`` maps service to its count, ``in_use`` are ports something listens on anywhere. Raises PortError.
+    """
+    taken = set(recorded.values()) | set(in_use)
+    free = (port for port in range(low, high + 1) if port not in taken)
+    result: Ports = {}
+    for service, count in sorted(replicas.items()):
+        result[service] = {slot: [] for slot in SLOTS}
+        for slot in SLOTS:
+            for replica in range(count):
+                port = recorded.get(key(app, service, slot, replica)) or next(free, None)
+                if port is None:
+                    raise PortError(f"app_port_range {low}-{high} has no free port left for {app}/{service}; widen it")
+                result[service][slot].append(port)
+    return result
+
+
+def records(app: str, ports: Ports) -> dict[str, int]:
+    """The record of an app's ports, as each host keeps it."""
+    return {
+        key(app, service, slot, replica): port
+        for service, slots in ports.items()
+        for slot, numbers in slots.items()
+        for replica, port in enumerate(numbers)
+    }
+
+
+def clash(recorded: Mapping[str, int], wanted: Mapping[str, int]) -> str | None:
+    """Why ``wanted`` cannot be recorded on a host that has ``recorded``, or None."""
+    names = {port: name for name, port in recorded.items()}
+    for name, port in sorted(wanted.items()):
+        if recorded.get(name, port) != port:
+            return f"port of {name} is recorded as {recorded[name]}, the release wants {port}"
+        if names.get(port, name) != name:
+            return f"port {port} wanted for {name} belongs to {names[port]} on this host; run the deploy again"
+    return None

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last words of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WAY_OUT = {
+    "fence": "bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name",
+}
+
+
+def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
+    """One line on what failed and what is served now; details a step gave follow below it."""
+    first, *more = str(verdict["message"]).split("\n")
+    step = verdict.get("step")
+    silent = any("cannot be reached" in reason for reason in verdict["failed"].values())
+    hint = f" {WAY_OUT[step][0].upper()}{WAY_OUT[step][1:]}." if step in WAY_OUT and silent else ""
+    live = plan["live"]
+    reached = {name for name, _ in verdict["times"]}
+    if step == "confirm":
+        serving = "Some edges may serve the new release: run the same command again, it rolls forward"
+    elif live:
+        serving = f"Release {live['release']} goes on serving"
+    elif plan["status"] == "refused" and "plan" not in reached:
+        serving = "Nothing was changed"
+    else:
+        serving = "Nothing is live yet"
+    where = f" in step {step}" if step else ""
+    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more])
+
+
+def success(
+    run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool
+) -> list[str]:
+    """What is live now, and where the time went."""
+    manifest = plan["manifest"]
+    if plan["status"] == "nothing":
+        return [f"{plan['app']} {manifest['version']} already runs as release {manifest['id']}: nothing was changed"]
+    if check_mode:
+        return ["This was a check: nothing was changed"]
+    times = verdict["times"]
+    parts = ", ".join(f"{step} {now - before:.1f}" for (_, before), (step, now) in zip(times, times[1:], strict=False))
+    total = times[-1][1] - times[0][1]
+    verb = {"change": "is live", "repair": "is whole again"}[plan["status"]]
+    return [
+        f"{plan['app']} {manifest['version']} {verb} as release {manifest['id']} in {plan['slot']} "
+        f"({run['action']} took {total:.1f} s: {parts})"
+    ]

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small typed schema for nested variables, with messages that carry the path of the wrong value.
+
+Ansible's argument specs cannot type a map that is keyed by name (``app_services.backend``), and have no notion of where a
+value was set; this can, and collects every problem instead of stopping at the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+
+REQUIRED: Any = object()
+Origin = Callable[[Any], str | None]
+
+
+@dataclass
+class Problems:
+    """What is wrong, one line each, and where each value was set when that is known."""
+
+    origin: Origin = lambda value: None
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, path: str, message: str, value: Any = None) -> None:
+        """Note one problem of the value at ``path``."""
+        where = self.origin(value) if value is not None else None
+        self.lines.append(f"{path} {message}" + (f" (set in {where})" if where else ""))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One value: how to read it and what it is when it is not given."""
+
+    read: Callable[[Any, str, Problems], Any]
+    default: Any = REQUIRED
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: its type and a bounded text."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def text(default: Any = REQUIRED, pattern: str | None = None, means: str = "", choices: Sequence[str] = ()) -> Kind:
+    """A string; ``pattern`` must match whole, ``means`` says in words what the pattern wants."""
+
+    def read(value: Any, path: str, problems: Problems) -> str | None:
+        if not isinstance(value, str):
+            problems.add(path, f"must be a string, not {shown(value)}", value)
+        elif choices and value not in choices:
+            problems.add(path, f"is {value!r}: {did_you_mean(value, choices)}", value)
+        elif pattern and not re.fullmatch(pattern, value):
+            problems.add(path, f"is {shown(value)}: it must be {means}", value)
+        else:
+            return str(value)
+        return None
+
+    return Kind(read, default)
+
+
+def number(default: Any = REQUIRED, least: float = 0, most: float = float("inf"), whole: bool = False) -> Kind:
+    """A number in ``least`` to ``most``; text that is a number is accepted, since ``-e name=3`` arrives as text."""
+
+    def read(value: Any, path: str, problems: Problems) -> float | int | None:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            problems.add(path, f"must be a number, not {shown(value)}", value)
+            return None
+        try:
+            parsed = int(value) if whole else float(value)
+            if whole and float(value) != parsed:
+                raise ValueError
+        except ValueError:
+            problems.add(path, f"must be a {'whole ' if whole else ''}number, not {shown(value)}", value)
+            return None
+        if not least <= parsed <= most:
+            problems.add(path, f"is {parsed}: it must be {least:g} to {most:g}", value)
+            return None
+        return parsed
+
+    return Kind(read, default)
+
+
+def flag(default: Any = REQUIRED) -> Kind:
+    """True or false; the words Ansible takes for them on the command line are accepted."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+
+    def read(value: Any, path: str, problems: Problems) -> bool | None:
+        if isinstance(value, bool):
+            return bool(value)
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        problems.add(path, f"must be true or false, not {shown(value)}", value)
+        return None
+
+    return Kind(read, default)
+
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def size(default: Any = REQUIRED) -> Kind:
+    """Bytes, written like ``512m`` or ``2g`` (powers of 1024)."""
+
+    def read(value: Any, path: str, problems: Problems) -> int | None:
+        match = re.fullmatch(r"(\d+)([kmgt]?)b?", str(value).lower()) if not isinstance(value, bool) else None
+        if not match:
+            problems.add(path, f"must be a size like '512m' or '2g', not {shown(value)}", value)
+            return None
+        return int(match[1]) * _UNITS[match[2]]
+
+    return Kind(read, default)
+
+
+def sequence(element: Kind, default: Any = REQUIRED) -> Kind:
+    """A list of one kind of value."""
+
+    def read(value: Any, path: str, problems: Problems) -> list[Any] | None:
+        if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+            problems.add(path, f"must be a list, not {shown(value)}", value)
+            return None
+        return [element.read(item, f"{path}[{index}]", problems) for index, item in enumerate(value)]
+
+    return Kind(read, default)
+
+
+def mapping(element: Kind, default: Any = REQUIRED, name: str = r".+", means: str = "a name") -> Kind:
+    """A map from names to one kind of value."""
+
+    def read(value: Any, path: str, problems: Problems) -> dict[str, Any] | None:
+        if not isinstance(value, Mapping):
+            problems.add(path, f"must be a map, not {shown(value)}", value)
+            return None
+        for key in value:
+            if not re.fullmatch(name, str(key)):
+                problems.add(f"{path}.{key}", f"has a name that will not do: it must be {means}", value[key])
+        return {str(key): element.read(item, f"{path}.{key}", problems) for key, item in value.items()}
+
+    return Kind(read, default)
+
+
+def scalar(secret: bool = False) -> Kind:
+    """A string, number or boolean, kept as the text an environment variable holds; a secret's value is never shown."""
+
+    def read(value: Any, path: str, problems: Problems) -> str | None:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, str | int | float):
+            return str(value)
+        found = f"a {type(value).__name__}" if secret else shown(value)
+        problems.add(path, f"must be a string, number or boolean, not {found}", value)
+        return None
+
+    return Kind(read)
+
+
+def struct(fields: Mapping[str, Kind], default: Any = REQUIRED) -> Kind:
+    """A map with known keys; an unknown key is a problem with a suggestion, a missing one takes its default."""
+
+    def read(value: Any, path: str, problems: Problems) -> dict[str, Any] | None:
+        if not isinstance(value, Mapping):
+            problems.add(path, f"must be a map, not {shown(value)}", value)
+            return None
+        for key in value:
+            if key not in fields:
+                problems.add(f"{path}.{key}", f"is not known: {did_you_mean(str(key), fields)}", value[key])
+        result: dict[str, Any] = {}
+        for key, kind in fields.items():
+            given = value.get(key)
+            if given is not None:
+                result[key] = kind.read(given, f"{path}.{key}", problems)
+            elif kind.default is REQUIRED:
+                problems.add(f"{path}.{key}", "is missing", value)
+            elif isinstance(kind.default, Mapping):
+                # A nested map's default is read too, so that it brings its own fields' defaults.
+                result[key] = kind.read(kind.default, f"{path}.{key}", problems)
+            else:
+                result[key] = kind.default
+        return result
+
+    return Kind(read, default)

@@ -1,0 +1,126 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""A one-off command in the live release's image and environment."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_command
+short_description: Run a one-off command in a release's image and environment
+version_added: 0.1.0
+description:
+  - Starts a container of its own, as hardened as the service's, waits for it and returns its output. What serves requests is not touched.
+author: Sluice maintainers (@sluice-stack)
+options:
+  manifest:
+    description: The release.
+    type: dict
+    required: true
+  service:
+    description: The service whose image and environment are used.
+    type: str
+    required: true
+  command:
+    description: The command and its arguments.
+    type: list
+    elements: str
+    required: true
+  slot:
+    description: The slot whose network the container joins.
+    type: str
+    choices: [blue, green]
+    required: true
+  secrets:
+    description: Today's values of the app's secrets, by name.
+    type: dict
+    default: {}
+  timeout:
+    description: How long the command may take, in seconds.
+    type: float
+    default: 600
+attributes:
+  check_mode:
+    description: Nothing runs in check mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: run | Seed the database
+  sluice.stack.release_command:
+    manifest: "{{ live.manifest }}"
+    slot: "{{ live.slot }}"
+    service: backend
+    command: [node, dist/seed.js]
+    secrets: "{{ app_secrets }}"
+"""
+
+RETURN = r"""
+rc:
+  description: The command's exit code.
+  returned: success
+  type: int
+output:
+  description: What it printed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import secrets as randomness
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, one_off, secret_store
+from ansible_collections.sluice.stack.plugins.module_utils.guard import app_folder
+
+
+def run(params: dict[str, Any]) -> tuple[int, str]:
+    """Run the command; its exit code and output."""
+    manifest, service = params["manifest"], params["service"]
+    if service not in manifest["services"]:
+        raise one_off.OneOffError(f"release {manifest['id']} has no service {service!r}; it has {', '.join(manifest['services'])}")
+    client = docker_host.connect()
+    image = manifest["services"][service]["image"]
+    if not docker_host.has_image(client, image):
+        docker_host.pull(client, image, params["timeout"])
+    values = secret_store.values_for(manifest, params["secrets"], app_folder(manifest["app"]))
+    name = f"{manifest['app']}-run-{randomness.token_hex(4)}"
+    try:
+        one_off.start(
+            client, one_off.wanted(manifest, service, name, params["command"], params["slot"], values), manifest["app"]
+        )
+        return one_off.wait(client, name, params["timeout"])
+    finally:
+        one_off.remove(client, name, force=True)
+
+
+def main() -> None:
+    """Parse, run, exit."""
+    module = AnsibleModule(
+        argument_spec={
+            "manifest": {"type": "dict", "required": True},
+            "service": {"type": "str", "required": True},
+            "command": {"type": "list", "elements": "str", "required": True},
+            "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "timeout": {"type": "float", "default": 600},
+        },
+        supports_check_mode=True,
+    )
+    if module.check_mode:
+        module.exit_json(changed=True, rc=0, output=[])
+    try:
+        code, output = run(module.params)
+    except (docker_host.EngineError, one_off.OneOffError, secret_store.SecretMissing) as error:
+        module.fail_json(msg=str(error))
+    if code:
+        module.fail_json(msg=f"the command failed with exit code {code}", rc=code, output=output.splitlines())
+    module.exit_json(changed=True, rc=code, output=output.splitlines())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Observe and fence one host of an app, in one round."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_fence
+short_description: Take an app on a host and say what the host has
+version_added: 0.1.0
+description:
+  - Stamps the run on the host, so that every other run is refused there until this one is done or its lease ends, and
+    returns everything a plan needs to know of the host.
+  - A live owner is respected unless O(preempt=true).
+  - Given back with O(state=released).
+author: Sluice maintainers (@sluice-stack)
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  run:
+    description: The run, as V(sluice.stack.app_contract) returns it; C(id), C(action) and C(who) are used.
+    type: dict
+    required: true
+  state:
+    description:
+      - V(fenced) takes the app and observes.
+      - V(observed) only observes.
+      - V(released) gives the app back if this run has it.
+    type: str
+    choices: [fenced, observed, released]
+    default: fenced
+  roles:
+    description: What the host is to the app.
+    type: list
+    elements: str
+    choices: [app, edge]
+    default: []
+  images:
+    description: Image references to resolve to digests, asked from this host.
+    type: list
+    elements: str
+    default: []
+  preempt:
+    description: Take the app from a live owner; that run stops at its next step.
+    type: bool
+    default: false
+  lease_seconds:
+    description: How long the app is this run's unless a step extends it, in seconds of the host's clock.
+    type: float
+    default: 60
+  registry_seconds:
+    description: How long to wait for a registry's answer, in seconds.
+    type: float
+    default: 15
+attributes:
+  check_mode:
+    description: In check mode the host is observed and not fenced.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: fence | Take the app on every host of it and see what is there
+  sluice.stack.release_fence:
+    app: marketplace
+    run: "{{ contract.run }}"
+    roles: [app]
+    images: [registry.example.com/marketplace/backend:v1.4.2]
+  register: fence
+"""
+
+RETURN = r"""
+observation:
+  description: What the host has.
+  returned: when O(state) is not V(released)
+  type: dict
+  sample:
+    highest: 7
+    lease: {app: marketplace, highest: 7, run_id: null}
+    ledger: []
+    ports: {marketplace/backend/blue/0: 20000}
+    listening: [22, 20000]
+    containers: []
+    images: {"registry.example.com/marketplace/backend:v1.4.2": {digest: "sha256:..."}}
+    images_present: []
+    disk_free: 70000000000
+    docker_root: /var/lib/docker
+    edge: {record: null, pending_alive: false, config_sha256: ""}
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.observe import app_host, edge_host, every_host
+
+
+def main() -> None:
+    """Parse, fence, observe, exit."""
+    module = AnsibleModule(
+        argument_spec={
+            "app": {"type": "str", "required": True},
+            "run": {"type": "dict", "required": True},
+            "state": {"type": "str", "choices": ["fenced", "observed", "released"], "default": "fenced"},
+            "roles": {"type": "list", "elements": "str", "choices": ["app", "edge"], "default": []},
+            "images": {"type": "list", "elements": "str", "default": []},
+            "preempt": {"type": "bool", "default": False},
+            "lease_seconds": {"type": "float", "default": 60},
+            "registry_seconds": {"type": "float", "default": 15},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    app, run, roles = params["app"], params["run"], params["roles"]
+    guard = Guard(app, run["id"])
+    fence = params["state"] == "fenced" and not module.check_mode
+    try:
+        if params["state"] == "released":
+            if not module.check_mode:
+                guard.release()
+            module.exit_json(changed=False)
+        if fence:
+            guard.fence(action=run["action"], who=run["who"], ttl=params["lease_seconds"], preempt=params["preempt"])
+        observation = every_host(app)
+        if "edge" in roles:
+            observation["edge"] = edge_host(app, time.time())
+        if "app" in roles:
+            client = docker_host.connect()
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                digests = pool.map(
+                    lambda image: docker_host.resolve_digest(image, params["registry_seconds"]), params["images"]
+                )
+                observation.update(app_host(app, client))
+                observation["images"] = dict(zip(params["images"], digests, strict=True))
+    except (LeaseError, docker_host.EngineError) as error:
+        if fence and not isinstance(error, LeaseError):
+            guard.release()
+        module.fail_json(msg=str(error))
+    # A stamp is not a change: it is given back, or runs out by itself, and nothing that is served is touched.
+    module.exit_json(changed=False, observation=observation)
+
+
+if __name__ == "__main__":
+    main()

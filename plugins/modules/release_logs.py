@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""The log of a service on one host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_logs
+short_description: The newest log lines of a service's containers on a host
+version_added: 0.1.0
+description:
+  - Returns lines of every container of the service on the host, old and new release alike, with their time.
+author: Sluice maintainers (@sluice-stack)
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  service:
+    description: Name of the service; empty for all services.
+    type: str
+    default: ""
+  lines:
+    description: How many lines of each container.
+    type: int
+    default: 100
+  since:
+    description: Only lines of the last so many seconds; V(0) is all.
+    type: int
+    default: 0
+attributes:
+  check_mode:
+    description: It only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: logs | Read the backend's newest lines
+  sluice.stack.release_logs:
+    app: marketplace
+    service: backend
+"""
+
+RETURN = r"""
+lines:
+  description: Lines in the order of time.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{time: "2026-11-22T23:15:00.1Z", container: marketplace-backend-20261122T231500Z-v1.4.2-0, text: listening}]
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host
+
+
+def read(client: Any, params: dict[str, Any]) -> list[dict[str, str]]:
+    """The lines of every container, merged by time."""
+    since = {"since": int(time.time()) - params["since"]} if params["since"] else {}
+    found = []
+    for item in docker_host.app_containers(client, params["app"]):
+        if params["service"] in ("", item["service"]):
+            raw = client.api.logs(item["id"], timestamps=True, tail=params["lines"], **since).decode(errors="replace")
+            for line in raw.splitlines():
+                moment, _, text = line.partition(" ")
+                found.append({"time": moment, "container": item["name"], "text": text})
+    return sorted(found, key=lambda line: line["time"])
+
+
+def main() -> None:
+    """Parse, read, exit."""
+    module = AnsibleModule(
+        argument_spec={
+            "app": {"type": "str", "required": True},
+            "service": {"type": "str", "default": ""},
+            "lines": {"type": "int", "default": 100},
+            "since": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(changed=False, lines=read(docker_host.connect(), module.params))
+    except docker_host.EngineError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
