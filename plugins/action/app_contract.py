@@ -11,7 +11,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -21,12 +21,22 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils import barrier
 from ansible_collections.sluice.stack.plugins.module_utils import contract as contracts
+from ansible_collections.sluice.stack.plugins.module_utils.schema import Problems, shown
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 try:  # where a value was set: ansible-core keeps it, without a public way to ask yet
     from ansible._internal._datatag._tags import Origin
 except ImportError:  # a later ansible-core moved it; messages then do without the place
     Origin = None
 
+TYPES = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a map",
+}
 ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
 
@@ -65,7 +75,10 @@ class ActionModule(ActionBase):
                 return {**result, "changed": False}
             inputs = role_inputs()
             problems = contracts.check_names(variables, inputs, lambda name: where_set(variables[name]))
-            problems += self._check_release_inputs(variables, inputs.get("release", {}))
+            release, faults = self._release_inputs(variables, inputs["release"])
+            problems += faults
+            lost = release.get("release_lost_hosts") or []
+            problems += _check_lost(lost, {*args["edges"], *args["apps"]})
             if problems:
                 raise contracts.ContractError(problems)
             resolved = contracts.resolve(
@@ -80,13 +93,14 @@ class ActionModule(ActionBase):
             "action": args["action"],
             "who": f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}",
             "revision": _revision(self._loader.get_basedir()),
-            "started": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
         return {
             **result,
             "changed": False,
             "contract": resolved,
             "references": contracts.references(resolved),
+            "lost": lost,
             "run": run,
             "verdict": barrier.start(time.time()),
         }
@@ -95,23 +109,43 @@ class ActionModule(ActionBase):
         """Refuse what would run a part of the steps, or on a part of the hosts."""
         for group in ("edges", "apps"):
             if not args.get(group):
-                raise contracts.ContractError([f"the inventory has no host in group '{group[:-1]}': add one, or name the right inventory with -i"])
-        if variables.get("ansible_limit"):
+                raise contracts.ContractError(
+                    [f"the inventory has no host in group '{group[:-1]}': add one, or name the right inventory with -i"]
+                )
+        # Reading logs from a part of the hosts is fine, and a limit that names all of them limits nothing.
+        if args["action"] != "logs" and variables.get("ansible_limit") not in (None, "", "all", "*"):
             raise contracts.ContractError(
-                [f"--limit {variables['ansible_limit']} would {args['action']} on a part of the fleet: leave it out; "
-                 "for hosts that are lost use -e release_lost_hosts=name"]
+                [
+                    f"--limit {variables['ansible_limit']} would {args['action']} on a part of the fleet: leave it out; "
+                    "for hosts that are lost use -e release_lost_hosts=name"
+                ]
             )
-        tags = [tag for tag in variables.get("ansible_run_tags") or [] if tag != "all"]
-        skipped = list(variables.get("ansible_skip_tags") or [])
+        tags = sorted(tag for tag in variables.get("ansible_run_tags") or [] if tag != "all")
+        skipped = sorted(variables.get("ansible_skip_tags") or [])
         if tags or skipped:
             option = f"--tags {','.join(tags)}" if tags else f"--skip-tags {','.join(skipped)}"
             raise contracts.ContractError([f"{option} would leave out steps of the {args['action']}: run it without"])
         if context.CLIARGS.get("start_at_task"):
-            raise contracts.ContractError([f"--start-at-task would leave out steps of the {args['action']}: run it without"])
+            raise contracts.ContractError(
+                [f"--start-at-task would leave out steps of the {args['action']}: run it without"]
+            )
 
-    def _check_release_inputs(self, variables: Mapping[str, Any], spec: Mapping[str, Any]) -> list[str]:
-        given = {name: self._value(name, variables) for name in spec if name in variables}
-        return [str(message) for message in ArgumentSpecValidator(spec).validate(given).error_messages]
+    def _release_inputs(
+        self, variables: Mapping[str, Any], spec: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The inputs of a release with their types (``-e`` gives text), and what is wrong with them."""
+        inputs: dict[str, Any] = {}
+        problems = Problems(where_set)
+        for name in [name for name in spec if name in variables]:
+            value = self._value(name, variables)
+            typed = {key: spec[name][key] for key in ("type", "elements", "choices") if key in spec[name]}
+            done = ArgumentSpecValidator({name: typed}).validate({name: value})
+            inputs[name] = done.validated_parameters[name]
+            if done.error_messages and "choices" in typed:
+                problems.add(name, f"is {shown(value)}: {did_you_mean(str(value), typed['choices'])}", variables[name])
+            elif done.error_messages:
+                problems.add(name, f"must be {TYPES[typed['type']]}, not {shown(value)}", variables[name])
+        return inputs, problems.lines
 
     def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
         """The variable with its templates filled in."""
@@ -121,6 +155,15 @@ class ActionModule(ActionBase):
             where = where_set(variables[name])
             suffix = f" (set in {where})" if where else ""
             raise contracts.ContractError([f"{name} cannot be worked out: {error.message}{suffix}"]) from error
+
+
+def _check_lost(lost: list[str], hosts: set[str]) -> list[str]:
+    """A misspelt host is not lost."""
+    return [
+        f"release_lost_hosts names {name}, which is no edge or app host of the inventory: {did_you_mean(name, hosts)}"
+        for name in lost
+        if name not in hosts
+    ]
 
 
 def _revision(folder: str) -> str | None:

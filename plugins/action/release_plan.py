@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils import ledger, plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils import ledger
+from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
 
 # What the steps ask of a plan; a plan that was refused, or none, has nothing in any of them.
 NO_STEPS: dict[str, Any] = {
@@ -21,7 +22,9 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("contract", "run", "edges", "apps", "lost", "release_to", "http_port", "observed_by", "verdict"))
+    _VALID_ARGS = frozenset(
+        ("contract", "run", "edges", "apps", "lost", "release_to", "http_port", "observed_by", "verdict")
+    )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Decide, print, return."""
@@ -35,10 +38,10 @@ class ActionModule(ActionBase):
         wish = plans.Wish(
             action=args["run"]["action"],
             contract=args["contract"],
-            addresses={host: str(hostvars[host]["stack_address"]) for host in args["apps"]},
+            addresses={host: self._address(hostvars[host], host) for host in args["apps"]},
             edges=args["edges"],
             apps=args["apps"],
-            now=datetime.now(timezone.utc),
+            now=datetime.now(UTC),
             lost=frozenset(args["lost"]),
             silent=frozenset(verdict["silent"]),
             release_to=args.get("release_to") or None,
@@ -51,6 +54,13 @@ class ActionModule(ActionBase):
         for line in plan["lines"]:
             Display().display(line, color="bright blue")
         now = wish.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        plan["started_entry"] = ledger.entry("started", token=plan["token"], time=now, run=args["run"], manifest=plan["manifest"])
+        plan["started_entry"] = ledger.entry(
+            "started", token=plan["token"], time=now, run=args["run"], manifest=plan["manifest"]
+        )
         go = plan["status"] != "nothing" and not self._task.check_mode
         return {**result, "changed": plan["status"] != "nothing", "plan": plan, "verdict": {**verdict, "go": go}}
+
+    @staticmethod
+    def _address(variables: Any, host: str) -> str:
+        """The private address of a host: where the edges reach it."""
+        return str(variables.get("stack_address") or variables.get("ansible_host") or host)

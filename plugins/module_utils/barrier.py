@@ -46,10 +46,22 @@ def judge(
     }
     if not failed:
         return after
-    message = "; ".join(f"{host}: {reason}" for host, reason in failed.items())
+    message = _message(failed)
     if needed == "none":
         return {**after, "notes": [*before["notes"], f"{step}: {message}"]}
     return {**after, "ok": False, "go": False, "message": message, "step": step, "failed": failed}
+
+
+def _message(failed: Mapping[str, str]) -> str:
+    """All hosts' faults in the first line, hosts with the same fault together; details, like a container's log, below it."""
+    hosts: dict[str, list[str]] = {}
+    details: list[str] = []
+    for host, reason in failed.items():
+        head, *tail = reason.rstrip().split("\n")
+        head = head.rstrip(":").removesuffix("; last log lines") if tail else head
+        hosts.setdefault(head, []).append(host)
+        details += [f"  {host}:", *tail] if tail else []
+    return "\n".join(["; ".join(f"{', '.join(names)}: {head}" for head, names in hosts.items()), *details])
 
 
 def _is_silent(answer: Mapping[str, Any] | None) -> bool:

@@ -30,7 +30,7 @@ def hardened(service: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {
         "init": True,
         "read_only": service["read_only"],
-        "tmpfs": {path: "rw,noexec,nosuid,size=64m" for path in service["tmpfs"]},
+        "tmpfs": dict.fromkeys(service["tmpfs"], "rw,noexec,nosuid,size=64m"),
         "cap_drop": ["ALL"],
         "cap_add": list(service["capabilities"]),
         "security_opt": ["no-new-privileges"],
@@ -59,7 +59,9 @@ def specification(manifest: Mapping[str, Any], service_name: str, secrets: Mappi
     }
 
 
-def slot_containers(manifest: Mapping[str, Any], slot: str, address: str, secrets: Mapping[str, str]) -> list[dict[str, Any]]:
+def slot_containers(
+    manifest: Mapping[str, Any], slot: str, address: str, secrets: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Every container of a release in a slot, as ``docker_host.create`` takes it.
 
     ``address`` is the host's private address: nothing is published wider. ``secrets`` maps name to value.

@@ -49,14 +49,17 @@ SERVICE = struct(
         "port": number(least=1, most=65535, whole=True),
         "command": sequence(text(), default=None),
         "env": mapping(scalar(), {}, *ENV_NAME),
-        "secrets": sequence(text("", *ENV_NAME), default=[]),
+        # Names; whoever writes values here by mistake does not see them in a message.
+        "secrets": sequence(
+            text(pattern=ENV_NAME[0], means=f"a name of app_secrets: {ENV_NAME[1]}", secret=True), [], secret=True
+        ),
         "health": HEALTH,
         "replicas": number(1, 1, 16, whole=True),
         "memory": size(512 * 2**20),
         "cpus": number(0, 0, 256),  # 0: no limit
         "pids": number(512, 16, 65536, whole=True),
         "read_only": flag(True),
-        "tmpfs": sequence(text(pattern=r"/[^\s:]+", means="an absolute path"), default=["/tmp"]),
+        "tmpfs": sequence(text(pattern=r"/[^\s:]+", means="an absolute path"), default=["/tmp"]),  # noqa: S108 - inside the container, and its own
         "capabilities": sequence(text(pattern=r"[A-Z_]+", means="a capability like NET_BIND_SERVICE"), default=[]),
         "stop_grace": number(30, 0, 600),
     }
@@ -89,7 +92,7 @@ VARIABLES: dict[str, Kind] = {
     "app_routes": sequence(ROUTE, default=[]),
     "app_migration": MIGRATION,
     "app_env": mapping(scalar(), {}, *ENV_NAME),
-    "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME),
+    "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
     "app_confirm_seconds": number(60, 2, 3600),
     "app_drain_seconds": number(30, 0, 3600),
     "app_lease_seconds": number(60, 5, 3600),
@@ -109,8 +112,10 @@ class ContractError(Exception):
         super().__init__("\n".join([problems[0] + more, *problems[1:]]))
 
 
-def check_names(names: Iterable[str], role_variables: Mapping[str, Iterable[str]], origin: Callable[[str], str | None]) -> list[str]:
-    """Problems with the mere names of variables: unknown ``app_*``, near misses of a role's ``<role>_*``.
+def check_names(
+    names: Iterable[str], role_variables: Mapping[str, Iterable[str]], origin: Callable[[str], str | None]
+) -> list[str]:
+    """Problems with the mere names of variables: unknown ``app_*`` and ``release_*``, near misses of any other role's inputs.
 
     ``role_variables`` maps each role to the inputs it knows; other names are left alone, since an inventory may hold
     anything. ``origin`` tells where the variable of a name was set.
@@ -121,19 +126,25 @@ def check_names(names: Iterable[str], role_variables: Mapping[str, Iterable[str]
         where = origin(name)
         suffix = f" (set in {where})" if where else ""
         if name.startswith("app_") and name not in known_app:
-            problems.lines.append(f"{name} is not a variable of the contract: {did_you_mean(name, known_app)}{suffix}")
+            problems.lines.append(
+                f"{name} is not a variable of the contract: {did_you_mean(name, known_app, 'app_')}{suffix}"
+            )
             continue
         for role, known in role_variables.items():
             inputs = list(known)
             if name.startswith(f"{role}_") and name not in inputs:
-                match = closest(name, inputs)
-                if match:
+                # What a run is told is all ours: an order that would be ignored is an error, like it or not any known one.
+                if role == "release":
+                    problems.lines.append(
+                        f"{name} is not an input of a release: {did_you_mean(name, inputs, 'release_')}{suffix}"
+                    )
+                elif match := closest(name, inputs, f"{role}_"):
                     problems.lines.append(f"{name} is not an input of role {role}: did you mean {match!r}?{suffix}")
                 break
     return problems.lines
 
 
-def resolve(variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda value: None) -> Contract:
+def resolve(variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda _: None) -> Contract:
     """The whole contract with every default filled in, from the ``app_*`` variables; raises ContractError.
 
     The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions.
@@ -175,7 +186,9 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
         for secret in service["secrets"]:
             if not contract["app_secrets"].get(secret):
                 problems.add(
-                    f"{path}.secrets", f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault", raw
+                    f"{path}.secrets",
+                    f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault",
+                    raw,
                 )
             if secret in service["env"] or secret in contract["app_env"]:
                 problems.add(f"{path}.env", f"sets {secret}, which is also a secret: keep it in one place", raw)
@@ -197,10 +210,16 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
                 given["app_migration"],
             )
         if migration["engine"] == "command" and not migration["command"]:
-            problems.add("app_migration.command", "is missing: the engine 'command' runs it in the image", given["app_migration"])
+            problems.add(
+                "app_migration.command", "is missing: the engine 'command' runs it in the image", given["app_migration"]
+            )
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     if not 1024 <= low < high <= 65535:
-        problems.add("app_port_range", f"is {contract['app_port_range']!r}: it must rise and lie in 1024-65535", given.get("app_port_range"))
+        problems.add(
+            "app_port_range",
+            f"is {contract['app_port_range']!r}: it must rise and lie in 1024-65535",
+            given.get("app_port_range"),
+        )
 
 
 def _resolved(contract: Contract) -> Contract:

@@ -18,7 +18,9 @@ try:
     IMPORT_ERROR: str | None = None
 except ImportError as error:  # a host that was not provisioned
     IMPORT_ERROR = str(error)
-    APIError = DockerException = NotFound = type("DockerException", (Exception,), {})
+    APIError = DockerException = NotFound = type("DockerException", (Exception,), {})  # type: ignore[misc, assignment]
+
+__all__ = ["APIError", "DockerException", "EngineError", "NotFound"]
 
 
 class EngineError(Exception):
@@ -30,10 +32,12 @@ def connect(timeout: float = 60) -> Any:
     if IMPORT_ERROR:
         raise EngineError(f"the Docker SDK for Python is missing ({IMPORT_ERROR}): run provision.yml on this host")
     try:
-        client = docker.DockerClient(base_url="unix:///var/run/docker.sock", version="auto", timeout=timeout)
+        client = docker.DockerClient(base_url="unix:///var/run/docker.sock", version="auto", timeout=int(timeout))
         client.ping()
     except (DockerException, OSError) as error:
-        raise EngineError(f"the Docker engine does not answer ({error}): run provision.yml, or systemctl status docker") from error
+        raise EngineError(
+            f"the Docker engine does not answer ({error}): run provision.yml, or systemctl status docker"
+        ) from error
     return client
 
 

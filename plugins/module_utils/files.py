@@ -14,10 +14,18 @@ from collections.abc import Iterator
 from typing import Any
 
 
+def private_folder(path: str) -> None:
+    """Make ``path`` and its missing parents for the owner alone; ``os.makedirs`` gives its mode to the last one only."""
+    if path and not os.path.isdir(path):
+        private_folder(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, mode=0o700)
+
+
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
     """Hold an exclusive lock on ``path`` (created 0600 when missing); waits for its holder."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    private_folder(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -29,7 +37,7 @@ def locked(path: str) -> Iterator[None]:
 def write_atomic(path: str, text: str, mode: int = 0o600, owner: str | None = None, group: str | None = None) -> None:
     """Replace ``path`` so that a reader, or a power cut, sees the old text or the new, never a part."""
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    private_folder(folder)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:

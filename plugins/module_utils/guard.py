@@ -52,7 +52,9 @@ class Guard:
         with locked(self._lock):
             write_json(
                 self._file,
-                leases.prove(self._read(), run_id=self.run_id, token=self.token, extend=extend, now=time.time()).to_dict(),
+                leases.prove(
+                    self._read(), run_id=self.run_id, token=self.token, extend=extend, now=time.time()
+                ).to_dict(),
             )
             yield
 

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder
+
 Entry = dict[str, Any]
 Manifest = dict[str, Any]
 
@@ -21,7 +23,9 @@ Manifest = dict[str, Any]
 SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3}
 
 
-def entry(event: str, *, token: int, time: str, run: Mapping[str, Any], manifest: Manifest | None, **details: Any) -> Entry:
+def entry(
+    event: str, *, token: int, time: str, run: Mapping[str, Any], manifest: Manifest | None, **details: Any
+) -> Entry:
     """One entry: what happened (``started``, ``confirmed``, ``failed``) in which run to which release."""
     return {
         "token": token,
@@ -67,7 +71,7 @@ def append(path: str, items: Iterable[Entry]) -> bool:
     new = [item for item in items if (item["token"], item["event"]) not in held]
     if not new:
         return False
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    private_folder(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "rb+") as handle:
         size = handle.seek(0, os.SEEK_END)
@@ -102,22 +106,35 @@ class History:
 
 
 def merge(copies: Iterable[Iterable[Entry]]) -> History:
-    """One history out of all copies, in the order of (token, seq)."""
-    unique = {(item["token"], item["seq"], item["event"]): item for copy in copies for item in copy}
+    """One history out of all copies, in the order of (token, seq); the order of the copies does not matter."""
+    unique: dict[tuple[int, int, str, str], Entry] = {}
+    for item in (item for copy in copies for item in copy):
+        key = (item["token"], item["seq"], item["event"], item["run_id"])
+        # Each host writes its own time into an entry: of two copies the same one is taken every time.
+        unique[key] = min(unique.get(key, item), item, key=to_line)
     history = History(entries=[unique[key] for key in sorted(unique)])
     for item in history.entries:
-        release = item.get("release")
+        release = str(item["release"])
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
         if item["event"] != "confirmed":
             continue
-        if item["action"] == "rollback" and history.current not in (None, release):
-            history.rolled_back.add(str(history.current))
+        if (
+            item["action"] == "rollback"
+            and history.current
+            and not _is_newer(release, history.current, history.confirmed)
+        ):
+            history.rolled_back.add(history.current)
         history.rolled_back.discard(release)
         if release not in history.confirmed:
             history.confirmed.append(release)
         history.current = release
     return history
+
+
+def _is_newer(release: str, than: str, confirmed: list[str]) -> bool:
+    """Whether ``release`` was first confirmed after ``than``: a rollback may also name a later release, which discredits nothing."""
+    return release in confirmed and than in confirmed and confirmed.index(release) > confirmed.index(than)
 
 
 class NothingToGoBackTo(Exception):
@@ -138,7 +155,9 @@ def rollback_target(history: History, live: str | None, wanted: str | None = Non
                 f"release_to={wanted} is not a release that was ever confirmed; confirmed releases: {', '.join(known) or 'none'}"
             )
         if matches[-1] == live:
-            raise NothingToGoBackTo(f"release_to={wanted}: release {live} is live already, there is nothing to roll back")
+            raise NothingToGoBackTo(
+                f"release_to={wanted}: release {live} is live already, there is nothing to roll back"
+            )
         return history.manifests[matches[-1]]
     if live is None:
         raise NothingToGoBackTo("nothing is live, so there is nothing to roll back; deploy a version with deploy.yml")

@@ -51,7 +51,11 @@ def edge_host(app: str, now: float) -> dict[str, Any]:
     """An edge's record of the app and the fingerprint of its configuration; ``now`` is this edge's clock."""
     record = read_json(os.path.join(EDGE_RECORDS, f"{app}.json"))
     pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
-    return {"record": record, "pending_alive": pending, "config_sha256": _sha256(os.path.join(EDGE_CONFIGS, f"{app}.conf"))}
+    return {
+        "record": record,
+        "pending_alive": pending,
+        "config_sha256": _sha256(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
+    }
 
 
 def _sha256(path: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -68,7 +69,9 @@ def wait(client: Any, name: str, seconds: float, beat: Callable[[], None] = lamb
         if not found["running"]:
             return found["exit_code"], client.api.logs(name).decode(errors="replace")
         if time.monotonic() > deadline:
-            raise OneOffError(f"container {name} still runs after {seconds:g} s; it was left running, look at it with: docker logs {name}")
+            raise OneOffError(
+                f"container {name} still runs after {seconds:g} s; it was left running, look at it with: docker logs {name}"
+            )
         if time.monotonic() >= next_beat:
             beat()
             next_beat = time.monotonic() + 2
@@ -77,7 +80,5 @@ def wait(client: Any, name: str, seconds: float, beat: Callable[[], None] = lamb
 
 def remove(client: Any, name: str, force: bool = False) -> None:
     """Remove a container that ended, or with ``force`` one that runs; one that is gone already is fine."""
-    try:
+    with contextlib.suppress(docker_host.NotFound):
         client.api.remove_container(name, v=True, force=force)
-    except docker_host.NotFound:
-        pass

@@ -25,11 +25,14 @@ def merge_records(records: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     for host, record in sorted(records.items()):
         for name, port in record.items():
             if merged.setdefault(name, port) != port:
-                raise PortError(f"port of {name} is {port} on {host} and {merged[name]} elsewhere; make ports.json agree on the hosts")
+                raise PortError(
+                    f"port of {name} is {port} on {host} and {merged[name]} elsewhere; make ports.json agree on the hosts"
+                )
             other, where = holder.setdefault(port, (name, host))
             if other != name:
                 raise PortError(
-                    f"port {port} is recorded for {name} on {host} and for {other} on {where}; give one of the apps another app_port_range"
+                    f"port {port} is recorded for {other} on {where} and for {name} on {host}: take the lines of one of the two apps out of "
+                    "/var/lib/sluice/ports.json on its hosts and deploy it again, it gets other ports"
                 )
     return merged
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,9 +32,7 @@ def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more])
 
 
-def success(
-    run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool
-) -> list[str]:
+def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool) -> list[str]:
     """What is live now, and where the time went."""
     manifest = plan["manifest"]
     if plan["status"] == "nothing":
@@ -41,7 +40,7 @@ def success(
     if check_mode:
         return ["This was a check: nothing was changed"]
     times = verdict["times"]
-    parts = ", ".join(f"{step} {now - before:.1f}" for (_, before), (step, now) in zip(times, times[1:], strict=False))
+    parts = ", ".join(f"{step} {now - before:.1f}" for (_, before), (step, now) in itertools.pairwise(times))
     total = times[-1][1] - times[0][1]
     verb = {"change": "is live", "repair": "is whole again"}[plan["status"]]
     return [

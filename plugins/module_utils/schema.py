@@ -22,7 +22,7 @@ Origin = Callable[[Any], str | None]
 class Problems:
     """What is wrong, one line each, and where each value was set when that is known."""
 
-    origin: Origin = lambda value: None
+    origin: Origin = lambda _: None
     lines: list[str] = field(default_factory=list)
 
     def add(self, path: str, message: str, value: Any = None) -> None:
@@ -39,22 +39,36 @@ class Kind:
     default: Any = REQUIRED
 
 
-def shown(value: Any) -> str:
-    """A value as messages show it: its type and a bounded text."""
+def shown(value: Any, secret: bool = False) -> str:
+    """A value as messages show it: a bounded text, or only its type when it has parts (one may be a secret) or is a secret."""
+    if isinstance(value, Mapping):
+        return "a map"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "a list"
+    if secret:
+        return "a string" if isinstance(value, str) else "a number or boolean"
+    if value is None:
+        return "empty"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def text(default: Any = REQUIRED, pattern: str | None = None, means: str = "", choices: Sequence[str] = ()) -> Kind:
+def text(
+    default: Any = REQUIRED,
+    pattern: str | None = None,
+    means: str = "",
+    choices: Sequence[str] = (),
+    secret: bool = False,
+) -> Kind:
     """A string; ``pattern`` must match whole, ``means`` says in words what the pattern wants."""
 
     def read(value: Any, path: str, problems: Problems) -> str | None:
         if not isinstance(value, str):
-            problems.add(path, f"must be a string, not {shown(value)}", value)
+            problems.add(path, f"must be a string, not {shown(value, secret)}", value)
         elif choices and value not in choices:
             problems.add(path, f"is {value!r}: {did_you_mean(value, choices)}", value)
         elif pattern and not re.fullmatch(pattern, value):
-            problems.add(path, f"is {shown(value)}: it must be {means}", value)
+            problems.add(path, f"is {shown(value, secret)}: it must be {means}", value)
         else:
             return str(value)
         return None
@@ -73,15 +87,17 @@ def number(default: Any = REQUIRED, least: float = 0, most: float = float("inf")
             parsed = int(value) if whole else float(value)
             if whole and float(value) != parsed:
                 raise ValueError
-        except ValueError:
+        except (ValueError, OverflowError):
             problems.add(path, f"must be a {'whole ' if whole else ''}number, not {shown(value)}", value)
             return None
         if not least <= parsed <= most:
-            problems.add(path, f"is {parsed}: it must be {least:g} to {most:g}", value)
+            problems.add(path, f"is {shown(value)}: it must be {least} to {most}", value)
             return None
         return parsed
 
-    return Kind(read, default)
+    # The default has the type a given value gets: writing it down must not look like a change.
+    known = default is not REQUIRED and default is not None
+    return Kind(read, (int(default) if whole else float(default)) if known else default)
 
 
 def flag(default: Any = REQUIRED) -> Kind:
@@ -115,24 +131,26 @@ def size(default: Any = REQUIRED) -> Kind:
     return Kind(read, default)
 
 
-def sequence(element: Kind, default: Any = REQUIRED) -> Kind:
-    """A list of one kind of value."""
+def sequence(element: Kind, default: Any = REQUIRED, secret: bool = False) -> Kind:
+    """A list of one kind of value; ``secret``: what is given instead of a list is not shown."""
 
     def read(value: Any, path: str, problems: Problems) -> list[Any] | None:
         if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
-            problems.add(path, f"must be a list, not {shown(value)}", value)
+            problems.add(path, f"must be a list, not {shown(value, secret)}", value)
             return None
         return [element.read(item, f"{path}[{index}]", problems) for index, item in enumerate(value)]
 
     return Kind(read, default)
 
 
-def mapping(element: Kind, default: Any = REQUIRED, name: str = r".+", means: str = "a name") -> Kind:
-    """A map from names to one kind of value."""
+def mapping(
+    element: Kind, default: Any = REQUIRED, name: str = r".+", means: str = "a name", secret: bool = False
+) -> Kind:
+    """A map from names to one kind of value; ``secret``: what is given instead of a map is not shown."""
 
     def read(value: Any, path: str, problems: Problems) -> dict[str, Any] | None:
         if not isinstance(value, Mapping):
-            problems.add(path, f"must be a map, not {shown(value)}", value)
+            problems.add(path, f"must be a map, not {shown(value, secret)}", value)
             return None
         for key in value:
             if not re.fullmatch(name, str(key)):
@@ -150,8 +168,7 @@ def scalar(secret: bool = False) -> Kind:
             return "true" if value else "false"
         if isinstance(value, str | int | float):
             return str(value)
-        found = f"a {type(value).__name__}" if secret else shown(value)
-        problems.add(path, f"must be a string, number or boolean, not {found}", value)
+        problems.add(path, f"must be a string, number or boolean, not {shown(value, secret)}", value)
         return None
 
     return Kind(read)

@@ -30,7 +30,9 @@ def values_for(manifest: Mapping[str, Any], current: Mapping[str, str], folder: 
     ``current`` are today's values from the inventory. Raises SecretMissing.
     """
     app = manifest["app"]
-    wanted = {name: version for service in manifest["services"].values() for name, version in service["secrets"].items()}
+    wanted = {
+        name: version for service in manifest["services"].values() for name, version in service["secrets"].items()
+    }
     values: dict[str, str] = {}
     for name, version in sorted(wanted.items()):
         if name in current and secret_version(app, name, str(current[name])) == version:

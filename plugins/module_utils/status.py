@@ -13,7 +13,11 @@ Summary = dict[str, Any]
 
 
 def summarise(
-    app: str, edges: Sequence[str], apps: Sequence[str], observed: Mapping[str, Mapping[str, Any]], silent: Mapping[str, str]
+    app: str,
+    edges: Sequence[str],
+    apps: Sequence[str],
+    observed: Mapping[str, Mapping[str, Any]],
+    silent: Mapping[str, str],
 ) -> Summary:
     """The live release with its manifest, what each host holds, and the releases there were.
 
@@ -21,7 +25,7 @@ def summarise(
     """
     history = ledger.merge(item["ledger"] for item in observed.values())
     answering = [host for host in edges if host in observed]
-    live, lagging = confirmed_by_edges(answering, observed)
+    live, lagging = confirmed_by_edges(answering, observed, history)
     manifest = history.manifests.get(live["release"]) if live else None
     partial = [
         host
@@ -42,7 +46,11 @@ def summarise(
             {
                 "id": release,
                 "version": history.manifests[release]["version"],
-                "state": "live" if live and release == live["release"] else "rolled back" if release in history.rolled_back else "confirmed",
+                "state": "live"
+                if live and release == live["release"]
+                else "rolled back"
+                if release in history.rolled_back
+                else "confirmed",
             }
             for release in history.confirmed
             if release in history.manifests
@@ -69,7 +77,9 @@ def _split(edge: Mapping[str, Any]) -> str:
     confirmed, pending = record.get("confirmed"), record.get("pending") if edge["pending_alive"] else None
     words = [f"{confirmed['slot']} {confirmed['release']}"] if confirmed else []
     if pending:
-        words.append(f"trying {pending['slot']} {pending['release']} with {pending['percent']} % until it is confirmed or undone")
+        words.append(
+            f"trying {pending['slot']} {pending['release']} with {pending['percent']} % until it is confirmed or undone"
+        )
     return "; ".join(words)
 
 
@@ -87,9 +97,13 @@ def lines(summary: Summary) -> list[str]:
             result.append(f"  {host:<10} edge   → {item['split']}")
         for one in item["containers"]:
             mark = "●" if live and one["release"] == live["release"] and one["slot"] == live["slot"] else "○"
-            result.append(f"  {host:<10} {one['slot']:<6} {mark} {one['service']:<12} {one['release']}  {one['status']}")
+            result.append(
+                f"  {host:<10} {one['slot']:<6} {mark} {one['service']:<12} {one['release']}  {one['status']}"
+            )
         if item["lease"]:
-            result.append(f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})")
+            result.append(
+                f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})"
+            )
     result += [f"  {host:<10} SILENT {reason}" for host, reason in sorted(summary["silent"].items())]
     if summary["releases"]:
         result.append("  releases, newest first:")

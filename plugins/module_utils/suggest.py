@@ -7,14 +7,19 @@ import difflib
 from collections.abc import Iterable
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, when one is alike enough to be what was meant."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
-    return matches[0] if matches else None
+def closest(name: str, known: Iterable[str], prefix: str = "") -> str | None:
+    """The known name most like ``name``, when one is alike enough to be what was meant.
+
+    A ``prefix`` that all of them share makes any two look alike, so it is not compared.
+    """
+    matches = difflib.get_close_matches(
+        name.removeprefix(prefix), [item.removeprefix(prefix) for item in known], n=1, cutoff=0.75
+    )
+    return prefix + matches[0] if matches else None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """A closing phrase for a message about an unknown name."""
     names = sorted(known)
-    match = closest(name, names)
+    match = closest(name, names, prefix)
     return f"did you mean {match!r}?" if match else f"known: {', '.join(names)}"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything a person types. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VERSION ?= v1.0.0
+# Scenarios that `make test` runs; `make molecule SCENARIO=single` runs one.
+SCENARIOS ?= $(filter-out lab,$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Without byte code Ansible compiles itself anew at every start.
+unexport PYTHONDONTWRITEBYTECODE
+# Colours where a person watches.
+ifneq ($(shell test -t 1 && echo tty),)
+export ANSIBLE_FORCE_COLOR ?= 1
+endif
+
+LAB := -i inventories/lab
+comma := ,
+# part TITLE,COMMAND: print a heading, run the command, print what it took.
+part = @start=$$SECONDS; printf '\n==> %s\n' '$(1)'; $(2); printf '<== %s: %d s\n' '$(1)' $$((SECONDS - start))
+
+##@ The lab
+demo: ## Build the lab and deploy the reference app on it; ends with a URL
+	$(call part,Set-up,$(MAKE) --no-print-directory --jobs=2 setup lab-image)
+	$(call part,Lab,scripts/lab)
+	$(call part,Reference app,scripts/lab-images)
+	$(call part,Provision the hosts,ansible-playbook provision.yml $(LAB))
+	$(call part,Deploy $(VERSION),ansible-playbook deploy.yml $(LAB) -e app_version=$(VERSION))
+	$(call part,Seed the database,ansible-playbook run.yml $(LAB) -e run_service=backend -e run_command="npm run seed")
+	$(call part,What runs where,ansible-playbook status.yml $(LAB))
+	@scripts/lab-next
+
+# What needs no Python packages is made while these are installed.
+lab-image:
+	@scripts/engine start
+	@scripts/lab-image host >/dev/null
+
+url: ## Print the address of the lab
+	@scripts/lab-url
+
+lab: setup ## Bring up the lab's hosts, registry and object store
+	$(call part,Lab,scripts/lab)
+
+images: lab ## Build both versions of the reference app and push them to the lab's registry
+	$(call part,Reference app,scripts/lab-images)
+
+clean: ## Remove everything these targets made, and nothing else
+	@scripts/clean
+
+##@ Tests
+test: setup ## Everything: check, Molecule, end to end
+	$(call part,Check,$(MAKE) --no-print-directory check)
+	$(call part,Molecule,$(MAKE) --no-print-directory molecule)
+	$(call part,End to end,$(MAKE) --no-print-directory e2e)
+
+# Side by side: most of the time of either is waiting for Python to start.
+check: setup ## Quick: lint, unit and contract tests
+	$(call part,Lint$(comma) unit and contract tests,$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit)
+
+unit: setup ## Unit and contract tests
+	@pytest --numprocesses=auto
+
+lint: setup ## Lint Python, YAML, playbooks, shell and Dockerfiles
+	@scripts/lint
+
+molecule: setup ## Molecule scenarios on real hosts
+	@scripts/molecule $(or $(SCENARIO),$(SCENARIOS))
+
+e2e: images ## End to end on the lab: load, faults, browser
+	$(call part,End to end,pytest tests/e2e)
+
+##@ Set-up
+setup: .venv/.stamp ## Make .venv and the collection link
+
+.venv/.stamp: requirements/dev.txt scripts/venv
+	@PYTHON=$(PYTHON) scripts/venv
+	@touch $@
+
+lock: setup ## Write the lock files in requirements/ anew
+	@scripts/lock
+
+build: setup ## Build the collection's artefact
+	@ansible-galaxy collection build --force --output-path dist
+
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nMade by the lab: .lab/. Another Python: make setup PYTHON=python3.12\n'
+
+
+.PHONY: demo lab-image url lab images clean test check lint unit molecule e2e setup lock build help

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What the process is told by its environment, checked once at start. */
+export interface Config {
+  port: number;
+  logLevel: LogLevel;
+  /** A text the page shows on top; empty means no banner. */
+  banner: string;
+  databaseUrl: string;
+  redisUrl: string;
+  jwtSecret: string;
+  /** How many bookings one client may make in a minute. */
+  bookingsPerMinute: number;
+  version: string;
+  revision: string;
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The environment is wrong. The message is one line and never holds a secret's value. */
+export class ConfigError extends Error {}
+
+/** sysexits.h EX_CONFIG: an orchestrator can tell "fix the settings" from "it crashed". */
+export const EXIT_CONFIG = 78;
+
+/**
+ * Read and check the environment.
+ * @throws ConfigError naming every variable that is missing or wrong.
+ */
+export function readConfig(env: Environment): Config {
+  const problems: string[] = [];
+  const attempt = <T>(read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(error.message);
+      return undefined;
+    }
+  };
+
+  const config = {
+    port: attempt(() => readInteger(env, 'PORT', 4000, 1, 65_535)),
+    logLevel: attempt(() => readLogLevel(env)),
+    banner: env['BANNER'] ?? '',
+    databaseUrl: attempt(() => readUrl(env, 'DATABASE_URL', ['postgresql:', 'postgres:'])),
+    redisUrl: attempt(() => readUrl(env, 'REDIS_URL', ['redis:', 'rediss:'])),
+    jwtSecret: attempt(() => readSecret(env, 'JWT_SECRET', 16)),
+    bookingsPerMinute: attempt(() => readInteger(env, 'BOOKINGS_PER_MINUTE', 60, 1, 1_000_000)),
+    version: env['APP_VERSION'] || 'dev',
+    revision: env['APP_REVISION'] || 'unknown',
+  };
+  if (problems.length > 0) throw new ConfigError(problems.join('; '));
+  return config as Config;
+}
+
+/** A URL of one of the given schemes. The value may hold a password, so errors leave it out. */
+export function readUrl(env: Environment, name: string, schemes: readonly string[]): string {
+  const value = required(env, name);
+  const scheme = URL.canParse(value) ? new URL(value).protocol : undefined;
+  if (scheme === undefined || !schemes.includes(scheme)) {
+    throw new ConfigError(`${name} is not a ${schemes[0]}// URL (special characters in a password must be percent-encoded)`);
+  }
+  return value;
+}
+
+function readSecret(env: Environment, name: string, minimum: number): string {
+  const value = required(env, name);
+  if (value.length < minimum) {
+    throw new ConfigError(`${name} has ${value.length} characters, it needs at least ${minimum}`);
+  }
+  return value;
+}
+
+function readInteger(env: Environment, name: string, fallback: number, low: number, high: number): number {
+  const text = env[name] || String(fallback);
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < low || value > high) {
+    throw new ConfigError(`${name} is '${text}', it must be a whole number from ${low} to ${high}`);
+  }
+  return value;
+}
+
+function readLogLevel(env: Environment): LogLevel {
+  const text = env['LOG_LEVEL'] || 'info';
+  const level = LOG_LEVELS.find((known) => known === text);
+  if (level === undefined) {
+    throw new ConfigError(`LOG_LEVEL is '${text}', it must be one of ${LOG_LEVELS.join(', ')}`);
+  }
+  return level;
+}
+
+function required(env: Environment, name: string): string {
+  const value = env[name];
+  if (!value) throw new ConfigError(`${name} is not set`);
+  return value;
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: app_contract
+short_description: Check the variables that describe an app, before any host is contacted
+version_added: 0.1.0
+description:
+  - Runs on the controller. Reads every variable of the host it runs for, checks the C(app_*) variables against the contract, fills in
+    the defaults and returns the whole description as plain data.
+  - An unknown C(app_*) or C(release_*) variable is an error, and so is a near miss of any other role's input; both come with a suggestion
+    and, where Ansible knows it, the place the variable was set. C(app_extra) is free for an inventory's own use.
+  - Refuses a run that would leave out hosts or steps, by C(--limit), C(--tags), C(--skip-tags) or C(--start-at-task), and an inventory
+    without an edge or app host.
+  - A secret's value is never in a message or a result; the result names it with a version from which it cannot be had back.
+author: Sluice maintainers (@sluice-stack)
+options:
+  action:
+    description: What the run does; messages name it.
+    type: str
+    choices: [deploy, rollback, status, logs, run]
+    required: true
+  edges:
+    description: The inventory's edge hosts.
+    type: list
+    elements: str
+    required: true
+  apps:
+    description: The inventory's app hosts.
+    type: list
+    elements: str
+    required: true
+  needs_version:
+    description: Whether C(app_version) must say which version is meant. A rollback takes its version from the release it goes to.
+    type: bool
+    default: true
+  only_command_line:
+    description: Check how the run was called and that no group is empty, and nothing else.
+    type: bool
+    default: false
+attributes:
+  action:
+    description: There is only an action plugin; nothing is sent to a host.
+    support: full
+  check_mode:
+    description: It only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: contract | Validate the app's variables
+  sluice.stack.app_contract:
+    action: deploy
+    edges: "{{ groups['edge'] }}"
+    apps: "{{ groups['app'] }}"
+  register: contract
+  run_once: true
+
+- name: guard | Refuse half a run
+  sluice.stack.app_contract:
+    action: deploy
+    edges: "{{ groups['edge'] | default([]) }}"
+    apps: "{{ groups['app'] | default([]) }}"
+    only_command_line: true
+  run_once: true
+"""
+
+RETURN = r"""
+contract:
+  description: The app with every default filled in; secrets by name and version.
+  returned: success, unless O(only_command_line=true)
+  type: dict
+  sample:
+    app: marketplace
+    version: v1.4.2
+    services: {backend: {image: "registry.example.com/marketplace/backend:v1.4.2", port: 4000, secrets: {JWT_SECRET: 0f3a99c21b}}}
+    routes: [{host: null, path: /, service: backend, verify: /, assets: null}]
+    migration: null
+    confirm_seconds: 60.0
+    drain_seconds: 30.0
+    lease_seconds: 60.0
+    pull_seconds: 300.0
+    port_range: [20000, 20999]
+    disk_free: 1073741824
+references:
+  description: The distinct image references of the app.
+  returned: success, unless O(only_command_line=true)
+  type: list
+  elements: str
+  sample: ["registry.example.com/marketplace/backend:v1.4.2"]
+lost:
+  description: The hosts that were given up with C(release_lost_hosts), each a host of O(edges) or O(apps).
+  returned: success, unless O(only_command_line=true)
+  type: list
+  elements: str
+  sample: []
+run:
+  description: Who runs what, for leases and ledgers.
+  returned: success, unless O(only_command_line=true)
+  type: dict
+  sample:
+    id: 5c1f0e9a77b2
+    action: deploy
+    who: anna@build7
+    revision: 9b2d1f4c0e8a7d6b5c4a3f2e1d0c9b8a7f6e5d4c
+    started: "2026-11-22T23:15:00Z"
+verdict:
+  description: Where the chain of barriers begins; see M(sluice.stack.release_barrier).
+  returned: success, unless O(only_command_line=true)
+  type: dict
+  sample: {ok: true, go: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0]]}
+"""

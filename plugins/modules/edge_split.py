@@ -1,0 +1,223 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""An app's split on one edge."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: edge_split
+short_description: Flip, confirm, abandon or read an app's split on an edge
+version_added: 0.1.0
+description:
+  - Keeps one record per app, in a file and in a dictionary Nginx's workers share, and changes it without a reload.
+  - A flip counts until its deadline, by the edge's own clock. Unless it is confirmed before, requests go to what was confirmed last.
+  - Each change proves first that the run still owns the app on this host.
+author: Sluice maintainers (@sluice-stack)
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  state:
+    description:
+      - V(flip) tries a release for O(seconds) and asks O(verify) through the public port; when that fails the split is put back at once.
+      - V(confirm) makes the flip of O(release) permanent; it is refused after the deadline.
+      - V(adopt) confirms a release that another edge has confirmed, without a flip.
+      - V(abandon) ends a flip, of O(release) or whichever.
+      - V(read) only reads.
+    type: str
+    choices: [read, flip, confirm, adopt, abandon]
+    default: read
+  run_id:
+    description: Id of the run. Required to change anything.
+    type: str
+  token:
+    description: The run's fencing token. Required to change anything.
+    type: int
+  release:
+    description: Id of the release.
+    type: str
+  slot:
+    description: The slot that holds the release.
+    type: str
+    choices: [blue, green]
+  percent:
+    description: The share of visitors the flip takes.
+    type: int
+    default: 100
+  seconds:
+    description: The time until the deadline.
+    type: float
+    default: 60
+  verify:
+    description: Routes to ask after a flip, as the manifest has them; C(host) and C(verify) are used.
+    type: list
+    elements: dict
+    default: []
+  verify_times:
+    description: Good answers in a row each route must give.
+    type: int
+    default: 3
+  verify_seconds:
+    description: How long the routes may take to answer well.
+    type: float
+    default: 5
+  http_port:
+    description: The edge's public port.
+    type: int
+    default: 80
+  lease_seconds:
+    description: What this step adds to the lease beyond the time it may take itself.
+    type: float
+    default: 60
+attributes:
+  check_mode:
+    description: Nothing is written; it reports whether the record would change.
+    support: full
+  diff_mode:
+    description: Shows the record before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: flip | Send requests to the new release
+  sluice.stack.edge_split:
+    app: marketplace
+    state: flip
+    run_id: "{{ contract.run.id }}"
+    token: "{{ plan.token }}"
+    release: 20261122T231500Z-v1.4.2
+    slot: green
+    seconds: 60
+"""
+
+RETURN = r"""
+record:
+  description: The record after the step.
+  returned: success
+  type: dict
+  sample:
+    app: marketplace
+    confirmed: {release: 20261122T231500Z-v1.4.2, slot: green}
+    pending: null
+    deadline: null
+    token: 7
+    seq: 12
+"""
+
+import json
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils import edge_control, edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge_record import Record
+from ansible_collections.sluice.stack.plugins.module_utils.edge_verify import VerifyError, verify
+from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.observe import EDGE_RECORDS
+
+Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_control.EdgeRefused, VerifyError)
+
+
+def read(app: str) -> Record:
+    """The record in the file, which is written before the dictionary and outlives it."""
+    return edge_record.from_data(app, read_json(os.path.join(EDGE_RECORDS, f"{app}.json")))
+
+
+def wanted(params: dict[str, Any], before: Record) -> Record:
+    """The record this step wants."""
+    token, release = params["token"], params["release"]
+    if params["state"] == "flip":
+        return edge_record.propose(
+            before,
+            release=release,
+            slot=params["slot"],
+            percent=params["percent"],
+            seconds=params["seconds"],
+            token=token,
+            now=time.time(),
+        )
+    if params["state"] == "confirm":
+        return edge_record.confirm(before, release=release, token=token, now=time.time())
+    if params["state"] == "adopt":
+        return edge_record.adopt(before, release=release, slot=params["slot"], token=token)
+    return edge_record.abandon(before, token=token, release=release)
+
+
+def write(record: Record) -> None:
+    """Make the record durable, then make the workers use it, and read it back."""
+    path = os.path.join(EDGE_RECORDS, f"{record['app']}.json")
+    write_atomic(path, json.dumps(record, sort_keys=True), mode=0o640, group="www-data")
+    answer = edge_control.call("PUT", f"/split/{record['app']}", record)
+    if answer["record"] != record:
+        raise edge_control.EdgeRefused(f"the edge holds another record than it was given for {record['app']}: {answer['record']}")
+
+
+def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record, Record]:
+    """Apply the step under the host's lock; the record before and after."""
+    with guard.effect(extend=extend):
+        before = read(params["app"])
+        after = wanted(params, before)
+        # A record that does not change is pushed as well: a run may have died between the file and the dictionary.
+        if after != edge_record.empty(params["app"]):
+            write(after)
+    return before, after
+
+
+def main() -> None:
+    """Parse, decide, write, verify, exit."""
+    module = AnsibleModule(
+        argument_spec={
+            "app": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["read", "flip", "confirm", "adopt", "abandon"], "default": "read"},
+            "run_id": {"type": "str"},
+            "token": {"type": "int", "no_log": False},
+            "release": {"type": "str"},
+            "slot": {"type": "str", "choices": ["blue", "green"]},
+            "percent": {"type": "int", "default": 100},
+            "seconds": {"type": "float", "default": 60},
+            "verify": {"type": "list", "elements": "dict", "default": []},
+            "verify_times": {"type": "int", "default": 3},
+            "verify_seconds": {"type": "float", "default": 5},
+            "http_port": {"type": "int", "default": 80},
+            "lease_seconds": {"type": "float", "default": 60},
+        },
+        required_if=[
+            ("state", "flip", ["run_id", "token", "release", "slot"]),
+            ("state", "confirm", ["run_id", "token", "release"]),
+            ("state", "adopt", ["run_id", "token", "release", "slot"]),
+            ("state", "abandon", ["run_id", "token"]),
+        ],
+        supports_check_mode=True,
+    )
+    params = module.params
+    app = params["app"]
+    try:
+        if params["state"] == "read" or module.check_mode:
+            before = read(app)
+            after = before if params["state"] == "read" else wanted(params, before)
+        else:
+            guard = Guard(app, params["run_id"], params["token"])
+            before, after = change(params, guard, params["seconds"] + params["lease_seconds"])
+            if params["state"] == "flip":
+                try:
+                    verify(
+                        params["http_port"],
+                        params["verify"],
+                        params["release"],
+                        times=params["verify_times"],
+                        seconds=params["verify_seconds"],
+                    )
+                except VerifyError as error:
+                    change({**params, "state": "abandon"}, guard, params["lease_seconds"])
+                    raise VerifyError(f"through the edge {error}. The split was put back") from error
+    except Failure as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=after != before, record=after, diff={"before": before, "after": after})
+
+
+if __name__ == "__main__":
+    main()

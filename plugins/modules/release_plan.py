@@ -1,0 +1,122 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_plan
+short_description: Decide and print what a deploy or rollback will do
+version_added: 0.1.0
+description:
+  - Runs on the controller. Compares what is wanted with what every host observed, and returns the steps as plain data. The edges'
+    confirmed records are the truth about what is live.
+  - Prints the plan, one line for each step; these are exactly the steps that will run.
+  - Does not fail when the wish cannot be fulfilled. It returns a plan without steps and a verdict that says why.
+author: Sluice maintainers (@sluice-stack)
+options:
+  contract:
+    description: The app, as M(sluice.stack.app_contract) returned it.
+    type: dict
+    required: true
+  run:
+    description: The run, as M(sluice.stack.app_contract) returned it.
+    type: dict
+    required: true
+  edges:
+    description: The inventory's edge hosts.
+    type: list
+    elements: str
+    required: true
+  apps:
+    description: The inventory's app hosts. The variable C(stack_address) of each is the address by which the edges reach it.
+    type: list
+    elements: str
+    required: true
+  lost:
+    description: Hosts that are given up.
+    type: list
+    elements: str
+    required: true
+  release_to:
+    description: What a rollback goes to, a release id or a version; empty for the newest earlier release that was good.
+    type: str
+    default: ""
+  http_port:
+    description: The edges' public port.
+    type: int
+    required: true
+  observed_by:
+    description: Name of the variable M(sluice.stack.release_fence) was registered in on each host.
+    type: str
+    required: true
+  verdict:
+    description: The verdict of the barrier before.
+    type: dict
+    required: true
+attributes:
+  action:
+    description: There is only an action plugin; nothing is sent to a host.
+    support: full
+  check_mode:
+    description: The plan is made and printed, and the verdict says that no step shall run.
+    support: full
+  diff_mode:
+    description: The plan is the diff, and it is always printed.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: plan | Decide what to do
+  sluice.stack.release_plan:
+    contract: "{{ contract.contract }}"
+    run: "{{ contract.run }}"
+    edges: "{{ groups['edge'] }}"
+    apps: "{{ groups['app'] }}"
+    lost: []
+    http_port: 80
+    observed_by: fence
+    verdict: "{{ step.verdict }}"
+  register: plan
+  run_once: true
+"""
+
+RETURN = r"""
+plan:
+  description:
+    - C(status) is V(change), V(repair) (the wanted release is live and something is missing), V(nothing) or V(refused).
+    - C(manifest) is the release to go to, C(slot) the slot for it, C(live) what the edges confirmed last.
+    - C(abandon), C(converge), C(start), C(configure), C(flip) and C(configure_after) list the hosts of each step; C(migrate) has the
+      migration and its host; C(retire) the slot and release that are stopped at the end.
+    - C(started_entry) is what the ledgers get before the first effect, C(lines) what was printed.
+  returned: success
+  type: dict
+  sample:
+    action: deploy
+    app: marketplace
+    token: 8
+    status: change
+    live: {release: 20261101T080000Z-v1.4.1, slot: blue}
+    slot: green
+    manifest: {id: 20261122T231500Z-v1.4.2, app: marketplace, version: v1.4.2}
+    images: ["registry.example.com/marketplace/backend@sha256:..."]
+    abandon: []
+    converge: []
+    migrate: {engine: prisma, service: backend, host: app1}
+    start: [app1, app2]
+    configure: []
+    edge_config: "..."
+    edge_config_after: "..."
+    configure_after: []
+    flip: [edge1]
+    record: false
+    retire: {release: 20261101T080000Z-v1.4.1, slot: blue}
+    lost: []
+    lines: ["Deploy marketplace v1.4.2 as release 20261122T231500Z-v1.4.2 (token 8); live now: release 20261101T080000Z-v1.4.1 in blue"]
+verdict:
+  description: The verdict after the plan; C(go) is false when there is nothing to do, in check mode, and when the plan was refused.
+  returned: success
+  type: dict
+  sample: {ok: true, go: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0], [fence, 1795389301.2]]}
+"""

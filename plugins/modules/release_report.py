@@ -1,0 +1,58 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_report
+short_description: Say how a deploy or rollback ended, and fail when it failed
+version_added: 0.1.0
+description:
+  - Runs on the controller, as the last step of every run.
+  - After a failure it fails with one line that says which step failed, why, and what is served now; details the step gave follow it.
+  - After a success it prints what is live and where the time went, and warns of what was left undone without harm.
+author: Sluice maintainers (@sluice-stack)
+options:
+  plan:
+    description: The plan, as M(sluice.stack.release_plan) returned it.
+    type: dict
+    required: true
+  verdict:
+    description: The last verdict.
+    type: dict
+    required: true
+  run:
+    description: The run, as M(sluice.stack.app_contract) returned it.
+    type: dict
+    required: true
+attributes:
+  action:
+    description: There is only an action plugin; nothing is sent to a host.
+    support: full
+  check_mode:
+    description: It only prints; in check mode it says that nothing was changed.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: report | Say how it ended
+  sluice.stack.release_report:
+    plan: "{{ plan.plan }}"
+    verdict: "{{ step.verdict }}"
+    run: "{{ contract.run }}"
+  run_once: true
+"""
+
+RETURN = r"""
+lines:
+  description: What was printed.
+  returned: success
+  type: list
+  elements: str
+  sample: ["marketplace v1.4.2 is live as release 20261122T231500Z-v1.4.2 in green (deploy took 9.1 s: fence 1.2, start 6.0, flip 0.9, confirm 0.4)"]
+"""

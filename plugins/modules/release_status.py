@@ -1,0 +1,122 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_status
+short_description: Show which release is live, what each host holds, and the releases there were
+version_added: 0.1.0
+description:
+  - Runs on the controller, over what M(sluice.stack.release_fence) with O(sluice.stack.release_fence#module:state=observed) registered on
+    each host. A host without an observation is shown as silent, with the reason.
+author: Sluice maintainers (@sluice-stack)
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  edges:
+    description: The inventory's edge hosts.
+    type: list
+    elements: str
+    required: true
+  apps:
+    description: The inventory's app hosts.
+    type: list
+    elements: str
+    required: true
+  observed_by:
+    description: Name of the variable the observation was registered in on each host.
+    type: str
+    required: true
+  quiet:
+    description: Return the summary and print nothing.
+    type: bool
+    default: false
+attributes:
+  action:
+    description: There is only an action plugin; nothing is sent to a host.
+    support: full
+  check_mode:
+    description: It only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: observe | Look at every host of the app
+  sluice.stack.release_fence:
+    app: marketplace
+    run: "{{ contract.run }}"
+    state: observed
+    roles: [app]
+  register: observed
+  ignore_errors: true
+  ignore_unreachable: true
+
+- name: status | Show it
+  sluice.stack.release_status:
+    app: marketplace
+    edges: "{{ groups['edge'] }}"
+    apps: "{{ groups['app'] }}"
+    observed_by: observed
+  register: status
+  run_once: true
+"""
+
+RETURN = r"""
+app:
+  description: Name of the app.
+  returned: success
+  type: str
+  sample: marketplace
+state:
+  description: V(none) (nothing is deployed), V(live) (all hosts agree), V(mixed) (edges or slots disagree) or V(incomplete) (hosts are silent).
+  returned: success
+  type: str
+  sample: live
+live:
+  description: The release and slot the edges confirmed last; none before the first deploy.
+  returned: success
+  type: dict
+  sample: {release: 20261122T231500Z-v1.4.2, slot: green}
+manifest:
+  description: The live release, when a ledger has it.
+  returned: success
+  type: dict
+  sample: {id: 20261122T231500Z-v1.4.2, app: marketplace, version: v1.4.2}
+lagging:
+  description: Edges that confirmed something else.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+partial:
+  description: App hosts that do not run the whole live release.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+silent:
+  description: Hosts without an observation, each with the reason.
+  returned: success
+  type: dict
+  sample: {}
+hosts:
+  description: For each host that answered, who has the app, what an edge serves and what an app host runs.
+  returned: success
+  type: dict
+  sample:
+    edge1: {lease: null, split: green 20261122T231500Z-v1.4.2, containers: []}
+releases:
+  description: The releases that were ever confirmed, oldest first; C(state) is V(live), V(confirmed) or V(rolled back).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{id: 20261122T231500Z-v1.4.2, version: v1.4.2, state: live}]
+"""

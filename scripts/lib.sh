@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the set-up scripts share. Sourced, never run.
+# shellcheck shell=bash disable=SC2034
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+LAB_DIR="$REPO/.lab"
+# Everything the lab makes in the Docker engine carries this prefix, so that cleaning up can name it.
+LAB_PREFIX=sluice-lab
+# The lab's network, its first three octets. The inventory reads the same variable.
+LAB_SUBNET="${SLUICE_LAB_SUBNET:-10.213.7}"
+
+# Progress for people; standard output stays free for results.
+say() { printf '%s\n' "$*" >&2; }
+
+# One clear line, then out.
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+is_debian() { [ -r /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; }
+
+# Install Debian packages that are missing. Says what to do where it cannot.
+need_packages() {
+  local missing=() name
+  for name in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || missing+=("$name")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  is_debian || fail "these are needed: ${missing[*]}. This is not Debian: install them with your system's package manager."
+  [ "$(id -u)" = 0 ] || fail "these packages are needed: ${missing[*]}. Run as root: apt-get install ${missing[*]}"
+  say "installing ${missing[*]}"
+  local log
+  log=$(mktemp)
+  if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    fail "apt-get could not install ${missing[*]}; its last words are above"
+  fi
+  rm -f "$log"
+}

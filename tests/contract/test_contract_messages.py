@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong input ends a run with one clear line, before any host is contacted.
+
+Each case runs the real playbook as a person does. The hosts of the inventory cannot be reached, so that a run that goes further
+than it should is seen; that this would be seen is itself tested first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FIXTURES = Path(__file__).parent / "fixtures"
+COMMAND_LINE = "(set in <CLI option '-e'>)"
+
+
+@dataclass
+class Run:
+    """How a run of a playbook ended."""
+
+    code: int
+    output: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The messages of failures, as a person sees them."""
+        mark = "[ERROR]: "
+        return [line.removeprefix(mark) for line in self.output.splitlines() if line.startswith(mark)]
+
+    def reached(self, step: str) -> bool:
+        """Whether a task of the step was begun."""
+        return f" {step} | " in self.output
+
+
+def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "inventory", more: Path | None = None) -> Run:
+    """Run a playbook against an inventory of the fixtures, and perhaps one more on top of it."""
+    inventories = [f"-i{path}" for path in (FIXTURES / inventory, more) if path]
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", playbook, *inventories, *arguments],
+        cwd=REPOSITORY,
+        env={key: value for key, value in os.environ.items() if key != "APP_VERSION"}
+        | {
+            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
+            "ANSIBLE_NOCOLOR": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout + done.stderr)
+
+
+def refused(done: Run, message: str) -> None:
+    """The run failed with this one line, and no step was begun."""
+    assert done.errors == [f"Task failed: Action failed: {message}"], done.output
+    assert done.code != 0
+    assert not done.reached("fence")
+    assert not done.reached("report")
+    assert "hunter2" not in done.output
+
+
+def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> None:
+    done = run("-e", "app_version=v1.0.0")
+    assert done.code != 0
+    assert done.reached("fence"), done.output
+    last = done.errors[-1].removeprefix("Task failed: Action failed: ")
+    assert last.startswith("deploy failed in step fence: app1: cannot be reached (")
+    assert last.endswith(
+        "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name."
+    )
+    assert "hunter2" not in done.output
+
+
+def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
+    assert run("-e", "app_version=v1.0.0", "--limit", "all").reached("fence")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("app_version=", "app_version is empty: say which version to deploy with -e app_version=... or in APP_VERSION"),
+        ('{"app_version": 1.10}', f"app_version must be a string, not 1.1 {COMMAND_LINE}"),
+        ("app_nmae=shop", f"app_nmae is not a variable of the contract: did you mean 'app_name'? {COMMAND_LINE}"),
+        ("app_drain_seconds=soon", f"app_drain_seconds must be a number, not 'soon' {COMMAND_LINE}"),
+        (
+            "docker_host_registeries=[]",
+            f"docker_host_registeries is not an input of role docker_host: did you mean 'docker_host_registries'? {COMMAND_LINE}",
+        ),
+        (
+            "release_lost_host=app2",
+            f"release_lost_host is not an input of a release: did you mean 'release_lost_hosts'? {COMMAND_LINE}",
+        ),
+        (
+            "release_lost_hosts=app1,db1",
+            "release_lost_hosts names db1, which is no edge or app host of the inventory: known: app1, app2, edge1",
+        ),
+        ("release_action=deplyo", f"release_action is 'deplyo': did you mean 'deploy'? {COMMAND_LINE}"),
+        (
+            '{"app_secrets": {}}',
+            "app_services.web.secrets names TOKEN, which has no value: set app_secrets.TOKEN from the inventory's vault "
+            f"(set in {FIXTURES}/inventory/group_vars/all.yml:5:5)",
+        ),
+        ('{"app_secrets": "hunter2"}', f"app_secrets must be a map, not a string {COMMAND_LINE}"),
+        (
+            '{"app_secrets": {"TOKEN": "{{ vault_tokn }}"}}',
+            f"app_secrets cannot be worked out: 'vault_tokn' is undefined {COMMAND_LINE}",
+        ),
+        (
+            '{"app_extra": {}}',
+            f"app_services cannot be worked out: object of type 'dict' has no attribute 'greeting' (set in {FIXTURES}/inventory/group_vars/all.yml:4:3)",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_place(extra: str, message: str) -> None:
+    refused(run("-e", "app_version=v1.0.0", "-e", extra), message)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"app_nmae": "shop"},
+            "app_nmae is not a variable of the contract: did you mean 'app_name'? (set in {file}:1:11)",
+        ),
+        (
+            {"app_services": {"web": {"image": "registry.test/web", "port": 80, "memry": "1g"}}},
+            "app_services.web.memry is not known: did you mean 'memory'? (set in {file}:4:12)",
+        ),
+        ({"app_services": ["web"]}, "app_services must be a map, not a list (set in {file}:2:1)"),
+        (
+            {"app_routes": [{"path": "/", "service": "api"}]},
+            "app_routes[0].service is 'api': known: web (set in {file}:2:3)",
+        ),
+        (
+            {"postgres_databses": []},
+            "postgres_databses is not an input of role postgres: did you mean 'postgres_databases'? (set in {file}:1:20)",
+        ),
+    ],
+)
+def test_a_wrong_variable_of_the_inventory_is_named_with_file_and_line(
+    tmp_path: Path, variables: dict[str, Any], message: str
+) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {}\n")
+    file = tmp_path / "group_vars" / "all.yml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump(variables))
+    refused(run("-e", "app_version=v1.0.0", more=tmp_path), message.format(file=file))
+
+
+@pytest.mark.parametrize(
+    ("inventory", "message"),
+    [
+        ("empty_group", "the inventory has no host in group 'app': add one, or name the right inventory with -i"),
+        ("missing_group", "the inventory has no host in group 'edge': add one, or name the right inventory with -i"),
+        ("empty", "the inventory has no host in group 'edge': add one, or name the right inventory with -i"),
+    ],
+)
+def test_an_inventory_without_hosts_is_refused(inventory: str, message: str) -> None:
+    refused(run("-e", "app_version=v1.0.0", inventory=inventory), message)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            ["--limit", "app1"],
+            "--limit app1 would deploy on a part of the fleet: leave it out; for hosts that are lost use -e release_lost_hosts=name",
+        ),
+        (["--tags", "flip,confirm"], "--tags confirm,flip would leave out steps of the deploy: run it without"),
+        (["--skip-tags", "release"], "--skip-tags release would leave out steps of the deploy: run it without"),
+    ],
+)
+def test_half_a_run_is_refused(option: list[str], message: str) -> None:
+    refused(run("-e", "app_version=v1.0.0", *option), message)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--start-at-task", "fence | Take the app and observe"],
+        ["--start-at-task", "flip | Send requests to the new release, and ask for it through the edge"],
+        ["--start-at-task", "report | Say how it ended"],
+        ["--skip-tags", "always"],
+    ],
+)
+def test_a_run_without_its_beginning_cannot_change_anything(option: list[str]) -> None:
+    done = run("-e", "app_version=v1.0.0", *option)
+    assert done.code != 0
+    assert done.errors
+    assert all("__release_" in error for error in done.errors), "what the first step says is missing"
+    assert "UNREACHABLE" not in done.output, "no host may be contacted"
+
+
+def test_a_rollback_needs_no_version_and_refuses_the_same_mistakes() -> None:
+    assert run(playbook="rollback.yml").reached("fence")
+    refused(
+        run("-e", "release_tos=v1", playbook="rollback.yml"),
+        f"release_tos is not an input of a release: did you mean 'release_to'? {COMMAND_LINE}",
+    )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every plugin is documented, and the documentation is what the code does."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils import basic
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+PACKAGE = "ansible_collections.sluice.stack.plugins"
+MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py") if path.stem != "__init__")
+ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("*.py") if path.stem != "__init__")
+
+
+def documents(name: str) -> dict[str, Any]:
+    """A module's DOCUMENTATION, EXAMPLES and RETURN, read without running it."""
+    tree = ast.parse((PLUGINS / "modules" / f"{name}.py").read_text())
+    return {
+        node.targets[0].id: yaml.safe_load(ast.literal_eval(node.value))
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id in ("DOCUMENTATION", "EXAMPLES", "RETURN")
+    }
+
+
+def options(name: str) -> dict[str, dict[str, Any]]:
+    """The documented options of a module."""
+    return dict(documents(name)["DOCUMENTATION"].get("options", {}))
+
+
+class Stop(Exception):
+    """The module asked for its arguments; more of it need not run."""
+
+
+def spec_of(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a module gives to AnsibleModule."""
+    module = importlib.import_module(f"{PACKAGE}.modules.{name}")
+    seen: dict[str, Any] = {}
+
+    def record(*args: Any, **kwargs: Any) -> None:
+        seen.update(kwargs)
+        raise Stop
+
+    monkeypatch.setattr(basic, "AnsibleModule", record)
+    monkeypatch.setattr(module, "AnsibleModule", record)
+    with pytest.raises(Stop):
+        module.main()
+    return seen
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_has_documentation_examples_and_return(name: str) -> None:
+    found = documents(name)
+    assert set(found) == {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+    documentation = found["DOCUMENTATION"]
+    assert documentation["module"] == name
+    assert not documentation["short_description"].endswith(".")
+    assert documentation["description"]
+    assert documentation["version_added"]
+    assert {"check_mode", "diff_mode"} <= set(documentation["attributes"])
+    for attribute in documentation["attributes"].values():
+        assert attribute["support"] in ("full", "partial", "none")
+        assert attribute["description"]
+    assert found["RETURN"] is None or all(
+        "description" in value and "type" in value for value in found["RETURN"].values()
+    )
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_is_a_task_of_the_module_with_options_it_has(name: str) -> None:
+    full_name = f"sluice.stack.{name}"
+    tasks = documents(name)["EXAMPLES"]
+    mine = [task for task in tasks if full_name in task]
+    assert mine, "an example uses the module by its full name"
+    required = {option for option, details in options(name).items() if details.get("required")}
+    for task in mine:
+        assert re.match(r"^[a-z_]+ \| [A-Z]", task["name"]), "named as tasks are named here: area | Verb object"
+        assert set(task[full_name]) <= set(options(name))
+        assert required <= set(task[full_name])
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
+def test_a_modules_arguments_are_the_documented_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = spec_of(name, monkeypatch)
+    documented, spec = options(name), given["argument_spec"]
+    assert set(spec) == set(documented)
+    for option, details in spec.items():
+        told = documented[option]
+        assert told["description"]
+        for key in ("type", "elements", "choices", "default"):
+            assert told.get(key) == details.get(key), f"{option}: {key}"
+        assert bool(told.get("required")) == bool(details.get("required")), option
+    support = documents(name)["DOCUMENTATION"]["attributes"]["check_mode"]["support"]
+    assert (support != "none") == bool(given.get("supports_check_mode"))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
+def test_secrets_are_marked_so_that_no_log_shows_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for option, details in spec_of(name, monkeypatch)["argument_spec"].items():
+        if re.search(r"secret|password|passphrase|credential", option):
+            assert details.get("no_log") is True, option
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_plugin_is_documented_by_a_module_file_and_takes_what_is_documented(name: str) -> None:
+    plugin = importlib.import_module(f"{PACKAGE}.action.{name}").ActionModule
+    assert set(options(name)) == set(plugin._VALID_ARGS)
+    assert documents(name)["DOCUMENTATION"]["attributes"]["action"]["support"] == "full"
+
+
+@pytest.mark.parametrize("kind", ["modules", "action", "module_utils"])
+def test_every_file_of_the_code_says_what_it_is_and_its_licence(kind: str) -> None:
+    for path in (PLUGINS / kind).glob("*.py"):
+        text = path.read_text()
+        assert "# SPDX-License-Identifier: Apache-2.0" in text.splitlines()[:2], path.name
+        assert ast.get_docstring(ast.parse(text)), path.name

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation names variables, defaults, files, playbooks and make targets that exist."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.sluice.stack.plugins.module_utils import contract
+from ansible_collections.sluice.stack.plugins.module_utils.schema import REQUIRED, Kind, Problems
+
+ROOT = Path(__file__).resolve().parents[2]
+# What tools and the lab put into a checkout is not ours to check.
+NOT_OURS = {".venv", ".lab", ".collections", ".git", "node_modules", ".ansible", ".pytest_cache", "dist", "build"}
+CONTRACT = ROOT / "docs" / "contract.md"
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+def documents() -> list[Path]:
+    """Every Markdown file of the repository."""
+    found = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in NOT_OURS]
+        found += [Path(folder, name) for name in files if name.endswith(".md")]
+    return sorted(found)
+
+
+def rows(heading: str) -> dict[str, str]:
+    """The table under a heading of the contract's reference: name → what its column of defaults says."""
+    section = re.split(r"^## ", CONTRACT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith(f"{heading}\n"))
+    cells = (re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("| `"))
+    return {row[0].strip().strip("`"): row[2].strip() for row in cells}
+
+
+def read(kind: Kind, value: Any) -> Any:
+    """A value as the contract reads it."""
+    problems = Problems()
+    result = kind.read(value, "documented", problems)
+    assert not problems.lines
+    return result
+
+
+STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
+    "A service": (contract.SERVICE, {"image": "example/app", "port": 1}),
+    "Health": (contract.HEALTH, {}),
+    "A route": (contract.ROUTE, {"service": "web"}),
+    "The migration": (contract.MIGRATION, {"engine": "prisma", "service": "web"}),
+}
+
+
+def test_every_variable_is_documented() -> None:
+    assert list(rows("Variables")) == list(contract.VARIABLES)
+
+
+@pytest.mark.parametrize("name", contract.VARIABLES)
+def test_default_of_a_variable(name: str) -> None:
+    kind, documented = contract.VARIABLES[name], rows("Variables")[name]
+    if kind.default is REQUIRED:
+        assert documented == "*required*"
+    elif kind.default is None:
+        assert documented == "*none*"
+    else:
+        assert read(kind, yaml.safe_load(documented.strip("`"))) == read(kind, kind.default)
+
+
+@pytest.mark.parametrize("heading", STRUCTS)
+def test_keys_and_defaults_of_a_part(heading: str) -> None:
+    kind, least = STRUCTS[heading]
+    documented, defaults = rows(heading), read(kind, least)
+    assert list(documented) == list(defaults)
+    for key, cell in documented.items():
+        if key in least:
+            assert cell == "*required*", key
+        elif defaults[key] is None:
+            assert cell == "*none*", key
+        else:
+            assert read(kind, {**least, key: yaml.safe_load(cell.strip("`"))}) == defaults, key
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(text: str) -> Iterator[str]:
+    """The targets of a document's links and pictures."""
+    yield from re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", text))
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for link in links(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        there = (path.parent / target).resolve() if target else path
+        assert there.exists(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(there.read_text(encoding="utf-8")), f"{link} names no heading"
+
+
+def code(text: str) -> str:
+    """What a document shows as code, a piece per line: commands and names, and no prose."""
+    fenced = [block.split("\n", 1)[1] for block in FENCED.findall(text)]
+    return "\n".join([*fenced, *re.findall(r"`([^`\n]+)`", FENCED.sub("", text))])
+
+
+def named(pattern: str, exists: Callable[[str], bool]) -> list[str]:
+    """What documents name in code that does not exist, each with its document."""
+    return [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in documents()
+        for name in re.findall(pattern, code(path.read_text(encoding="utf-8")), flags=re.MULTILINE)
+        if not exists(name)
+    ]
+
+
+def test_playbooks_exist() -> None:
+    assert not named(r"ansible-playbook (?:-\S+ )*([\w./-]+\.yml)", lambda name: (ROOT / name).is_file())
+
+
+def test_collection_playbooks_exist() -> None:
+    playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+    assert not named(r"ansible-playbook (?:-\S+ )*sluice\.stack\.(\w+)", playbooks.__contains__)
+
+
+def test_make_targets_exist() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", text, flags=re.MULTILINE))
+    assert not named(r"^\s*(?:\$ )?make(?: -s)? ([a-z][a-z0-9-]*)", targets.__contains__)
+
+
+def test_files_named_in_docs_exist() -> None:
+    """Paths that begin in a directory of the repository; vaults are made by each installation."""
+    places = "playbooks|roles|plugins|inventories|molecule|scripts|tests|examples|docs|requirements"
+    assert not named(
+        rf"(?<![\w./-])((?:{places})/[\w./-]+\w)(?![\w/<>*-])",
+        lambda name: name.endswith("vault.yml") or (ROOT / name).exists(),
+    )
+
+
+@pytest.mark.parametrize("name", ["runtime", "dev", "lab"])
+def test_pins_are_the_locked_ones(name: str) -> None:
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    section = page.split(f"(`requirements/{name}.in`)")[1].split("\n## ")[0]
+    documented = {
+        match[1].lower(): match[2] for match in re.finditer(r"^\| (\S+) \| ([^|]+) \|", section, flags=re.MULTILINE)
+    }
+    wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8")
+    lock = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    direct = re.findall(r"^([A-Za-z][\w-]*)", wanted, flags=re.MULTILINE)
+    assert {item.lower() for item in direct} == documented.keys() - {"package"}
+    for item in direct:
+        for version in re.findall(rf"^{item}==([^\s;]+)", lock, flags=re.MULTILINE | re.IGNORECASE):
+            assert version in documented[item.lower()], f"{item} is locked at {version}"

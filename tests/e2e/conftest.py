@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""End-to-end tests run on the lab: `make e2e` brings it up, builds the images and runs them.
+
+Each module starts from and leaves v1.0.0 live on both app hosts, and can be run alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO))
+
+from tests.support import images  # noqa: E402
+from tests.support.lab import INVENTORY, Lab  # noqa: E402
+from tests.support.playbook import Run  # noqa: E402
+
+PICTURES = REPO / "build" / "e2e"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """The lab, provisioned."""
+    lab = Lab()
+    if not lab.shell("app1", "command -v docker || true") or not lab.shell("edge1", "command -v nginx || true"):
+        lab.playbook("provision", timeout=900).good()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def v1_0_0(lab: Lab) -> Iterator[str]:
+    """v1.0.0 is live with example data in the database, before the module and after it; the release's id."""
+    yield _start(lab)
+    _start(lab)
+
+
+def _start(lab: Lab) -> str:
+    release = lab.ensure("v1.0.0")
+    if not lab.ask("/api/accountants").json()["accountants"]:
+        lab.playbook("run", "-e", "run_service=backend", "-e", "run_command=npm run seed").good()
+    return release
+
+
+@pytest.fixture(scope="session")
+def variant(lab: Lab) -> images.Variants:
+    """Makes images that behave badly and puts them into the lab's registry."""
+    return images.Variants(lab)
+
+
+@pytest.fixture
+def pictures() -> Path:
+    """Where screenshots go."""
+    return PICTURES
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failing test shows what the playbooks it ran have printed."""
+    report = yield
+    if report.failed:
+        report.sections += [("playbook", str(run)) for run in Run.history[-3:]]
+    if report.when == "teardown":
+        Run.history.clear()
+    return report
+
+
+def pytest_sessionstart() -> None:
+    """Say early that somebody else is deploying."""
+    running = subprocess.run(
+        ["pgrep", "-f", f"ansible-playbook .*{INVENTORY}"], capture_output=True, text=True, check=False
+    )
+    if running.stdout:
+        pytest.exit(
+            f"a playbook is running on the lab already (process {running.stdout.split()[0]}): wait for it", returncode=3
+        )

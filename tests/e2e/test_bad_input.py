@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input gets one clear line and a non-zero exit, before anything changes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.images import Variants
+from tests.support.lab import APP, APP_HOSTS, INVENTORY, REGISTRY, STATE, Lab
+from tests.support.playbook import REPO, Run, Started
+
+
+@contextlib.contextmanager
+def nothing_changes(lab: Lab) -> Iterator[None]:
+    """What is live, and all that is recorded, is after the block as it was before."""
+    before = lab.state()
+    yield
+    assert lab.state() == before
+
+
+@contextlib.contextmanager
+def undone(lab: Lab, hosts: tuple[str, ...], do: str, undo: str) -> Iterator[None]:
+    """Break something on hosts, and mend it."""
+    for host in hosts:
+        lab.shell(host, do)
+    try:
+        yield
+    finally:
+        for host in hosts:
+            lab.shell(host, undo)
+
+
+def one_line(run: Run) -> str:
+    """The run's only error; it fits on a line, and no step that changes anything ran."""
+    message = run.error()
+    assert "\n" not in message, message
+    for step in ("migrate | Apply", "start | Bring", "configure | Write", "flip | Send", "record | Write"):
+        assert run.ran(step) == set(), f"{step} ran"
+    return message
+
+
+def test_a_version_that_is_not_there(lab: Lab, v1_0_0: str) -> None:
+    with nothing_changes(lab):
+        message = one_line(lab.deploy("v9.9.9"))
+    assert f"{APP}/backend:v9.9.9: not in registry" in message
+    assert "check app_version" in message
+
+
+def test_a_registry_that_is_down(lab: Lab, v1_0_0: str) -> None:
+    with (
+        undone(lab, ("store1",), "systemctl stop docker-registry", "systemctl start docker-registry"),
+        nothing_changes(lab),
+    ):
+        message = one_line(lab.deploy("v1.1.0"))
+    assert f"registry {REGISTRY} cannot be reached from this host" in message
+
+
+def test_a_registry_that_hangs(lab: Lab, v1_0_0: str) -> None:
+    rule = "OUTPUT -p tcp --dport 5000 -j DROP"
+    with undone(lab, APP_HOSTS, f"iptables -I {rule}", f"iptables -D {rule}"), nothing_changes(lab):
+        # Far less than the engine's own patience; a run that does not end is killed and fails.
+        message = one_line(
+            lab.playbook("deploy", "-e", "app_version=v1.1.0", "-e", "release_registry_seconds=2", timeout=60)
+        )
+    assert f"registry {REGISTRY} does not answer in time" in message
+
+
+def test_wrong_credentials(lab: Lab, v1_0_0: str) -> None:
+    path = "/root/.docker/config.json"
+    wrong = json.dumps({"auths": {REGISTRY: {"auth": "bWFya2V0cGxhY2U6d3Jvbmc="}}})
+    spoil = f"cp -p {path} {path}.kept && printf '%s' '{wrong}' > {path}"
+    with undone(lab, APP_HOSTS, spoil, f"mv {path}.kept {path}"), nothing_changes(lab):
+        message = one_line(lab.deploy("v1.1.0"))
+    assert f"registry {REGISTRY} refuses the credentials" in message
+    assert "docker_host_registries" in message
+
+
+def test_too_little_disk_for_an_image_that_must_be_pulled(lab: Lab, v1_0_0: str, variant: Variants) -> None:
+    tag = variant.push("v1.2.0-unpulled", ["never", uuid.uuid4().hex])
+    with nothing_changes(lab):
+        message = one_line(lab.deploy(tag, "-e", "app_disk_free=900t"))
+    assert "app_disk_free wants 921600.0 GiB" in message
+    assert any(host in message for host in APP_HOSTS)
+    # The control: an image that is on the disk needs no room. (It is the live one: nothing to do.)
+    lab.deploy("v1.0.0", "-e", "app_disk_free=900t").good()
+
+
+def test_two_apps_with_one_port(lab: Lab, v1_0_0: str) -> None:
+    held = json.loads(lab.shell("app2", f"cat {STATE}/ports.json"))
+    port = held[f"{APP}/backend/blue/0"]
+    clash = json.dumps({**{key: value for key, value in held.items() if value != port}, "other/web/blue/0": port})
+    spoil = f"cp -p {STATE}/ports.json {STATE}/ports.kept && printf '%s' '{clash}' > {STATE}/ports.json"
+    with undone(lab, ("app2",), spoil, f"mv {STATE}/ports.kept {STATE}/ports.json"):
+        before = lab.state()
+        message = one_line(lab.deploy("v1.1.0"))
+        assert lab.state() == before
+    assert f"port {port} " in message
+    assert "other/web/blue/0" in message
+    assert f"{APP}/backend/blue/0" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["-e", "app_version=v1.1.0", "-e", "app_drain_secs=3"],
+            ["app_drain_secs", "did you mean 'app_drain_seconds'?"],
+        ),
+        (
+            ["-e", "app_version=v1.1.0", "-e", "app_drain_seconds=soon"],
+            ["app_drain_seconds must be a number, not 'soon'"],
+        ),
+        (["-e", "app_version=v1.1.0", "-e", "release_lost_host=app2"], ["did you mean 'release_lost_hosts'?"]),
+        (["-e", "app_version="], ["app_version is empty"]),
+        (["-e", "app_version=v1.1.0", "--limit", "app1"], ["--limit app1", "release_lost_hosts=name"]),
+        (["-e", "app_version=v1.1.0", "--tags", "never"], ["--tags never would leave out steps"]),
+        (
+            ["-e", "app_version=v1.1.0", "--start-at-task", "flip | Send requests to the new release"],
+            ["--start-at-task"],
+        ),
+    ],
+    ids=["misspelt", "wrong type", "misspelt role input", "no version", "limit", "tags", "start at task"],
+)
+def test_a_command_line_that_cannot_be_meant(lab: Lab, v1_0_0: str, options: list[str], words: list[str]) -> None:
+    before = lab.record()
+    run = lab.playbook("deploy", *options)
+    message = one_line(run)
+    for word in words:
+        assert word in message
+    assert run.ran("fence | Take") == set()
+    assert lab.record() == before
+
+
+@pytest.mark.parametrize("group", ["edge", "app"])
+def test_an_inventory_with_an_empty_group(lab: Lab, tmp_path: Path, group: str) -> None:
+    folder = tmp_path / "inventories" / "lab"
+    shutil.copytree(REPO / INVENTORY, folder)
+    hosts = yaml.safe_load((folder / "hosts.yml").read_text())
+    hosts["all"]["children"][group]["hosts"] = {}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    run = Started(["deploy.yml", "-i", str(folder), "-e", "app_version=v1.1.0"]).wait()
+    assert f"the inventory has no host in group '{group}'" in one_line(run)
+    assert run.ran("fence | Take") == set()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A release that cannot serve, and a host that cannot be reached: the old release goes on serving, and nothing flips."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.images import CRASH, UNHEALTHY, Variants
+from tests.support.lab import APP_HOSTS, INVENTORY, Lab
+from tests.support.load import Ask, Load
+from tests.support.playbook import REPO
+
+FLIP = "flip | Send"
+NEXT = Ask("GET", "/api/version", expect=(200,))
+
+
+def health_window(seconds: int) -> list[str]:
+    """The inventory's services with another time to become healthy, as options."""
+    services: dict[str, Any] = yaml.safe_load((REPO / INVENTORY / "group_vars/all/app.yml").read_text())["app_services"]
+    for service in services.values():
+        service["health"] = {**service.get("health", {}), "window": seconds}
+    return ["-e", json.dumps({"app_services": services})]
+
+
+def test_an_image_that_is_never_healthy_gets_no_traffic(lab: Lab, v1_0_0: str, variant: Variants) -> None:
+    tag = variant.push("v1.2.0-unhealthy", UNHEALTHY)
+    before = lab.record()
+    with Load(lab.url, NEXT, rate=80) as load:
+        run = lab.deploy(tag, *health_window(4))
+    message = run.error()
+    first, *log = message.split("\n")
+    assert first.startswith("deploy failed in step start: ")
+    assert f"Release {v1_0_0} goes on serving" in first
+    assert "not healthy within 4 s" in first
+    assert "status 503 instead of 200" in first
+    assert any(f"{host}: container marketplace-backend-" in first for host in APP_HOSTS)
+    assert any("cannot warm up: the cache is cold" in line for line in log)
+    assert run.ran(FLIP) == set()
+    assert lab.record() == before
+    assert load.report.failed == 0, str(load.report)
+    assert set(load.report.versions) == {"v1.0.0"}, str(load.report)
+
+
+def test_an_image_that_crashes_at_boot_fails_the_deploy_at_once(lab: Lab, v1_0_0: str, variant: Variants) -> None:
+    tag = variant.push("v1.2.0-crash", CRASH)
+    before = lab.record()
+    with Load(lab.url, NEXT, rate=80) as load:
+        # A deploy that waited for the health window would be killed, and fail here.
+        run = lab.playbook("deploy", "-e", f"app_version={tag}", *health_window(900), timeout=120)
+    message = run.error()
+    for host in APP_HOSTS:
+        assert f"{host}: container marketplace-backend-" in message
+    assert f"{tag}-0 exited with code 37; last log lines:" in message
+    assert "fatal: no lease on the warehouse" in message
+    assert f"Release {v1_0_0} goes on serving" in message
+    assert run.ran(FLIP) == set()
+    assert lab.record() == before
+    assert load.report.failed == 0, str(load.report)
+    assert set(load.report.versions) == {"v1.0.0"}, str(load.report)
+
+
+@contextlib.contextmanager
+def silent(lab: Lab, host: str) -> Iterator[None]:
+    """The host goes on serving and answers no SSH, not even on connections that are open."""
+    rule = "INPUT -p tcp --dport 22 -j DROP"
+    address = lab.on(host, "hostname", "-I").split()[0]
+    control = Path("~/.ansible/cp").expanduser() / f"sluice-{address}-admin"
+    # The controller would wait on its kept connection for longer than for a new one.
+    subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", address], capture_output=True, check=False)
+    lab.shell(host, f"iptables -I {rule}")
+    try:
+        yield
+    finally:
+        lab.shell(host, f"iptables -D {rule}")
+
+
+def test_nothing_flips_while_a_host_cannot_be_reached(lab: Lab, v1_0_0: str) -> None:
+    before = lab.state()
+    with Load(lab.url, NEXT, rate=80) as load, silent(lab, "app2"):
+        run = lab.deploy("v1.1.0")
+    message = run.error()
+    assert message.startswith("deploy failed in step fence: app2: cannot be reached")
+    assert "release_lost_hosts=" in message
+    assert f"Release {v1_0_0} goes on serving" in message
+    assert run.ran(FLIP) == set()
+    assert run.ran("start | Bring") == set()
+    assert lab.state() == before
+    # It serves all the while: a host the controller cannot reach is not a host that is down.
+    assert load.report.failed == 0, str(load.report)
+    assert len(load.report.hosts) == len(APP_HOSTS), str(load.report)

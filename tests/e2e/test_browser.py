@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person with a browser: books an hour, and notices a deploy and a rollback only by what is new on the page.
+
+Every step leaves a picture in build/e2e/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import Browser
+from tests.support.lab import APP_HOSTS, PREFIX, Lab, until
+
+# The edge, by its name on the lab's network, where the browser is too.
+PAGE = f"http://{PREFIX}-edge1/"
+EMAIL = "visitor@example.com"
+
+
+@pytest.fixture
+def browser(lab: Lab, v1_0_0: str, pictures: Path) -> Iterator[Browser]:
+    """A browser that nobody has used yet."""
+    with Browser(pictures) as browser:
+        yield browser
+
+
+def versions(browser: Browser) -> tuple[str, str]:
+    """The version of the page and of the API that answers it."""
+    badge = "document.querySelector('[data-testid=version]')"
+    until(lambda: browser.script(f"return {badge}?.dataset.apiVersion"), 15, "the page knows the API's version")
+    page, api = browser.script(f"const {{pageVersion, apiVersion}} = {badge}.dataset; return [pageVersion, apiVersion]")
+    return page, api
+
+
+def book(browser: Browser) -> str:
+    """Book the first free hour of the first accountant; the slot's id."""
+    browser.click("show-slots")
+    browser.wait("slots")
+    slot = browser.script(
+        "const slot = document.querySelector('[data-testid=slot][data-status=OPEN]'); slot.click(); return slot.dataset.slotId"
+    )
+    browser.type("booking-name", "Vera Visitor")
+    browser.type("booking-email", EMAIL)
+    browser.click("booking-submit")
+    assert browser.read("booking-confirmation").startswith("Booked: ")
+    return str(slot)
+
+
+def booked(browser: Browser, slot: str) -> bool:
+    """Whether the page lists a live booking of the slot."""
+    return bool(
+        browser.script(
+            "return document.querySelector(`[data-testid=booking][data-status=BOOKED][data-slot-id='${arguments[0]}']`)",
+            slot,
+        )
+    )
+
+
+def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, browser: Browser, v1_0_0: str) -> None:
+    browser.open(PAGE)
+    browser.wait("accountant")
+    assert versions(browser) == ("v1.0.0", "v1.0.0")
+    browser.picture("1-page-of-v1.0.0")
+
+    slot = book(browser)
+    until(lambda: booked(browser, slot), 15, "the booking is listed")
+    assert lab.sql(f"select status from \"ServiceRequest\" where \"slotId\" = '{slot}' and status = 'BOOKED'") == [
+        ["BOOKED"]
+    ]
+    browser.picture("2-booked")
+
+    # The page stays open over the flip, with a part of it not loaded yet.
+    deploy = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_drain_seconds=30")
+    until(
+        lambda: lab.ask("/api/version").json()["version"] == "v1.1.0" or not deploy.running(),
+        120,
+        "the split has flipped",
+    )
+    assert not browser.find("details")
+    browser.click("show-details")
+    browser.wait("review")
+    assert not browser.find("chunk-error")
+    old_is_there = [any(item["release"] == v1_0_0 for item in lab.containers(host).values()) for host in APP_HOSTS]
+    browser.picture("3-old-page-after-the-flip")
+    deploy.wait().good()
+    assert all(old_is_there), "the old release was retired before the click: this run has shown nothing"
+    loaded = browser.script(
+        "return performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname)"
+    )
+    chunk = next(path for path in loaded if path.startswith("/assets/Details-") and path.endswith(".js"))
+    # The control: the new release does not have that file, so it came from the old slot.
+    assert lab.ask(chunk).status == 404
+
+    browser.open(PAGE)
+    assert versions(browser) == ("v1.1.0", "v1.1.0")
+    until(lambda: booked(browser, slot), 15, "the booking is listed by v1.1.0")
+    browser.picture("4-page-of-v1.1.0")
+
+    lab.rollback("-e", "app_drain_seconds=1").good()
+    browser.open(PAGE)
+    assert versions(browser) == ("v1.0.0", "v1.0.0")
+    until(lambda: booked(browser, slot), 15, "the booking is listed after the rollback")
+    browser.picture("5-after-the-rollback")
+
+    # The receipt of the first release is still good; and the hour is free for the next test.
+    browser.click("booking-cancel")
+    until(lambda: not booked(browser, slot), 15, "the booking is cancelled")
+    assert browser.errors() == []

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A deploy and a rollback under load drop no request. The client is strict; see tests/support/load.py."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.support.lab import APP_HOSTS, Lab, until
+from tests.support.load import Ask, Load
+
+SENDER = "load@example.com"
+
+
+def asks(lab: Lab) -> list[Ask]:
+    """Half of them write a row: a request that was answered and whose row is missing would be lost all the same."""
+    accountant = lab.ask("/api/accountants").json()["accountants"][0]["id"]
+    message = {"accountantId": accountant, "senderEmail": SENDER, "body": "A question about invoices. " * 60}
+    return [
+        Ask("GET", "/api/version", expect=(200,)),
+        Ask("GET", "/api/accountants", expect=(200,)),
+        Ask("GET", "/", expect=(200,)),
+        # Pages opened long ago ask for what is gone, in both slots; that must not hurt the slot that is about to be live.
+        Ask("GET", "/assets/gone-00000000.js", expect=(404,)),
+        Ask("POST", "/api/messages", json.dumps(message).encode(), expect=(201,)),
+    ]
+
+
+def messages(lab: Lab) -> int:
+    """How many of the client's messages are in the database."""
+    return int(lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')[0][0])
+
+
+def test_a_deploy_and_a_rollback_drop_nothing(lab: Lab, v1_0_0: str) -> None:
+    lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
+    with Load(lab.url, *asks(lab)) as load:
+        time.sleep(3)
+        lab.deploy("v1.1.0").good()
+        lab.rollback().good()
+        # Connections that were idle over the last flip are used once more.
+        time.sleep(7)
+    report = load.report
+    assert report.failed == 0, str(report)
+    assert report.total > 3000, str(report)
+    assert 0.4 < report.methods["POST"] / report.total < 0.6, str(report)
+    # The load did meet both releases, on both hosts each time.
+    assert set(report.versions) == {"v1.0.0", "v1.1.0"}, str(report)
+    assert len(report.hosts) == 3 * len(APP_HOSTS), str(report)
+    assert messages(lab) == report.methods["POST"], "a message that was accepted is not in the database"
+    lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
+
+
+def test_the_client_does_see_dropped_requests(lab: Lab, v1_0_0: str) -> None:
+    """The control: the serving processes are killed under the same load, with slow requests in flight."""
+    with Load(lab.url, *asks(lab), Ask("GET", "/api/slow?ms=1500", expect=(200,)), rate=60) as load:
+        time.sleep(3)
+        for host in APP_HOSTS:
+            serving = [item for item in lab.containers(host).values() if item["service"] == "backend"]
+            lab.on(host, "kill", "-9", *(str(item["pid"]) for item in serving if item["state"] == "running"))
+        time.sleep(1)
+    assert load.report.failed > 0, str(load.report)
+    # The engine starts them again by itself.
+    until(lambda: set(lab.served()) == set(APP_HOSTS), 60, "both app hosts serve again")
+    lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')

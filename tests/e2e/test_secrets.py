@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Secrets reach the containers, and show up nowhere else: not in process arguments, output, logs or records."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.lab import APP, APP_HOSTS, HOSTS, PREFIX, STATE, Lab
+from tests.support.playbook import Run
+
+# Collects every command line that shows up on a host until its input ends, as fast as it can without eating a whole core.
+SAMPLER = """
+import os, select, sys, time
+seen = set()
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0.01)[0]:
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as handle:
+                seen.add(handle.read())
+        except OSError:
+            pass
+print(b"\\n".join(seen).replace(b"\\0", b" ").decode(errors="replace"))
+"""
+CANARY = "canary-in-an-argument"
+
+
+class Seen:
+    """A deploy with everything it printed, and every command line the hosts and the controller ran meanwhile."""
+
+    def __init__(self, run: Run, arguments: dict[str, str]) -> None:
+        self.run, self.arguments = run, arguments
+
+
+@pytest.fixture(scope="module")
+def seen(lab: Lab, v1_0_0: str) -> Iterator[Seen]:
+    """A release that starts every container anew, deployed as talkatively as it can be."""
+    commands = {host: ["docker", "exec", "-i", f"{PREFIX}-{host}", "python3", "-c", SAMPLER] for host in HOSTS}
+    commands["controller"] = ["python3", "-c", SAMPLER]
+    samplers = {
+        host: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for host, command in commands.items()
+    }
+    try:
+        for sampler in samplers.values():
+            assert sampler.stdout is not None
+            assert sampler.stdout.readline() == "ready\n"
+        lab.shell("app1", f": {CANARY}; sleep 0.3; true")
+        run = lab.deploy(
+            "v1.0.0",
+            "-vvv",
+            "--diff",
+            "-e",
+            json.dumps({"app_extra": {"banner": "talkative"}}),
+            "-e",
+            "app_drain_seconds=1",
+        )
+        arguments = {host: sampler.communicate("\n", timeout=30)[0] for host, sampler in samplers.items()}
+    finally:
+        for sampler in samplers.values():
+            sampler.kill()
+            sampler.wait()
+    yield Seen(run.good(), arguments)
+    lab.rollback("-e", "app_drain_seconds=1").good()
+
+
+@pytest.fixture(scope="module")
+def forms(lab: Lab) -> dict[str, str]:
+    """Every secret of the vault, and the registry's in the form it is sent in."""
+    values = lab.secrets()
+    login = f"marketplace:{values['vault_registry_password']}"
+    return {**values, "registry log-in": base64.b64encode(login.encode()).decode()}
+
+
+def found(text: str, forms: dict[str, str]) -> list[str]:
+    """The names of the secrets that are in a text."""
+    return [name for name, value in forms.items() if value in text]
+
+
+def test_no_process_has_one_in_its_arguments(seen: Seen, forms: dict[str, str]) -> None:
+    # The control: an argument that was there for a third of a second was seen.
+    assert CANARY in seen.arguments["app1"]
+    assert all("python3" in text for text in seen.arguments.values())
+    for host, text in seen.arguments.items():
+        assert found(text, forms) == [], host
+
+
+def test_the_most_talkative_output_has_none(seen: Seen, forms: dict[str, str]) -> None:
+    # The control: the output does show what modules were given.
+    assert "talkative" in seen.run.output
+    assert "invocation" in seen.run.output
+    assert found(seen.run.output, forms) == []
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_log_of_a_host_has_one(lab: Lab, seen: Seen, forms: dict[str, str], host: str) -> None:
+    logs = lab.shell(
+        host,
+        "journalctl --no-pager -o cat; cat /var/log/nginx/* /var/log/postgresql/* /var/log/redis/* 2>/dev/null; "
+        "for c in $(docker ps -aq 2>/dev/null); do docker logs $c 2>&1; done",
+        check=False,
+        timeout=120,
+    )
+    # The control: modules do leave their arguments in the journal.
+    if host in APP_HOSTS:
+        assert "talkative" in logs
+    assert found(logs, forms) == []
+
+
+@pytest.mark.parametrize("host", ["edge1", *APP_HOSTS])
+def test_records_have_none(lab: Lab, seen: Seen, forms: dict[str, str], host: str) -> None:
+    texts = lab.shell(
+        host,
+        f"find {STATE} /var/lib/sluice-edge /etc/nginx -type f -not -path '*/secrets/*' 2>/dev/null | xargs -r cat",
+        check=False,
+    )
+    assert "talkative" in texts, "the manifest is in the ledger"
+    assert "DATABASE_URL" in texts, "secrets are named in it"
+    assert found(texts, forms) == []
+
+
+@pytest.mark.parametrize("host", APP_HOSTS)
+def test_what_holds_them_is_root_s_alone(lab: Lab, seen: Seen, forms: dict[str, str], host: str) -> None:
+    folder = f"{STATE}/apps/{APP}/secrets"
+    files = lab.shell(host, f"find {folder} -type f -printf '%U:%G %m %f\\n'").splitlines()
+    assert {line.rsplit(".", 1)[0] for line in files} == {
+        f"0:0 600 {name}" for name in ("DATABASE_URL", "JWT_SECRET", "REDIS_URL")
+    }
+    assert (
+        lab.shell(host, f"stat -c '%U %a' {STATE}/apps/{APP} {folder} {STATE}/apps").split("\n")[:3] == ["root 700"] * 3
+    )
+    # The control: they are there.
+    assert found(lab.shell(host, f"cat {folder}/*"), forms)
+    assert lab.shell(host, "stat -c '%U %a' /root/.docker/config.json").strip() == "root 600"

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that behave badly: a good one with another command, made in the lab's registry without moving a layer.
+
+The protocol is the OCI distribution specification: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.support.lab import APP, REGISTRY, Lab
+from tests.support.playbook import REPO
+
+MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+# The base of every variant; its migrations are applied when a variant is deployed.
+GOOD = "v1.1.0"
+# Everything works but the question whether it is ready.
+UNHEALTHY = [
+    "node",
+    "-e",
+    "console.log('cannot warm up: the cache is cold'); require('http').createServer((request, response) => {"
+    " response.statusCode = 503; response.end('cold') }).listen(process.env.PORT || 4000)",
+]
+# The process ends with a number of its own and last words.
+CRASH = ["node", "-e", "console.error('fatal: no lease on the warehouse'); process.exit(37)"]
+
+
+class Variants:
+    """Makes variants of the reference app."""
+
+    def __init__(self, lab: Lab) -> None:
+        """For the running lab."""
+        login = f"marketplace:{lab.secrets()['vault_registry_password']}".encode()
+        self._headers = {"Authorization": "Basic " + base64.b64encode(login).decode()}
+        self._tls = ssl.create_default_context(cafile=str(REPO / ".lab/ca/ca.pem"))
+
+    def push(self, tag: str, command: list[str]) -> str:
+        """Give the good frontend, and the good backend with another command, a tag; returns the tag."""
+        self._tag("frontend", tag, *self._manifest("frontend"))
+        manifest, kind = self._manifest("backend")
+        config = json.loads(self._call("GET", "backend", f"/blobs/{manifest['config']['digest']}")[0])
+        config["config"]["Cmd"] = command
+        blob = json.dumps(config).encode()
+        manifest["config"] = {**manifest["config"], "digest": self._upload("backend", blob), "size": len(blob)}
+        self._tag("backend", tag, manifest, kind)
+        return tag
+
+    def _manifest(self, service: str) -> tuple[dict[str, Any], str]:
+        body, headers = self._call("GET", service, f"/manifests/{GOOD}", headers={"Accept": MANIFESTS})
+        return json.loads(body), headers["content-type"]
+
+    def _tag(self, service: str, tag: str, manifest: dict[str, Any], kind: str) -> None:
+        self._call("PUT", service, f"/manifests/{tag}", json.dumps(manifest).encode(), {"Content-Type": kind})
+
+    def _upload(self, service: str, blob: bytes) -> str:
+        digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+        target = urlsplit(self._call("POST", service, "/blobs/uploads/")[1]["location"])
+        kind = {"Content-Type": "application/octet-stream"}
+        self._request("PUT", f"{target.path}?{target.query}&digest={digest}", blob, kind)
+        return digest
+
+    def _call(
+        self, method: str, service: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        return self._request(method, f"/v2/{APP}/{service}{path}", body, headers)
+
+    def _request(
+        self, method: str, path: str, body: bytes, headers: dict[str, str] | None
+    ) -> tuple[bytes, dict[str, str]]:
+        connection = http.client.HTTPSConnection(REGISTRY, timeout=20, context=self._tls)
+        try:
+            connection.request(method, path, body, {**self._headers, **(headers or {})})
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status < 300, f"registry: {method} {path}: {answer.status} {text[:300]!r}"
+            return text, {key.lower(): value for key, value in answer.getheaders()}
+        finally:
+            connection.close()

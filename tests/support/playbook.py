@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a playbook as a person does, and know afterwards what it did."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+REPO = Path(__file__).resolve().parents[2]
+BIN = REPO / ".venv" / "bin"
+CALLBACKS = REPO / "tests" / "support" / "callbacks"
+
+
+@dataclass
+class Run:
+    """A playbook that ended."""
+
+    # The runs of the test under way, for its report.
+    history: ClassVar[list[Run]] = []
+
+    command: str
+    code: int
+    output: str
+    seconds: float
+    events: list[dict[str, Any]] = field(default_factory=list)
+    recap: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"$ {self.command}\n{self.output}\n(exit code {self.code} after {self.seconds:.1f} s)"
+
+    __repr__ = __str__
+
+    def good(self) -> Run:
+        """This run; fails the test when the playbook failed."""
+        assert self.code == 0, str(self)
+        return self
+
+    def ran(self, task: str) -> set[str]:
+        """The hosts on which a task whose name begins like this was not skipped."""
+        return {item["host"] for item in self.events if item["task"].startswith(task) and item["status"] != "skipped"}
+
+    def changed(self) -> dict[str, int]:
+        """Hosts with changes, and how many."""
+        return {host: numbers["changed"] for host, numbers in self.recap.items() if numbers["changed"]}
+
+    def error(self) -> str:
+        """What the run failed with. There must be one such message, and the output must end with it in sight."""
+        assert self.code != 0, f"the run should have failed\n{self}"
+        errors = {
+            item["message"]
+            for item in self.events
+            if item["status"] in ("failed", "unreachable") and not item["ignored"]
+        }
+        assert len(errors) == 1, f"{len(errors)} errors instead of one: {errors}\n{self}"
+        message = errors.pop()
+        assert message.split("\n")[0] in " ".join(self.output.split()), (
+            f"the message is not in the output: {message}\n{self}"
+        )
+        return message
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the playbooks run in."""
+    return {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "events",
+        "ANSIBLE_NOCOLOR": "1",
+        "COLUMNS": "200",
+        **(extra or {}),
+    }
+
+
+class Started:
+    """A playbook that is running; ``wait`` for its Run."""
+
+    def __init__(self, arguments: list[str], environ: Mapping[str, str] | None = None) -> None:
+        self._arguments = arguments
+        self._begin = time.monotonic()
+        with tempfile.NamedTemporaryFile(prefix="sluice-events-", delete=False) as handle:
+            self._events = Path(handle.name)
+        self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  (lives as long as the process)
+        self.process = subprocess.Popen(
+            [str(BIN / "ansible-playbook"), *arguments],
+            cwd=REPO,
+            env=environment({"SLUICE_EVENTS": str(self._events), **(environ or {})}),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
+
+    def wait(self, timeout: float = 240) -> Run:
+        """The run, once it has ended; one that does not end in time is killed and fails the test with its output."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self._output.seek(0)
+        output = self._output.read()
+        self._output.close()
+        lines = [json.loads(line) for line in self._events.read_text(encoding="utf-8").splitlines()]
+        self._events.unlink()
+        run = Run(
+            "ansible-playbook " + " ".join(self._arguments),
+            code,
+            output,
+            time.monotonic() - self._begin,
+            [line for line in lines if "task" in line],
+            next((line["recap"] for line in lines if "recap" in line), {}),
+        )
+        Run.history.append(run)
+        assert code != -9, f"it did not end within {timeout:g} s and was killed\n{run}"
+        return run

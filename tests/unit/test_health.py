@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes, asked of a real server."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.health import NotHealthy, probe, wait_healthy
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/slow":
+            time.sleep(0.5)
+        status = {"/good": 200, "/made": 201}.get(self.path, 503)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(b"the database is away")
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def health(path: str | None = "/good", **more: Any) -> dict[str, Any]:
+    return {"path": path, "status": 200, "timeout": 0.2, "interval": 0.01, "window": 0.3, "successes": 2, **more}
+
+
+def test_the_status_that_is_expected_is_healthy(port: int) -> None:
+    assert probe("127.0.0.1", port, health()) is None
+    assert probe("127.0.0.1", port, health("/made", status=201)) is None
+
+
+def test_another_status_is_not_and_the_answer_is_quoted(port: int) -> None:
+    assert probe("127.0.0.1", port, health("/bad")) == (
+        f"127.0.0.1:{port}/bad: status 503 instead of 200, body 'the database is away'"
+    )
+
+
+def test_without_a_path_an_open_port_is_healthy(port: int, closed_port: int) -> None:
+    assert probe("127.0.0.1", port, health(None)) is None
+    assert "refused" in str(probe("127.0.0.1", closed_port, health(None)))
+
+
+def test_an_answer_that_comes_too_late_is_none(port: int) -> None:
+    assert "timed out" in str(probe("127.0.0.1", port, health("/slow")))
+
+
+def test_a_server_that_does_not_speak_http_is_not_healthy() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def babble() -> None:
+            connection, _ = server.accept()
+            connection.recv(1000)
+            connection.sendall(b"220 mail.example.com ESMTP\r\n")
+            connection.close()
+
+        threading.Thread(target=babble, daemon=True).start()
+        assert "220 mail.example.com" in str(probe("127.0.0.1", server.getsockname()[1], health()))
+
+
+def test_several_good_answers_in_a_row_are_needed() -> None:
+    answers = iter([None, "no", None, None, "never reached"])
+    wait_healthy(lambda: next(answers), health())
+    assert next(answers) == "never reached"
+
+
+def test_the_wait_ends_with_the_last_answer() -> None:
+    with pytest.raises(NotHealthy, match=r"^not healthy within 0.05 s; last answer: status 503$"):
+        wait_healthy(lambda: "status 503", health(window=0.05))
+
+
+def test_a_container_that_died_ends_the_wait_at_once() -> None:
+    def died() -> None:
+        raise RuntimeError("exited with code 1")
+
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match="exited with code 1"):
+        wait_healthy(lambda: "no", health(window=60), died)
+    assert time.monotonic() - begin < 1

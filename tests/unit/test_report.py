@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last words of a run: one line, and what is served now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils import barrier, report
+
+RUN = {"action": "deploy"}
+LIVE = {"release": "r1", "slot": "blue"}
+
+
+def failed(step: str, answer: dict[str, Any], reached: tuple[str, ...] = ("fence",)) -> barrier.Verdict:
+    verdict = barrier.start(0.0)
+    for number, name in enumerate(reached, 1):
+        verdict = barrier.judge(name, {"app1": {}}, verdict, now=float(number))
+    return barrier.judge(step, {"app2": answer}, verdict, now=9.0)
+
+
+def test_a_failure_says_step_host_reason_and_what_is_served() -> None:
+    verdict = failed("start", {"failed": True, "msg": "container shop-1 exited with code 1; last log lines:\n    boom"})
+    assert report.failure(RUN, {"live": LIVE, "status": "change"}, verdict).split("\n") == [
+        "deploy failed in step start: app2: container shop-1 exited with code 1. Release r1 goes on serving.",
+        "  app2:",
+        "    boom",
+    ]
+
+
+def test_a_silent_host_comes_with_the_way_out() -> None:
+    verdict = failed("fence", {"unreachable": True, "msg": "timed out"}, reached=())
+    assert report.failure(RUN, {"live": None, "status": "refused"}, verdict) == (
+        "deploy failed in step fence: app2: cannot be reached (timed out). Nothing was changed. "
+        "Bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name."
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "live", "words"),
+    [
+        ("start", None, "Nothing is live yet"),
+        ("flip", LIVE, "Release r1 goes on serving"),
+        ("confirm", LIVE, "run the same command again, it rolls forward"),
+    ],
+)
+def test_what_is_served_depends_on_how_far_it_came(step: str, live: dict[str, str] | None, words: str) -> None:
+    verdict = failed(step, {"failed": True, "msg": "boom"})
+    assert words in report.failure(RUN, {"live": live, "status": "change"}, verdict)
+
+
+def test_a_refused_plan_changed_nothing() -> None:
+    verdict = {**barrier.start(0.0), "ok": False, "go": False, "message": "app2 has 0.5 GiB free"}
+    assert report.failure(RUN, {"live": None, "status": "refused"}, verdict) == (
+        "deploy failed: app2 has 0.5 GiB free. Nothing was changed."
+    )
+
+
+def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
+    plan = {"app": "shop", "status": "change", "slot": "green", "manifest": {"id": "r2", "version": "v1.1.0"}}
+    verdict = {**barrier.start(0.0), "times": [["begin", 0.0], ["fence", 1.0], ["start", 6.5]]}
+    assert report.success(RUN, plan, verdict, check_mode=False) == [
+        "shop v1.1.0 is live as release r2 in green (deploy took 6.5 s: fence 1.0, start 5.5)"
+    ]
+    assert report.success(RUN, plan, verdict, check_mode=True) == ["This was a check: nothing was changed"]
+    assert report.success(RUN, {**plan, "status": "nothing"}, verdict, check_mode=True) == [
+        "shop v1.1.0 already runs as release r2: nothing was changed"
+    ]

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suggestions, migration tools, and the engine's errors in words."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, migration, suggest
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("postgres_databses", "postgres_databases"), ("postgres_host", None), ("postgres_", None), ("x", None)],
+)
+def test_a_shared_prefix_makes_no_likeness(name: str, match: str | None) -> None:
+    known = ["postgres_databases", "postgres_port", "postgres_roles"]
+    assert suggest.closest(name, known, "postgres_") == match
+
+
+def test_without_a_likely_name_the_known_ones_are_listed() -> None:
+    assert suggest.did_you_mean("zzz", ["b", "a"]) == "known: a, b"
+
+
+def test_prisma_is_only_ever_asked_to_deploy() -> None:
+    assert migration.command({"engine": "prisma", "command": None}) == ["node_modules/.bin/prisma", "migrate", "deploy"]
+
+
+def test_a_command_of_ones_own_is_run_as_it_is() -> None:
+    assert migration.command({"engine": "command", "command": ["rake", "db:migrate"]}) == ["rake", "db:migrate"]
+
+
+def test_applied_migrations_are_read_from_prismas_words() -> None:
+    # As printed by prisma 6.19.3.
+    output = (
+        "Prisma schema loaded from prisma/schema.prisma\n2 migrations found in prisma/migrations\n\n"
+        "Applying migration `20261101090000_init`\nApplying migration `20261115090000_notes`\n\n"
+        "All migrations have been successfully applied.\n"
+    )
+    assert migration.applied("prisma", output) == ["20261101090000_init", "20261115090000_notes"]
+    assert migration.applied("prisma", "No pending migrations to apply.\n") == []
+    assert migration.applied("command", output) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        ("manifest unknown: manifest unknown", "not in registry r:5000: no such name, version or tag"),
+        ("errors:\nunauthorized: authentication required", "registry r:5000 refuses the credentials"),
+        (
+            "Get https://r:5000/v2/: tls: failed to verify certificate: x509: unknown authority",
+            "registry r:5000's certificate is not trusted",
+        ),
+        (
+            "Get https://r:5000/v2/: net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
+            "registry r:5000 does not answer in time",
+        ),
+        ("dial tcp 10.0.0.1:5000: connect: connection refused", "registry r:5000 cannot be reached from this host"),
+    ],
+)
+def test_the_engines_errors_say_what_to_do(words: str, start: str) -> None:
+    line = docker_host.explain(Exception(words), "r:5000")
+    assert line.startswith(start)
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("reference", "registry"),
+    [
+        ("nginx", ""),
+        ("library/nginx", ""),
+        ("localhost/web", "localhost"),
+        ("registry.test/web", "registry.test"),
+        ("10.0.0.1:5000/shop/web:v1", "10.0.0.1:5000"),
+    ],
+)
+def test_the_registry_of_a_reference(reference: str, registry: str) -> None:
+    assert docker_host.registry_of(reference) == registry
+
+
+def test_a_reference_by_digest_needs_no_registry() -> None:
+    assert docker_host.resolve_digest("registry.test/web@sha256:0123", 1) == {"digest": "sha256:0123"}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is live, as the hosts say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import status
+
+
+def summary(fleet: Any, silent: dict[str, str] | None = None) -> status.Summary:
+    for item in fleet.observed.values():
+        item["lease"] = item["lease"] or {"run_id": None, "action": "", "who": ""}
+    answered = {host: item for host, item in fleet.observed.items() if host not in (silent or {})}
+    return status.summarise("shop", fleet.edges, fleet.apps, answered, silent or {})
+
+
+def test_before_the_first_deploy_nothing_is_live(fleet: Any) -> None:
+    found = summary(fleet)
+    assert found["state"] == "none"
+    assert status.lines(found)[0] == "shop: nothing is deployed"
+    assert found["hosts"]["edge1"]["split"] == "503, nothing deployed"
+
+
+def test_a_whole_release_is_live(fleet: Any) -> None:
+    plan = fleet.run()
+    found = summary(fleet)
+    assert found["state"] == "live"
+    assert found["manifest"]["id"] == plan["manifest"]["id"]
+    assert status.lines(found)[0] == f"shop: live, v1.0.0, release {plan['manifest']['id']} in slot blue"
+
+
+def test_a_missing_container_or_a_late_edge_is_mixed(fleet: Any) -> None:
+    fleet.edges.append("edge2")
+    fleet.add("edge2")
+    first = fleet.run()
+    fleet.version("v1.1.0")
+    fleet.run()
+    lost = fleet.observed["app2"]["containers"].pop()
+    found = summary(fleet)
+    assert (found["state"], found["partial"], found["lagging"]) == ("mixed", ["app2"], [])
+    fleet.observed["app2"]["containers"].append(lost)
+    fleet.confirm("edge2", first["manifest"]["id"], "blue", first["token"])
+    found = summary(fleet)
+    assert (found["state"], found["partial"], found["lagging"]) == ("mixed", [], ["edge2"])
+
+
+def test_a_silent_host_makes_it_incomplete_and_is_shown_with_its_reason(fleet: Any) -> None:
+    fleet.run()
+    found = summary(fleet, {"app2": "timed out"})
+    assert found["state"] == "incomplete"
+    assert "  app2       SILENT timed out" in status.lines(found)
+
+
+def test_releases_are_listed_with_what_became_of_them(fleet: Any) -> None:
+    for version in ("v1.0.0", "v1.1.0"):
+        fleet.version(version)
+        fleet.run()
+    fleet.run("rollback")
+    assert [(one["version"], one["state"]) for one in summary(fleet)["releases"]] == [
+        ("v1.0.0", "live"),
+        ("v1.1.0", "rolled back"),
+    ]
+
+
+def test_a_flip_under_way_and_its_owner_are_shown(fleet: Any) -> None:
+    plan = fleet.run()
+    edge = fleet.observed["edge1"]["edge"]
+    edge["record"]["pending"] = {"release": "r2", "slot": "green", "percent": 100}
+    edge["pending_alive"] = True
+    fleet.observed["edge1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build"}
+    found = summary(fleet)
+    assert found["hosts"]["edge1"]["split"] == (
+        f"blue {plan['manifest']['id']}; trying green r2 with 100 % until it is confirmed or undone"
+    )
+    assert any("deploy by anna@build (run abc)" in line for line in status.lines(found))
