@@ -30,7 +30,7 @@ demo: ## Build the lab and deploy the reference app on it; ends with a URL
 	$(call part,Reference app,scripts/lab-images)
 	$(call part,Provision the hosts,ansible-playbook provision.yml $(LAB))
 	$(call part,Deploy $(VERSION),ansible-playbook deploy.yml $(LAB) -e app_version=$(VERSION))
-	$(call part,Seed the database,ansible-playbook run.yml $(LAB) -e run_service=backend -e run_command="npm run seed")
+	$(call part,Seed the database,ansible-playbook run.yml $(LAB) -e run_service=backend -e 'run_command="node dist/seed.js"')
 	$(call part,What runs where,ansible-playbook status.yml $(LAB))
 	@scripts/lab-next
 
@@ -67,6 +67,9 @@ unit: setup ## Unit and contract tests
 lint: setup ## Lint Python, YAML, playbooks, shell and Dockerfiles
 	@scripts/lint
 
+format: setup ## Format the Python code
+	@ruff check --quiet --select I --fix . && ruff format --quiet .
+
 molecule: setup ## Molecule scenarios on real hosts
 	@scripts/molecule $(or $(SCENARIO),$(SCENARIOS))
 
@@ -93,4 +96,4 @@ help: ## List the targets
 	@printf '\nMade by the lab: .lab/. Another Python: make setup PYTHON=python3.12\n'
 
 
-.PHONY: demo lab-image url lab images clean test check lint unit molecule e2e setup lock build help
+.PHONY: demo lab-image url lab images clean test check lint unit format molecule e2e setup lock build help

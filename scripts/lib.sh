@@ -30,9 +30,14 @@ need_packages() {
   is_debian || fail "these are needed: ${missing[*]}. This is not Debian: install them with your system's package manager."
   [ "$(id -u)" = 0 ] || fail "these packages are needed: ${missing[*]}. Run as root: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
+  mkdir -p "$LAB_DIR"
   local log
   log=$(mktemp)
-  if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  # One at a time: apt's own lock on the package lists does not wait.
+  if ! (
+    flock 8
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } 8>&-
+  ) 8>"$LAB_DIR/apt.lock" >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     rm -f "$log"
     fail "apt-get could not install ${missing[*]}; its last words are above"

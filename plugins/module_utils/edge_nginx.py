@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Manifest = Mapping[str, Any]
 Route = Mapping[str, Any]
+Services = dict[str, str]  # slot → service, "" where the slot's release has none
 
 SLOTS = ("blue", "green")
 # The edge closes idle upstream connections before the app does (Node's default is 5 s), so it never writes into one
 # that is closing.
 UPSTREAM_IDLE_SECONDS = 4
+# Written under a configuration until the workers are known to serve it: a run that dies in between leaves a file that differs
+# from what was wanted, and the next run installs it again.
+UNSERVED = "# installed, not known to be served yet\n"
 
 
 def upstream(app: str, service: str, slot: str) -> str:
@@ -22,33 +26,33 @@ def upstream(app: str, service: str, slot: str) -> str:
     return f"sluice_{app}_{service}_{slot}"
 
 
-def render_app(live: Manifest | None, new: Manifest, hosts: Mapping[str, str], http_port: int = 80) -> str:
+def render_app(
+    live: Manifest | None, new: Manifest, hosts: Mapping[str, str], http_port: int = 80, new_slot: str | None = None
+) -> str:
     """The text of /etc/nginx/sluice/<app>.conf: upstreams of both slots, and the routes of the live and the new release.
 
-    ``hosts`` maps app host to private address. Where both releases route the same host and path, the new one's holds.
+    ``hosts`` maps app host to private address. With ``new_slot`` each slot gets exactly its own release's ports and routes, so
+    that neither a moved route nor a changed number of replicas is felt before the flip. Without, both slots get the union, and
+    the new release's route holds where both have one.
     """
-    releases = [release for release in (live, new) if release is not None]
-    app = new["app"]
-    blocks: list[str] = []
-    for service in sorted({name for release in releases for name in release["services"]}):
-        for slot in SLOTS:
-            ports = {port for release in releases for port in release["ports"].get(service, {}).get(slot, [])}
-            blocks.append(_upstream(upstream(app, service, slot), sorted(hosts.values()), sorted(ports)))
-    routes = {(route["host"] or "", route["path"]): route for release in releases for route in release["routes"]}
-    for host in sorted({host for host, _ in routes}):
-        blocks.append(_server(app, host, [routes[key] for key in sorted(routes) if key[0] == host], http_port))
-    body = "\n\n".join(blocks) + "\n"
+    if live is None:
+        held: dict[str, list[Manifest]] = {slot: [new] for slot in SLOTS}
+    elif new_slot is None:
+        held = {slot: [live, new] for slot in SLOTS}
+    else:
+        held = {slot: [new if slot == new_slot else live] for slot in SLOTS}
+    body = _App(new["app"], held, sorted(set(hosts.values())), http_port).render()
     mark = hashlib.sha256(body.encode()).hexdigest()[:16]
     return (
-        f"# Managed by sluice.stack for app {app}: the next release overwrites what is changed here.\n"
+        f"# managed by sluice.stack, for app {new['app']}: the next release overwrites what is changed here\n"
         # Asked for after a reload: the workers that know this value run this configuration.
-        f'map "" ${variable(app)} {{ default {mark}; }}\n\n' + body
+        f'map "" ${variable(new["app"])} {{ default {mark}; }}\n\n' + body
     )
 
 
 def variable(app: str) -> str:
     """The Nginx variable that holds the fingerprint of an app's configuration."""
-    return f"sluice_config_{app.replace('-', '_')}"
+    return f"sluice_config_{_word(app)}"
 
 
 def fingerprint(text: str) -> str:
@@ -62,85 +66,156 @@ def claims(text: str) -> set[str]:
     return set(re.findall(r"^    server_name (\S+);$", text, re.MULTILINE))
 
 
-def _upstream(name: str, addresses: Sequence[str], ports: Sequence[int]) -> str:
-    # A host that fails is left alone for a moment; with one host Nginx ignores this and keeps trying.
-    servers = [f"    server {address}:{port} max_fails=2 fail_timeout=5s;" for address in addresses for port in ports]
-    return "\n".join(
-        [
-            f"upstream {name} {{",
-            *servers,
-            "    keepalive 32;",
-            f"    keepalive_timeout {UPSTREAM_IDLE_SECONDS}s;",
-            "}",
-        ]
-    )
+def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
+    """Why ``app`` cannot have its configuration beside the ``others`` (app to text) of one edge, or None.
+
+    Nginx itself would take one of two servers of the same name and only warn.
+    """
+    for other, config in sorted(others.items()):
+        shared = sorted(claims(text) & claims(config)) if other != app else []
+        if shared:
+            name = "requests for any host name (a route without a host)" if shared[0] == "_" else f"host {shared[0]}"
+            return f"app {app} wants {name}, which app {other} has on this edge: give one of them another app_routes[].host"
+    return None
 
 
-def _server(app: str, host: str, routes: Sequence[Route], http_port: int) -> str:
-    default = "" if host else " default_server"
-    blocks = [block for route in routes for block in _locations(app, route)]
-    return "\n".join(
-        [
-            "server {",
-            f"    listen {http_port}{default};",
-            f"    listen [::]:{http_port}{default};",
+class _App:
+    """One app's configuration while it is written."""
+
+    def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], addresses: Sequence[str], port: int) -> None:
+        self.app, self.held, self.addresses, self.port = app, held, addresses, port
+        self.maps: list[str] = []
+
+    def render(self) -> str:
+        """Upstreams, then what routes differ in between the slots, then servers."""
+        hosts = sorted({route["host"] or "" for release in self._releases() for route in release["routes"]})
+        servers = [self._server(host) for host in hosts]
+        return "\n\n".join([*self._upstreams(), *self.maps, *servers]) + "\n"
+
+    def _releases(self) -> Iterable[Manifest]:
+        return (release for slot in SLOTS for release in self.held[slot])
+
+    def _upstreams(self) -> Iterable[str]:
+        with_assets = {
+            route["service"] for release in self._releases() for route in release["routes"] if route["assets"]
+        }
+        for service in sorted({name for release in self._releases() for name in release["services"]}):
+            for slot in SLOTS:
+                ports = sorted(
+                    {port for release in self.held[slot] for port in release["ports"].get(service, {}).get(slot, [])}
+                )
+                if not ports or not self.addresses:
+                    continue  # nothing of it runs there, and Nginx refuses an upstream without a server
+                name = upstream(self.app, service, slot)
+                yield self._upstream(name, ports)
+                if service in with_assets:
+                    yield self._upstream(f"{name}_other", ports)
+
+    def _upstream(self, name: str, ports: Sequence[int]) -> str:
+        hosts = [f"[{address}]" if ":" in address else address for address in self.addresses]
+        # A host that failed twice is left alone for a moment: one that does not even refuse connections costs each request
+        # 2 s. Not longer, because with all of them left alone there is nobody to ask. A single server is always asked.
+        servers = [f"    server {host}:{port} max_fails=2 fail_timeout=5s;" for host in hosts for port in ports]
+        return _block(
+            f"upstream {name}", [*servers, "    keepalive 32;", f"    keepalive_timeout {UPSTREAM_IDLE_SECONDS}s;"]
+        )
+
+    def _server(self, host: str) -> str:
+        default = "" if host else " default_server"
+        head = [
+            f"    listen {self.port}{default};",
+            f"    listen [::]:{self.port}{default};",
             f"    server_name {host or '_'};",
-            f"    set $sluice_app {app};",
+            f"    set $sluice_app {self.app};",
             "    include /etc/nginx/sluice/app.inc;",
-            *("\n" + block for block in blocks),
-            "}",
         ]
-    )
+        return _block("server", [*head, *("\n" + location for location in self._locations(host))])
 
+    def _locations(self, host: str) -> Iterable[str]:
+        """A location for each path and everything below it, and none for a name that merely begins like it."""
+        routes = [route for release in self._releases() for route in _table(release, host)]
+        assets = {_folder(route["assets"]) for route in routes if route["assets"]}
+        paths = {_folder(route["path"]) for route in routes} | assets
+        for path in sorted(paths):
+            if path != "/":
+                # Nginx would answer the bare path with a redirect.
+                yield self._location(f"= {path.rstrip('/')}", self._services(host, path), asset=False)
+            yield self._location(path, self._services(host, path), asset=path in assets)
+        if assets:
+            yield _OTHER_SLOT
 
-def _locations(app: str, route: Route) -> list[str]:
-    """The locations of a route: its path and everything below it, and never a name that merely begins like it."""
-    path, service = route["path"].rstrip("/"), route["service"]
-    result = []
-    if route["assets"]:
-        result += _assets(app, route["assets"], service)
-    if path:
-        result.append(_location(f"= {path}", service))
-    result.append(_location(f"{path}/", service))
-    return result
-
-
-def _location(match: str, service: str) -> str:
-    return "\n".join(
-        [
-            f"    location {match} {{",
-            f"        set $sluice_service {service};",
-            "        include /etc/nginx/sluice/proxy.inc;",
-            "        proxy_pass http://$sluice_upstream;",
-            "    }",
-        ]
-    )
-
-
-def _assets(app: str, prefix: str, service: str) -> list[str]:
-    """Hashed files: a page opened before a flip asks for its own release's, so a miss is asked from the other slot."""
-    other = f"@{app}_{service}_other_slot"
-    return [
-        "\n".join(
-            [
-                f"    location {prefix} {{",
-                f"        set $sluice_service {service};",
-                "        include /etc/nginx/sluice/proxy.inc;",
+    def _location(self, match: str, services: Services, asset: bool) -> str:
+        lines = [f"        set $sluice_service {self._value(services)};"]
+        if asset:
+            lines.append(
+                f"        set $sluice_other_service {self._value({'blue': services['green'], 'green': services['blue']})};"
+            )
+        lines.append("        include /etc/nginx/sluice/proxy.inc;")
+        # In its own order: nothing live is 503, a path that the chosen release does not have is 404.
+        lines.append('        if ($sluice_upstream = "") { return 597; }')
+        if not all(services.values()):
+            lines.append('        if ($sluice_service = "") { return 404; }')
+        if asset:
+            lines += [
                 "        proxy_intercept_errors on;",
-                f"        error_page 404 = {other};",
-                "        proxy_pass http://$sluice_upstream;",
-                "    }",
+                "        error_page 404 = @sluice_other_slot;",
+                "        error_page 597 =503 @sluice_nothing_live;",
             ]
-        ),
-        "\n".join(
-            [
-                f"    location {other} {{",
-                "        include /etc/nginx/sluice/proxy.inc;",
-                # The other slot may be empty: that is a plain 404 to the visitor.
-                "        proxy_intercept_errors on;",
-                "        error_page 502 504 = @sluice_not_found;",
-                "        proxy_pass http://$sluice_other_upstream;",
-                "    }",
-            ]
-        ),
-    ]
+        lines.append("        proxy_pass http://$sluice_upstream;")
+        return _block(f"    location {match}", lines, "    ")
+
+    def _services(self, host: str, path: str) -> Services:
+        return {slot: _service(self.held[slot], host, path) for slot in SLOTS}
+
+    def _value(self, services: Services) -> str:
+        """The service of a location, or a variable that tells it by slot where the two releases differ."""
+        if len(set(services.values())) == 1:
+            return services["blue"] or '""'
+        name = f"$sluice_route_{_word(self.app)}_{len(self.maps)}"
+        self.maps.append(_block(f"map $sluice_slot {name}", [f'    {slot} "{services[slot]}";' for slot in SLOTS]))
+        return name
+
+
+def _word(app: str) -> str:
+    return app.replace("-", "_")  # in names of variables; an app's name has no '_' of its own
+
+
+def _folder(path: str) -> str:
+    return path.rstrip("/") + "/"
+
+
+def _table(release: Manifest, host: str) -> list[Route]:
+    """A release's routes for a host name: its own, else those for any name."""
+    own = [route for route in release["routes"] if (route["host"] or "") == host]
+    return own or [route for route in release["routes"] if not route["host"]]
+
+
+def _service(releases: Sequence[Manifest], host: str, path: str) -> str:
+    """The service that answers for a path: the longest route that holds it, of the newest release that has one."""
+    for release in reversed(releases):
+        routes = _table(release, host)
+        # Files that a route names as its own belong to its service wherever they are.
+        files = [route for route in routes if route["assets"] and _folder(route["assets"]) == path]
+        found = files or [route for route in routes if path.startswith(_folder(route["path"]))]
+        if found:
+            return str(max(found, key=lambda route: len(_folder(route["path"])))["service"])
+    return ""
+
+
+def _block(head: str, lines: Sequence[str], indent: str = "") -> str:
+    return "\n".join([f"{head} {{", *lines, f"{indent}}}"])
+
+
+# Hashed files: a page opened before a flip asks for its own release's, so a miss is asked from the other slot. That slot may be
+# empty, or fail: for the visitor it stays a miss.
+_OTHER_SLOT = _block(
+    "    location @sluice_other_slot",
+    [
+        "        include /etc/nginx/sluice/proxy.inc;",
+        '        if ($sluice_other_upstream = "") { return 404; }',
+        "        proxy_intercept_errors on;",
+        "        error_page 400 401 403 404 405 410 429 500 502 503 504 = @sluice_not_found;",
+        "        proxy_pass http://$sluice_other_upstream;",
+    ],
+    "    ",
+)

@@ -23,4 +23,6 @@ def applied(engine: str, output: str) -> list[str]:
     """The names of the migrations a successful run applied, oldest first; empty for engines that do not tell."""
     if engine != "prisma":
         return []
-    return re.findall(r"Applying migration `([^`]+)`", output)
+    # Prisma ends with a tree of what it applied: a line for each migration's folder, and below it its files.
+    _, _, tree = output.partition("The following migration(s) have been applied:")
+    return re.findall(r"└─ (\S+)/$", tree, re.MULTILINE)

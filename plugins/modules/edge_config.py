@@ -10,8 +10,9 @@ module: edge_config
 short_description: Install an app's routes and upstreams on an edge
 version_added: 0.1.0
 description:
-  - Writes the app's part of Nginx's configuration, has Nginx check all of it, reloads, and waits until the new workers serve it.
-  - When Nginx refuses the configuration the old one is put back, and nothing was reloaded.
+  - Writes the app's part of Nginx's configuration, has Nginx check all of it, reloads, and waits until only new workers take requests.
+  - When Nginx refuses the configuration, or does not come to serve it, the old file is put back.
+  - Two apps on one edge cannot have the same host name; the second one is refused.
   - Which slot is served is not decided here; that is M(sluice.stack.edge_split), without a reload.
 author: Sluice maintainers (@sluice-stack)
 options:
@@ -27,10 +28,14 @@ options:
     description: The run's fencing token.
     type: int
     required: true
-  content:
-    description: The configuration, as the plan rendered it.
+  state:
+    description: Whether the app shall have a configuration here.
     type: str
-    required: true
+    choices: [present, absent]
+    default: present
+  content:
+    description: The configuration, as the plan rendered it. Required with O(state=present).
+    type: str
   reload_seconds:
     description: How long the new workers may take to come up.
     type: float
@@ -41,7 +46,7 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: Reports whether the configuration would change.
+    description: Reports whether the configuration would change, and whether another app has its host names.
     support: full
   diff_mode:
     description: Shows the configuration before and after.
@@ -59,9 +64,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fingerprint:
-  description: The fingerprint of the configuration.
+  description: The fingerprint of the configuration, empty when there is none.
   returned: success
   type: str
+  sample: 8c2f0a6d1b7e4935
+seconds:
+  description: What the check, the reload and the wait for the new workers took.
+  returned: changed
+  type: float
+  sample: 0.4
 """
 
 import glob
@@ -71,9 +82,13 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import edge_control, edge_nginx
-from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.files import locked, sync_directory, write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.guard import STATE_ROOT, Guard, LeaseError
 from ansible_collections.sluice.stack.plugins.module_utils.observe import EDGE_CONFIGS
+
+# Nginx checks the files of all apps together, so only one of them may be in the making.
+LOCK = os.path.join(STATE_ROOT, "edge.lock")
+PID_FILE = "/run/nginx.pid"
 
 
 class ConfigError(Exception):
@@ -89,48 +104,80 @@ def read(path: str) -> str:
         return ""
 
 
+def put(path: str, text: str) -> None:
+    """Make a file have the text; none for an empty one."""
+    if text:
+        write_atomic(path, text, mode=0o644)
+    elif os.path.exists(path):
+        os.unlink(path)
+        sync_directory(os.path.dirname(path))
+
+
 def refuse_clash(app: str, content: str) -> None:
-    """Refuse host names another app on this edge answers to: Nginx would take one of them and only warn."""
-    wanted = edge_nginx.claims(content)
-    for path in sorted(glob.glob(os.path.join(EDGE_CONFIGS, "*.conf"))):
-        other = os.path.basename(path).removesuffix(".conf")
-        shared = sorted(wanted & edge_nginx.claims(read(path))) if other != app else []
-        if shared:
-            name = "requests for any host name" if shared[0] == "_" else f"host {shared[0]}"
-            raise ConfigError(f"app {app} wants {name}, which app {other} has on this edge: give one of them another app_routes[].host")
+    """Raise ConfigError when another app on this edge has the same host names."""
+    others = {
+        os.path.basename(path).removesuffix(".conf"): read(path)
+        for path in glob.glob(os.path.join(EDGE_CONFIGS, "*.conf"))
+    }
+    fault = edge_nginx.clash(app, content, others)
+    if fault:
+        raise ConfigError(fault)
 
 
 def run(*command: str) -> None:
     """Run a program; raises ConfigError with what it said when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"{' '.join(command)} failed: {error}") from error
     if done.returncode:
-        raise ConfigError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
+        said = [line for line in (done.stderr or done.stdout).splitlines() if "[notice]" not in line]
+        raise ConfigError(f"{' '.join(command)} failed: {' '.join(said).strip()}")
 
 
-def wait_served(app: str, fingerprint: str, seconds: float) -> None:
-    """Wait until the workers that take new connections run the configuration; raises ConfigError."""
+def accepting_workers() -> set[int]:
+    """The workers that take new connections: Nginx renames those that do not, before they close their listening sockets."""
+    master = read(PID_FILE).strip()
+    found = set()
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            with open(f"{folder}/stat", encoding="utf-8", errors="replace") as handle:
+                parent = handle.read().rpartition(")")[2].split()[1]
+            with open(f"{folder}/cmdline", encoding="utf-8", errors="replace") as handle:
+                title = handle.read()
+        except OSError:  # ended meanwhile
+            continue
+        if parent == master and "worker process" in title and "shutting down" not in title:
+            found.add(int(os.path.basename(folder)))
+    return found
+
+
+def wait_served(app: str, fingerprint: str, old: set[int], seconds: float) -> None:
+    """Wait until no old worker takes new connections and the new ones run the configuration; raises ConfigError."""
     deadline = time.monotonic() + seconds
-    matches = 0
-    while matches < 3:  # old workers stop accepting one by one
-        answer = edge_control.call("GET", f"/config/{app}")
-        matches = matches + 1 if answer["fingerprint"] == fingerprint else 0
+    while True:
+        now = accepting_workers()
+        if now and not now & old and edge_control.running_config(app) == fingerprint:
+            return
         if time.monotonic() > deadline:
-            raise ConfigError(f"Nginx was reloaded and after {seconds:g} s still serves the old configuration: see its error log")
-        time.sleep(0.05)
+            raise ConfigError(
+                f"Nginx was told to reload and still serves the old configuration after {seconds:g} s: see /var/log/nginx/error.log"
+            )
+        time.sleep(0.02)
 
 
-def install(path: str, before: str, content: str) -> None:
-    """Put the file in place, or the old one back when Nginx refuses it."""
-    write_atomic(path, content, mode=0o644)
+def install(app: str, path: str, before: str, content: str, seconds: float) -> None:
+    """Make Nginx serve the content, or put the old file back."""
+    put(path, content and content + edge_nginx.UNSERVED)
     try:
         run("nginx", "-t", "-q")
-    except ConfigError:
-        if before:
-            write_atomic(path, before, mode=0o644)
-        else:
-            os.unlink(path)
+        old = accepting_workers()
+        run("systemctl", "reload", "nginx.service")
+        wait_served(app, edge_nginx.fingerprint(content), old, seconds)
+    except (ConfigError, edge_control.EdgeDown, edge_control.EdgeRefused):
+        put(path, before)
         raise
-    run("systemctl", "reload", "nginx")
+    put(path, content)
 
 
 def main() -> None:
@@ -140,31 +187,39 @@ def main() -> None:
             "app": {"type": "str", "required": True},
             "run_id": {"type": "str", "required": True},
             "token": {"type": "int", "required": True, "no_log": False},
-            "content": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "content": {"type": "str"},
             "reload_seconds": {"type": "float", "default": 15},
             "lease_seconds": {"type": "float", "default": 60},
         },
+        required_if=[("state", "present", ["content"])],
         supports_check_mode=True,
     )
     params = module.params
-    app, content = params["app"], params["content"]
+    app, content = params["app"], params["content"] if params["state"] == "present" else ""
     path = os.path.join(EDGE_CONFIGS, f"{app}.conf")
-    before, fingerprint = read(path), edge_nginx.fingerprint(content)
+    before = read(path)
     result = {
         "changed": before != content,
-        "fingerprint": fingerprint,
+        "fingerprint": edge_nginx.fingerprint(content),
         "diff": {"before": before, "after": content, "before_header": path, "after_header": path},
     }
-    if module.check_mode or before == content:
-        module.exit_json(**result)
+    begin = time.monotonic()
     try:
-        with Guard(app, params["run_id"], params["token"]).effect(extend=params["reload_seconds"] + params["lease_seconds"]):
+        if content and not edge_nginx.fingerprint(content):
+            raise ConfigError(
+                f"the content for app {app} is not a configuration that the plan rendered: nothing was written"
+            )
+        refuse_clash(app, content)
+        if module.check_mode or before == content:
+            module.exit_json(**result)
+        extend = 2 * 60 + params["reload_seconds"] + params["lease_seconds"]
+        with Guard(app, params["run_id"], params["token"]).effect(extend=extend), locked(LOCK):
             refuse_clash(app, content)
-            install(path, before, content)
-        wait_served(app, fingerprint, params["reload_seconds"])
+            install(app, path, before, content, params["reload_seconds"])
     except (ConfigError, LeaseError, edge_control.EdgeDown, edge_control.EdgeRefused) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module.exit_json(seconds=round(time.monotonic() - begin, 3), **result)
 
 
 if __name__ == "__main__":

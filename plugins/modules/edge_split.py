@@ -25,7 +25,7 @@ options:
       - V(confirm) makes the flip of O(release) permanent; it is refused after the deadline.
       - V(adopt) confirms a release that another edge has confirmed, without a flip.
       - V(abandon) ends a flip, of O(release) or whichever.
-      - V(read) only reads.
+      - V(read) only reads what is in the file and what Nginx serves.
     type: str
     choices: [read, flip, confirm, adopt, abandon]
     default: read
@@ -56,11 +56,11 @@ options:
     elements: dict
     default: []
   verify_times:
-    description: Good answers in a row each route must give.
+    description: How often each route is asked; every answer must be good.
     type: int
     default: 3
-  verify_seconds:
-    description: How long the routes may take to answer well.
+  verify_timeout:
+    description: How long one answer may take, in seconds.
     type: float
     default: 5
   http_port:
@@ -73,7 +73,7 @@ options:
     default: 60
 attributes:
   check_mode:
-    description: Nothing is written; it reports whether the record would change.
+    description: Nothing is written or asked; it reports whether the record would change.
     support: full
   diff_mode:
     description: Shows the record before and after.
@@ -81,6 +81,10 @@ attributes:
 """
 
 EXAMPLES = r"""
+- name: status | Read the split
+  sluice.stack.edge_split:
+    app: marketplace
+
 - name: flip | Send requests to the new release
   sluice.stack.edge_split:
     app: marketplace
@@ -90,6 +94,16 @@ EXAMPLES = r"""
     release: 20261122T231500Z-v1.4.2
     slot: green
     seconds: 60
+    verify:
+      - {host: app.example.com, verify: /api/version}
+
+- name: confirm | Make it permanent
+  sluice.stack.edge_split:
+    app: marketplace
+    state: confirm
+    run_id: "{{ contract.run.id }}"
+    token: "{{ plan.token }}"
+    release: 20261122T231500Z-v1.4.2
 """
 
 RETURN = r"""
@@ -104,6 +118,21 @@ record:
     deadline: null
     token: 7
     seq: 12
+before:
+  description: The record before the step.
+  returned: success
+  type: dict
+served:
+  description: What Nginx answers with now, and its share in per cent; empty when nothing is live or Nginx does not run.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{release: 20261122T231500Z-v1.4.2, slot: green, percent: 100}]
+seconds:
+  description: What the change and the verification took.
+  returned: success
+  type: dict
+  sample: {change: 0.012, verify: 0.034}
 """
 
 import json
@@ -123,14 +152,19 @@ Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_cont
 
 
 def read(app: str) -> Record:
-    """The record in the file, which is written before the dictionary and outlives it."""
-    return edge_record.from_data(app, read_json(os.path.join(EDGE_RECORDS, f"{app}.json")))
+    """The record in the file, which is written before the dictionary and outlives it. Raises Damaged."""
+    path = os.path.join(EDGE_RECORDS, f"{app}.json")
+    try:
+        data = read_json(path)
+    except ValueError as error:
+        data = f"not JSON: {error}"
+    return edge_record.from_data(app, data)
 
 
 def wanted(params: dict[str, Any], before: Record) -> Record:
-    """The record this step wants."""
-    token, release = params["token"], params["release"]
-    if params["state"] == "flip":
+    """The record this step wants. Raises RecordError."""
+    state, token, release = params["state"], params["token"], params["release"]
+    if state == "flip":
         return edge_record.propose(
             before,
             release=release,
@@ -140,20 +174,13 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
             token=token,
             now=time.time(),
         )
-    if params["state"] == "confirm":
+    if state == "confirm":
         return edge_record.confirm(before, release=release, token=token, now=time.time())
-    if params["state"] == "adopt":
+    if state == "adopt":
         return edge_record.adopt(before, release=release, slot=params["slot"], token=token)
-    return edge_record.abandon(before, token=token, release=release)
-
-
-def write(record: Record) -> None:
-    """Make the record durable, then make the workers use it, and read it back."""
-    path = os.path.join(EDGE_RECORDS, f"{record['app']}.json")
-    write_atomic(path, json.dumps(record, sort_keys=True), mode=0o640, group="www-data")
-    answer = edge_control.call("PUT", f"/split/{record['app']}", record)
-    if answer["record"] != record:
-        raise edge_control.EdgeRefused(f"the edge holds another record than it was given for {record['app']}: {answer['record']}")
+    if state == "abandon":
+        return edge_record.abandon(before, token=token, release=release)
+    return before
 
 
 def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record, Record]:
@@ -161,10 +188,64 @@ def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record,
     with guard.effect(extend=extend):
         before = read(params["app"])
         after = wanted(params, before)
-        # A record that does not change is pushed as well: a run may have died between the file and the dictionary.
-        if after != edge_record.empty(params["app"]):
-            write(after)
+        if after != before:
+            serving(params["app"])  # a file that says more than Nginx can be told of is worse than none
+            path = os.path.join(EDGE_RECORDS, f"{params['app']}.json")
+            write_atomic(path, json.dumps(after, sort_keys=True) + "\n", mode=0o640, owner="root", group="www-data")
+        # An unchanged record too: a run may have died between the file and the dictionary.
+        if after["seq"]:
+            edge_control.hold(after)
     return before, after
+
+
+def put_back(params: dict[str, Any], guard: Guard) -> str:
+    """End a flip that does not serve; says what became of it."""
+    try:
+        change({**params, "state": "abandon"}, guard, params["lease_seconds"])
+    except Failure as error:
+        return f"The split could not be put back ({error}); it goes back by itself within {params['seconds']:g} s"
+    return "The split was put back"
+
+
+def serving(app: str) -> list[dict[str, Any]]:
+    """What Nginx answers with now. Raises EdgeDown or EdgeRefused."""
+    return list(edge_control.call("GET", f"/split/{app}")["shares"])
+
+
+def serving_or_nothing(app: str) -> list[dict[str, Any]]:
+    """What Nginx answers with now; nothing when it does not run, as in a check on a fresh host."""
+    try:
+        return serving(app)
+    except (edge_control.EdgeDown, edge_control.EdgeRefused):
+        return []
+
+
+def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
+    """Carry the step out; the record before and after, and what took how long. Raises one of Failure."""
+    guard = Guard(params["app"], params["run_id"], params["token"])
+    begin = time.monotonic()
+    try:
+        before, after = change(params, guard, params["seconds"] + params["lease_seconds"])
+    except edge_control.EdgeRefused as error:
+        if params["state"] != "flip":
+            raise
+        # The file may have the flip already, and a restarted Nginx would try it.
+        raise edge_control.EdgeRefused(f"{error}. {put_back(params, guard)}") from error
+    changed = time.monotonic()
+    if params["state"] == "flip":
+        try:
+            verify(
+                params["http_port"],
+                params["verify"],
+                params["release"],
+                times=params["verify_times"],
+                timeout=params["verify_timeout"],
+            )
+        except VerifyError as error:
+            raise VerifyError(
+                f"release {params['release']} does not answer through the edge: {error}. {put_back(params, guard)}"
+            ) from error
+    return before, after, {"change": round(changed - begin, 3), "verify": round(time.monotonic() - changed, 3)}
 
 
 def main() -> None:
@@ -181,7 +262,7 @@ def main() -> None:
             "seconds": {"type": "float", "default": 60},
             "verify": {"type": "list", "elements": "dict", "default": []},
             "verify_times": {"type": "int", "default": 3},
-            "verify_seconds": {"type": "float", "default": 5},
+            "verify_timeout": {"type": "float", "default": 5},
             "http_port": {"type": "int", "default": 80},
             "lease_seconds": {"type": "float", "default": 60},
         },
@@ -194,29 +275,22 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    app = params["app"]
     try:
         if params["state"] == "read" or module.check_mode:
-            before = read(app)
-            after = before if params["state"] == "read" else wanted(params, before)
+            before = read(params["app"])
+            after, seconds = wanted(params, before), {}
         else:
-            guard = Guard(app, params["run_id"], params["token"])
-            before, after = change(params, guard, params["seconds"] + params["lease_seconds"])
-            if params["state"] == "flip":
-                try:
-                    verify(
-                        params["http_port"],
-                        params["verify"],
-                        params["release"],
-                        times=params["verify_times"],
-                        seconds=params["verify_seconds"],
-                    )
-                except VerifyError as error:
-                    change({**params, "state": "abandon"}, guard, params["lease_seconds"])
-                    raise VerifyError(f"through the edge {error}. The split was put back") from error
+            before, after, seconds = apply(params)
     except Failure as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=after != before, record=after, diff={"before": before, "after": after})
+    module.exit_json(
+        changed=after != before,
+        before=before,
+        record=after,
+        served=serving_or_nothing(params["app"]),
+        seconds=seconds,
+        diff={"before": before, "after": after},
+    )
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> No
     assert done.code != 0
     assert done.reached("fence"), done.output
     last = done.errors[-1].removeprefix("Task failed: Action failed: ")
-    assert last.startswith("deploy failed in step fence: app1: cannot be reached (")
+    assert last.startswith("deploy failed in step fence: app1, app2, edge1: cannot be reached (")
     assert last.endswith(
         "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name."
     )

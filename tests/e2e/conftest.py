@@ -43,7 +43,7 @@ def v1_0_0(lab: Lab) -> Iterator[str]:
 def _start(lab: Lab) -> str:
     release = lab.ensure("v1.0.0")
     if not lab.ask("/api/accountants").json()["accountants"]:
-        lab.playbook("run", "-e", "run_service=backend", "-e", "run_command=npm run seed").good()
+        lab.seed()
     return release
 
 
@@ -75,7 +75,7 @@ def pytest_runtest_makereport(
 def pytest_sessionstart() -> None:
     """Say early that somebody else is deploying."""
     running = subprocess.run(
-        ["pgrep", "-f", f"ansible-playbook .*{INVENTORY}"], capture_output=True, text=True, check=False
+        ["pgrep", "-f", f"ansible-playbook [a-z]+.yml -i {INVENTORY}( |$)"], capture_output=True, text=True, check=False
     )
     if running.stdout:
         pytest.exit(

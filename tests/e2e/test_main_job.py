@@ -40,7 +40,7 @@ def nothing(lab: Lab) -> Iterator[None]:
 def first(lab: Lab, nothing: None) -> Run:
     """v1.0.0 was deployed on fresh hosts."""
     run = lab.deploy("v1.0.0").good()
-    lab.playbook("run", "-e", "run_service=backend", "-e", "run_command=npm run seed").good()
+    lab.seed()
     return run
 
 
@@ -126,9 +126,8 @@ def test_status_logs_and_run_look_at_the_live_release(lab: Lab, upgraded: Run) -
     logs = lab.playbook("logs", "-e", "logs_service=backend", "-e", "logs_lines=20").good()
     assert "00000000e2e0" in logs.output, "the request just made is in a log"
 
-    command = 'run_command=node -e "console.log(process.env.SLUICE_E2E, 6 * 7)"'
-    one_off = lab.playbook("run", "-e", "run_service=backend", "-e", command).good()
-    assert "undefined 42" in one_off.output
+    one_off = lab.run("backend", "node", "-e", "console.log(process.env.APP_VERSION, 6 * 7)").good()
+    assert "v1.1.0 42" in one_off.output
     assert lab.state() == before
 
 

@@ -127,6 +127,14 @@ class Lab:
         """Roll back."""
         return self.playbook("rollback", *extra)
 
+    def run(self, service: str, *command: str) -> Run:
+        """A one-off command beside the live release."""
+        return self.playbook("run", "-e", json.dumps({"run_service": service, "run_command": command}))
+
+    def seed(self) -> None:
+        """Put the reference app's example data into the database."""
+        self.run("backend", "npm", "run", "seed").good()
+
     # what the hosts hold
 
     def record(self) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from ansible_collections.sluice.stack.plugins.module_utils import ledger, ports
 from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
 from hypothesis import settings
 
-# The whole suite runs on every save; the nightly profile looks longer: pytest --hypothesis-profile=long
+# The whole suite runs on every save; for a longer look: pytest --hypothesis-profile=long
 settings.register_profile("quick", max_examples=40, stateful_step_count=25, deadline=None)
 settings.register_profile("long", max_examples=2000, stateful_step_count=100, deadline=None)
 settings.load_profile("quick")

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host, migration, suggest
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.mark.parametrize(
@@ -29,15 +33,11 @@ def test_a_command_of_ones_own_is_run_as_it_is() -> None:
 
 
 def test_applied_migrations_are_read_from_prismas_words() -> None:
-    # As printed by prisma 6.19.3.
-    output = (
-        "Prisma schema loaded from prisma/schema.prisma\n2 migrations found in prisma/migrations\n\n"
-        "Applying migration `20261101090000_init`\nApplying migration `20261115090000_notes`\n\n"
-        "All migrations have been successfully applied.\n"
-    )
-    assert migration.applied("prisma", output) == ["20261101090000_init", "20261115090000_notes"]
-    assert migration.applied("prisma", "No pending migrations to apply.\n") == []
-    assert migration.applied("command", output) == []
+    # Recorded from prisma 6.19.3 with the driver adapter for Postgres.
+    two, nothing = ((FIXTURES / f"prisma-6.19.3-deploy-{name}.txt").read_text() for name in ("two", "nothing"))
+    assert migration.applied("prisma", two) == ["20261101090000_init", "20261115090000_accountant_specialty"]
+    assert migration.applied("prisma", nothing) == []
+    assert migration.applied("command", two) == []
 
 
 @pytest.mark.parametrize(

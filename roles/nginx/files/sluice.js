@@ -1,42 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
-// The edge's split: which slot of an app answers a request.
+// managed by sluice.stack
 //
-// One record per app, {confirmed, pending, deadline, token, seq}, is kept in a dictionary that all workers share and
-// in a file that survives a restart. A flip changes the dictionary: no reload, no request dropped. After its deadline
-// a pending release does not count any more, so an unconfirmed flip undoes itself here, with nothing else running.
+// The split: which slot of an app answers a request.
+//
+// One record per app, {confirmed, pending, deadline, token, seq}, is kept in a file that survives a restart, and in a
+// dictionary that all workers share. Whoever changes it writes the file first and then the dictionary: no reload, no
+// request dropped. After the deadline a pending release does not count any more, so that a flip nobody confirmed undoes
+// itself here, with nothing else running.
 import fs from 'fs';
 
 const RECORDS = '/var/lib/sluice-edge';
-const records = ngx.shared.sluice;
+const CONFIGS = '/etc/nginx/sluice';
+const held = ngx.shared.sluice;
 
-// The record of an app. The dictionary is empty after a restart, or when its size was changed: the file fills it.
-function read(app) {
-    let text = records.get(app);
-    if (text === undefined) {
-        try {
-            text = fs.readFileSync(`${RECORDS}/${app}.json`, 'utf8');
-        } catch (e) {
-            return {};
+// The text of an app's file; empty when it was never deployed.
+function fileText(app) {
+    try {
+        return fs.readFileSync(`${RECORDS}/${app}.json`, 'utf8');
+    } catch (e) {
+        if (e.code !== 'ENOENT') {
+            ngx.log(ngx.ERR, `sluice: ${RECORDS}/${app}.json cannot be read: ${e.message}`);
         }
-        // Another worker, or a flip, may have been first: theirs counts.
-        records.add(app, text);
-        text = records.get(app);
+        return '';
     }
-    return JSON.parse(text);
 }
 
-function choose(record, bucket) {
-    const pending = record.pending;
-    if (pending && Date.now() < record.deadline * 1000 && bucket < pending.percent) {
-        return pending;
+// A record from text; null when there is none. A damaged one must not break the requests of an app that is served.
+function parse(text) {
+    if (!text) {
+        return null;
     }
-    return record.confirmed || null;
+    try {
+        return JSON.parse(text);
+    } catch (e) {
+        ngx.log(ngx.ERR, `sluice: a record is not JSON: ${e.message}`);
+        return null;
+    }
 }
 
-// A visitor's place among a hundred, the same on every edge: from the cookie that $sluice_visitor sets. Raising the
-// share of a pending release only adds visitors to it.
-function bucket(r) {
-    const visitor = r.variables.cookie_sluice_visitor || r.variables.request_id;
+// Negative when `a` is older than `b`: the token orders runs, seq the changes within one.
+function compare(a, b) {
+    return a.token - b.token || a.seq - b.seq;
+}
+
+function alive(record) {
+    return Boolean(record.pending) && Date.now() < record.deadline * 1000;
+}
+
+// The record that counts now, or null.
+function current(app) {
+    let text = held.get(app);
+    if (text === undefined) {
+        // After a restart, or a change of the zone's size, the file fills the dictionary. `add`, not `set`: a flip that
+        // came in between is newer.
+        text = fileText(app);
+        if (text) {
+            try {
+                held.add(app, text);
+            } catch (e) {
+                // The zone is full: then every request reads the file, and is answered all the same.
+                ngx.log(ngx.ERR, `sluice: ${app} is not remembered, raise nginx_split_zone_size: ${e.message}`);
+            }
+        }
+        return parse(text);
+    }
+    const record = parse(text);
+    if (record && record.pending && !alive(record)) {
+        // A flip ran out. The file may know better: a run can die after it wrote its confirmation to the file and before
+        // it told the dictionary. Nothing is written back here, since that could overwrite a newer record.
+        const filed = parse(fileText(app));
+        if (filed && compare(filed, record) > 0) {
+            return filed;
+        }
+    }
+    return record;
+}
+
+// What requests are sent to: [{release, slot, percent}, ...], the tried release first; empty when nothing is live.
+function shares(record) {
+    const found = [];
+    if (!record) {
+        return found;
+    }
+    const percent = alive(record) ? record.pending.percent : 0;
+    if (percent > 0) {
+        found.push({release: record.pending.release, slot: record.pending.slot, percent: percent});
+    }
+    if (record.confirmed && percent < 100) {
+        found.push({release: record.confirmed.release, slot: record.confirmed.slot, percent: 100 - percent});
+    }
+    return found;
+}
+
+// A visitor's place among a hundred. It depends on the cookie alone, so every edge agrees on it, and a larger share only
+// adds visitors. plugins/module_utils/edge_verify.py has the same function.
+function bucket(visitor) {
     let hash = 5381;
     for (let i = 0; i < visitor.length; i++) {
         hash = (hash * 33 + visitor.charCodeAt(i)) % 4294967296;
@@ -44,71 +102,119 @@ function bucket(r) {
     return hash % 100;
 }
 
-// "slot release" for this request, or "". Nginx keeps a js_set variable's value for the whole request, so everything
-// below agrees even when a flip happens in between.
+// "slot release" and, while the visitors are shared out, "split"; "" when nothing is live.
 function choice(r) {
     const app = r.variables.sluice_app;
-    const record = app ? read(app) : {};
-    const whole = !record.pending || record.pending.percent >= 100;
-    const chosen = choose(record, whole ? 0 : bucket(r));
-    return chosen ? `${chosen.slot} ${chosen.release}` : '';
+    const found = app ? shares(current(app)) : [];
+    if (found.length === 0) {
+        return '';
+    }
+    if (found.length === 1) {
+        return `${found[0].slot} ${found[0].release}`;
+    }
+    // Without the cookie yet: the id that visitor_cookie is about to give.
+    const visitor = r.variables.cookie_sluice_visitor || r.variables.request_id;
+    const chosen = bucket(visitor) < found[0].percent ? found[0] : found[1];
+    return `${chosen.slot} ${chosen.release} split`;
+}
+
+// A part of what was chosen for this request. Each app's server stores the choice once: evaluated anew, it would be another
+// one after a flip, and a request would have its upstream from one slot and its log line from the other.
+function part(r, index) {
+    return (r.variables.sluice_chosen || '').split(' ')[index] || '';
 }
 
 function slot(r) {
-    return r.variables.sluice_choice.split(' ')[0];
+    return part(r, 0);
 }
 
 function release(r) {
-    return r.variables.sluice_choice.split(' ')[1] || '';
-}
-
-function name(r, wanted) {
-    return wanted ? `sluice_${r.variables.sluice_app}_${r.variables.sluice_service}_${wanted}` : '';
+    return part(r, 1);
 }
 
 function upstream(r) {
-    return name(r, slot(r));
-}
-
-function other_upstream(r) {
     const chosen = slot(r);
-    return name(r, chosen === 'blue' ? 'green' : chosen === 'green' ? 'blue' : '');
+    return chosen ? `sluice_${r.variables.sluice_app}_${r.variables.sluice_service}_${chosen}` : '';
 }
 
-// Only while a flip has a part of the visitors does anybody need a cookie.
+// Where a file of the release before, or of the one after, may be. The upstream has a name of its own: a slot that is
+// asked there while it is empty must not count as failing when it is flipped to.
+function other_upstream(r) {
+    const other = {blue: 'green', green: 'blue'}[slot(r)];
+    const service = r.variables.sluice_other_service;
+    return other && service ? `sluice_${r.variables.sluice_app}_${service}_${other}_other` : '';
+}
+
+// Only while the visitors are shared out does anybody need a cookie.
 function visitor_cookie(r) {
-    const record = read(r.variables.sluice_app);
-    if (!record.pending || record.pending.percent >= 100 || r.variables.cookie_sluice_visitor) {
+    if (!part(r, 2) || r.variables.cookie_sluice_visitor) {
         return '';
     }
     return `sluice_visitor=${r.variables.request_id}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax`;
 }
 
-// The control endpoint, on a Unix socket of root's. The file is written by whoever calls; this is the dictionary.
-//   GET  /split/<app>    the record held, and what a request would be sent to now
-//   PUT  /split/<app>    hold another record; an older one is refused
+// A request for a host name that no app has. Without any app the answer will soon be another one: 503. With one, this
+// name is not served here, and trying again does not help: 421.
+function stranger(r) {
+    r.headersOut['Content-Type'] = 'text/plain';
+    if (fs.readdirSync(CONFIGS).some((name) => name.endsWith('.conf'))) {
+        r.return(421, 'This host name is not served here.\n');
+        return;
+    }
+    r.headersOut['Retry-After'] = '10';
+    r.return(503, 'Nothing is served here yet.\n');
+}
+
+// The control endpoint, on a Unix socket of root's.
+//   GET  /split/<app>    the dictionary's record, and what it means now
+//   PUT  /split/<app>    keep another record; an older one is refused
 //   GET  /config/<app>   the fingerprint of the app's configuration that this worker runs
 function control(r) {
     const parts = r.uri.split('/');
     const app = parts[2];
-    if (parts[1] === 'config') {
-        return answer(r, 200, {fingerprint: r.variables[`sluice_config_${app.replace(/-/g, '_')}`] || ''});
+    const call = `${r.method} ${parts[1]}`;
+    if (parts.length !== 3 || !/^[a-z][a-z0-9-]*$/.test(app)) {
+        reply(r, 404, {error: `${r.uri} is neither /split/<app> nor /config/<app>`});
+    } else if (call === 'GET config') {
+        reply(r, 200, {fingerprint: r.variables[`sluice_config_${app.replace(/-/g, '_')}`] || ''});
+    } else if (call === 'PUT split') {
+        put(r, app);
+    } else if (call === 'GET split') {
+        show(r, app);
+    } else {
+        reply(r, 405, {error: `${r.method} ${r.uri} is not known`});
     }
-    if (r.method === 'PUT') {
-        const wanted = JSON.parse(r.requestText);
-        const held = read(app);
-        if (wanted.token < held.token || (wanted.token === held.token && wanted.seq < held.seq)) {
-            return answer(r, 409, {error: `record ${held.token}.${held.seq} is newer than ${wanted.token}.${wanted.seq}`});
-        }
-        records.set(app, r.requestText);
-    }
-    const record = read(app);
-    answer(r, 200, {record: record, now: choose(record, 99), tried: choose(record, 0)});
 }
 
-function answer(r, status, body) {
+function put(r, app) {
+    const wanted = parse(r.requestText);
+    if (!wanted || wanted.app !== app || !Number.isInteger(wanted.token) || !Number.isInteger(wanted.seq)) {
+        reply(r, 400, {error: `this is not a record of ${app}`});
+        return;
+    }
+    const before = parse(held.get(app));
+    if (before && compare(wanted, before) < 0) {
+        reply(r, 409, {
+            error: `Nginx has record ${before.token}.${before.seq} of ${app}, which is newer than ${wanted.token}.${wanted.seq}`,
+        });
+        return;
+    }
+    try {
+        held.set(app, r.requestText);
+    } catch (e) {
+        reply(r, 507, {error: `no room for another record, raise nginx_split_zone_size: ${e.message}`});
+        return;
+    }
+    show(r, app);
+}
+
+function show(r, app) {
+    reply(r, 200, {record: parse(held.get(app)), shares: shares(current(app)), time: Date.now() / 1000});
+}
+
+function reply(r, status, body) {
     r.headersOut['Content-Type'] = 'application/json';
     r.return(status, JSON.stringify(body));
 }
 
-export default {choice, slot, release, upstream, other_upstream, visitor_cookie, control};
+export default {choice, slot, release, upstream, other_upstream, visitor_cookie, stranger, control};

@@ -20,6 +20,9 @@ export interface Services {
   receipts: Receipts;
 }
 
+/** Asked every few seconds by the platform; their lines would drown the others. */
+const PROBES = new Set(['/health', '/ready']);
+
 /** The HTTP server, without routes: logging, errors, limits, and how it ends. */
 export function createServer(config: Pick<Config, 'logLevel'>): FastifyInstance {
   const app = Fastify({
@@ -41,7 +44,8 @@ export function createServer(config: Pick<Config, 'logLevel'>): FastifyInstance 
   app.addHook('onResponse', async (request, reply) => {
     // The route, not the URL: a query holds email addresses.
     const route = request.routeOptions.url ?? '(none)';
-    request.log.info({ method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
+    const level = PROBES.has(route) ? 'debug' : 'info';
+    request.log[level]({ method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
   });
   finishInFlight(app);
   return app;

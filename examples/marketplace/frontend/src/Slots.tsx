@@ -37,28 +37,30 @@ export function Slots({ accountant, onBooked }: Props) {
 
   return (
     <div className="panel" data-testid="slots">
-      {[...days].map(([title, hours]) => (
-        <div key={title} className="day">
-          <h4>{title}</h4>
-          <div className="hours">
-            {hours.map((slot) => (
-              <button
-                key={slot.id}
-                type="button"
-                data-testid="slot"
-                data-slot-id={slot.id}
-                data-status={slot.status}
-                disabled={slot.status !== 'OPEN'}
-                aria-pressed={chosen?.id === slot.id}
-                aria-label={`${moment(slot.startsAt)}${slot.status === 'OPEN' ? '' : ', taken'}`}
-                onClick={() => choose(slot)}
-              >
-                {hour(slot.startsAt)}
-              </button>
-            ))}
+      <div className="days">
+        {[...days].map(([title, hours]) => (
+          <div key={title} className="day">
+            <h4>{title}</h4>
+            <div className="hours">
+              {hours.map((slot) => (
+                <button
+                  key={slot.id}
+                  type="button"
+                  data-testid="slot"
+                  data-slot-id={slot.id}
+                  data-status={slot.status}
+                  disabled={slot.status !== 'OPEN'}
+                  aria-pressed={chosen?.id === slot.id}
+                  aria-label={`${moment(slot.startsAt)}${slot.status === 'OPEN' ? '' : ', taken'}`}
+                  onClick={() => choose(slot)}
+                >
+                  {hour(slot.startsAt)}
+                </button>
+              ))}
+            </div>
           </div>
-        </div>
-      ))}
+        ))}
+      </div>
       {confirmation && <p className="success" role="status" data-testid="booking-confirmation">{confirmation}</p>}
       {chosen && <BookingForm key={chosen.id} slot={chosen} onBooked={(email) => done(chosen, email)} onRefused={refresh} />}
     </div>
