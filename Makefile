@@ -70,7 +70,7 @@ lint: setup ## Lint Python, YAML, playbooks, shell and Dockerfiles
 format: setup ## Format the Python code
 	@ruff check --quiet --select I --fix . && ruff format --quiet .
 
-molecule: setup ## Molecule scenarios on real hosts
+molecule: images ## Molecule scenarios on real hosts
 	@scripts/molecule $(or $(SCENARIO),$(SCENARIOS))
 
 e2e: images ## End to end on the lab: load, faults, browser

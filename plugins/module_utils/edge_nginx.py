@@ -84,13 +84,13 @@ class _App:
 
     def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], addresses: Sequence[str], port: int) -> None:
         self.app, self.held, self.addresses, self.port = app, held, addresses, port
-        self.maps: list[str] = []
+        self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that tells them apart
 
     def render(self) -> str:
         """Upstreams, then what routes differ in between the slots, then servers."""
         hosts = sorted({route["host"] or "" for release in self._releases() for route in release["routes"]})
         servers = [self._server(host) for host in hosts]
-        return "\n\n".join([*self._upstreams(), *self.maps, *servers]) + "\n"
+        return "\n\n".join([*self._upstreams(), *self._maps(), *servers]) + "\n"
 
     def _releases(self) -> Iterable[Manifest]:
         return (release for slot in SLOTS for release in self.held[slot])
@@ -171,9 +171,13 @@ class _App:
         """The service of a location, or a variable that tells it by slot where the two releases differ."""
         if len(set(services.values())) == 1:
             return services["blue"] or '""'
-        name = f"$sluice_route_{_word(self.app)}_{len(self.maps)}"
-        self.maps.append(_block(f"map $sluice_slot {name}", [f'    {slot} "{services[slot]}";' for slot in SLOTS]))
-        return name
+        key = tuple(services[slot] for slot in SLOTS)
+        return self.differing.setdefault(key, f"$sluice_route_{_word(self.app)}_{len(self.differing)}")
+
+    def _maps(self) -> Iterable[str]:
+        for services, name in self.differing.items():
+            lines = [f'    {slot} "{service}";' for slot, service in zip(SLOTS, services, strict=True)]
+            yield _block(f"map $sluice_slot {name}", lines)
 
 
 def _word(app: str) -> str:

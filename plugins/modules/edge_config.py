@@ -89,6 +89,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.observe import EDGE_C
 # Nginx checks the files of all apps together, so only one of them may be in the making.
 LOCK = os.path.join(STATE_ROOT, "edge.lock")
 PID_FILE = "/run/nginx.pid"
+COMMAND_SECONDS = 20
 
 
 class ConfigError(Exception):
@@ -127,7 +128,7 @@ def refuse_clash(app: str, content: str) -> None:
 def run(*command: str) -> None:
     """Run a program; raises ConfigError with what it said when it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"{' '.join(command)} failed: {error}") from error
     if done.returncode:
@@ -168,6 +169,7 @@ def wait_served(app: str, fingerprint: str, old: set[int], seconds: float) -> No
 
 def install(app: str, path: str, before: str, content: str, seconds: float) -> None:
     """Make Nginx serve the content, or put the old file back."""
+    edge_control.running_config(app)  # a server that does not run is said plainly, before anything is written
     put(path, content and content + edge_nginx.UNSERVED)
     try:
         run("nginx", "-t", "-q")
@@ -213,7 +215,7 @@ def main() -> None:
         refuse_clash(app, content)
         if module.check_mode or before == content:
             module.exit_json(**result)
-        extend = 2 * 60 + params["reload_seconds"] + params["lease_seconds"]
+        extend = 2 * COMMAND_SECONDS + params["reload_seconds"] + params["lease_seconds"]
         with Guard(app, params["run_id"], params["token"]).effect(extend=extend), locked(LOCK):
             refuse_clash(app, content)
             install(app, path, before, content, params["reload_seconds"])

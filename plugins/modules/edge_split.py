@@ -224,8 +224,10 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
     """Carry the step out; the record before and after, and what took how long. Raises one of Failure."""
     guard = Guard(params["app"], params["run_id"], params["token"])
     begin = time.monotonic()
+    # A flip is waited for until it is confirmed.
+    window = params["seconds"] if params["state"] == "flip" else 0
     try:
-        before, after = change(params, guard, params["seconds"] + params["lease_seconds"])
+        before, after = change(params, guard, window + params["lease_seconds"])
     except edge_control.EdgeRefused as error:
         if params["state"] != "flip":
             raise

@@ -214,12 +214,15 @@ class Lab:
             *HOST_OPTIONS,
             host.image,
         )
-        docker(
-            *("exec", "--interactive", "--user", "admin", name),
-            *("sh", "-c", "umask 077; cat >/home/admin/.ssh/authorized_keys"),
-            stdin=key,
-        )
         return "created"
+
+    def let_in(self, host: Host, key: str) -> None:
+        """Make sure the key opens the host; also a kept one, whose creation may have been interrupted here."""
+        add = 'umask 077; key=$(cat); cd ~/.ssh; grep -qsxF "$key" authorized_keys || echo "$key" >>authorized_keys'
+        name = self.container(host)
+        docker(
+            "exec", "--interactive", "--user", "admin", "--env", "HOME=/home/admin", name, "sh", "-c", add, stdin=key
+        )
 
     def wait_for_boot(self, host: Host) -> str:
         """Wait until systemd has settled and sshd answers; returns the host's public key."""
@@ -255,9 +258,11 @@ class Lab:
         self.remove_hosts(unwanted)
         # One after the other: two at once could pick the same free port. Booting is what takes time, and that overlaps.
         done = {host.name: self.ensure_host(host, key, self.params["first_port"]) for host in hosts}
+        for host in hosts:
+            self.let_in(host, key)
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(hosts)) as pool:
-            keys = list(pool.map(self.wait_for_boot, hosts))
-        self.write_known_hosts({host.address: key for host, key in zip(hosts, keys, strict=True)})
+            host_keys = list(pool.map(self.wait_for_boot, hosts))
+        self.write_known_hosts({host.address: known for host, known in zip(hosts, host_keys, strict=True)})
         for host in hosts:
             if done[host.name] != "kept":
                 self.forget_connections(host)

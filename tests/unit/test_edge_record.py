@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge's record: what a flip, its deadline, a confirmation and a late run may do to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils import edge_record as records
+from ansible_collections.sluice.stack.plugins.module_utils.edge_record import Record
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+RELEASES = st.sampled_from(["r1", "r2", "r3"])
+SLOT = st.sampled_from(["blue", "green"])
+TOKENS = st.integers(0, 6)
+
+
+def flip(record: Record, release: str = "r1", slot: str = "blue", **changes: Any) -> Record:
+    return records.propose(
+        record,
+        **{"release": release, "slot": slot, "percent": 100, "seconds": 60, "token": 1, "now": 1000.0, **changes},
+    )
+
+
+def live(release: str = "r1", slot: str = "blue") -> Record:
+    """A record with a confirmed release."""
+    return records.confirm(flip(records.empty("shop"), release, slot), release=release, token=1, now=1001)
+
+
+def test_the_first_flip_serves_until_its_deadline_and_nothing_after_it() -> None:
+    record = flip(records.empty("shop"))
+    assert records.effective(record, 1059.9) == [{"release": "r1", "slot": "blue", "percent": 100}]
+    assert records.effective(record, 1060) == []
+
+
+def test_an_unconfirmed_flip_goes_back_by_itself() -> None:
+    record = flip(live(), "r2", "green", now=2000)
+    assert [share["release"] for share in records.effective(record, 2059)] == ["r2"]
+    assert [share["release"] for share in records.effective(record, 2060)] == ["r1"]
+
+
+def test_a_share_of_the_visitors_leaves_the_rest_to_the_confirmed_release() -> None:
+    shares = records.effective(flip(live(), "r2", "green", percent=20), 1001)
+    assert [(share["release"], share["percent"]) for share in shares] == [("r2", 20), ("r1", 80)]
+
+
+def test_confirming_twice_changes_nothing_more() -> None:
+    record = live()
+    assert records.confirm(record, release="r1", token=1, now=9999) is record
+
+
+def test_a_late_confirmation_says_how_late() -> None:
+    with pytest.raises(
+        records.TooLate, match=r"release r1 was confirmed 1\.5 s after its deadline.*app_confirm_seconds"
+    ):
+        records.confirm(flip(records.empty("shop")), release="r1", token=1, now=1061.5)
+
+
+def test_only_what_is_tried_can_be_confirmed() -> None:
+    with pytest.raises(records.NotPending, match="r2 cannot be confirmed: release r1 is being tried for shop"):
+        records.confirm(flip(records.empty("shop")), release="r2", token=1, now=1001)
+    with pytest.raises(records.NotPending, match="no release is being tried"):
+        records.confirm(records.empty("shop"), release="r2", token=1, now=1001)
+
+
+def test_an_older_run_is_refused() -> None:
+    record = flip(live(), "r2", "green", token=5)
+    for late in (
+        lambda: flip(record, "r3", "green", token=4),
+        lambda: records.confirm(record, release="r2", token=4, now=1001),
+        lambda: records.abandon(record, token=4),
+        lambda: records.adopt(record, release="r3", slot="green", token=4),
+    ):
+        with pytest.raises(records.StaleToken, match=r"token 4 is older than token 5.*a later run took over"):
+            late()
+
+
+def test_abandoning_ends_only_the_flip_it_names() -> None:
+    record = flip(live(), "r2", "green")
+    assert records.abandon(record, token=1, release="r3") is record
+    after = records.abandon(record, token=1, release="r2")
+    assert records.effective(after, 1001) == [{"release": "r1", "slot": "blue", "percent": 100}]
+    assert records.abandon(after, token=1) is after
+
+
+def test_an_edge_can_be_brought_to_what_another_one_confirmed() -> None:
+    record = records.adopt(flip(live(), "r3", "green"), release="r2", slot="green", token=2)
+    assert record["confirmed"] == {"release": "r2", "slot": "green"} and record["pending"] is None
+    assert records.adopt(record, release="r2", slot="green", token=2) is record
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"percent": 0}, "1 to 100 per cent of the visitors, not 0"),
+        ({"percent": 101}, "not 101"),
+        ({"seconds": 0}, "longer than 0 s: set app_confirm_seconds"),
+        ({"slot": "red"}, "slot 'red' is neither"),
+        ({"slot": "blue"}, "slot blue serves the confirmed release r1: r2 belongs in the other slot"),
+    ],
+)
+def test_a_flip_that_cannot_be_served_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(records.BadFlip, match=message):
+        flip(live(), "r2", **{"slot": "green", **changes})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "not JSON: oops",
+        [],
+        {},
+        {**records.empty("blog")},
+        {**records.empty("shop"), "token": "1"},
+        {**records.empty("shop"), "confirmed": {"release": "r1", "slot": "red"}},
+        {**records.empty("shop"), "pending": {"release": "r1", "slot": "blue", "percent": 100}},
+        {**records.empty("shop"), "extra": 1},
+    ],
+)
+def test_a_damaged_file_is_not_taken_for_an_empty_one(data: Any) -> None:
+    with pytest.raises(records.Damaged, match="record of shop is damaged"):
+        records.from_data("shop", data)
+
+
+def test_an_edge_without_a_file_was_never_deployed_to() -> None:
+    assert records.from_data("shop", None) == records.empty("shop")
+    assert records.from_data("shop", live()) == live()
+
+
+@given(SLOT, st.integers(1, 100), st.floats(0.1, 3600), st.floats(0, 1e6))
+def test_past_every_deadline_only_the_confirmed_release_is_served(
+    slot: str, percent: int, seconds: float, later: float
+) -> None:
+    confirmed = live(slot="green" if slot == "blue" else "blue")
+    record = flip(confirmed, "r2", slot, percent=percent, seconds=seconds)
+    after = (record["deadline"] or 0) + later
+    assert records.effective(record, after) == records.effective(confirmed, after)
+    with pytest.raises(records.TooLate):
+        records.confirm(record, release="r2", token=1, now=after)
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Runs of any token doing anything in any order, while time passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.record, self.now = records.empty("shop"), 1000.0
+
+    def take(self, after: Record) -> None:
+        before, self.record = self.record, after
+        assert after is before or (after["seq"] == before["seq"] + 1 and after["token"] >= before["token"])
+
+    @rule(seconds=st.floats(0, 100))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(release=RELEASES, slot=SLOT, percent=st.integers(1, 100), token=TOKENS)
+    def propose(self, release: str, slot: str, percent: int, token: int) -> None:
+        confirmed = self.record["confirmed"]
+        try:
+            self.take(flip(self.record, release, slot, percent=percent, token=token, now=self.now))
+        except (records.StaleToken, records.BadFlip):
+            return
+        assert self.record["confirmed"] == confirmed, "a flip alone confirms nothing"
+
+    @rule(release=RELEASES, token=TOKENS)
+    def confirm(self, release: str, token: int) -> None:
+        before = self.record
+        try:
+            self.take(records.confirm(before, release=release, token=token, now=self.now))
+        except records.RecordError:
+            return
+        if self.record is not before:
+            assert (
+                before["pending"]
+                and before["pending"]["release"] == release
+                and records.pending_alive(before, self.now)
+            )
+        assert records.effective(self.record, self.now + 1e6)[0]["release"] == release
+
+    @precondition(lambda self: self.record["pending"])
+    @rule(token=TOKENS)
+    def abandon(self, token: int) -> None:
+        confirmed = self.record["confirmed"]
+        try:
+            self.take(records.abandon(self.record, token=token))
+        except records.StaleToken:
+            return
+        assert self.record["confirmed"] == confirmed and self.record["pending"] is None
+
+    @invariant()
+    def the_shares_are_whole(self) -> None:
+        shares = records.effective(self.record, self.now)
+        assert sum(share["percent"] for share in shares) in ((0, 100) if self.record["confirmed"] else range(101))
+
+    @invariant()
+    def it_can_be_kept_in_a_file(self) -> None:
+        assert records.from_data("shop", dict(self.record)) == self.record
+
+
+TestAnyOrder = AnyOrder.TestCase
