@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("action", "edges", "apps", "needs_version", "only_command_line"))
+    _VALID_ARGS = frozenset(("action", "edges", "apps", "needs_version", "check"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check, resolve, and say who runs what."""
@@ -70,11 +70,17 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         args = self._task.args
         try:
-            self._check_command_line(variables, args)
-            if args.get("only_command_line"):
+            check = args.get("check", "everything")
+            if check != "names":
+                self._check_command_line(variables, args)
+            if check == "command_line":
                 return {**result, "changed": False}
             inputs = role_inputs()
             problems = contracts.check_names(variables, inputs, lambda name: where_set(variables[name]))
+            if check == "names":
+                if problems:
+                    raise contracts.ContractError(problems)
+                return {**result, "changed": False}
             release, faults = self._release_inputs(variables, inputs["release"])
             problems += faults
             lost = release.get("release_lost_hosts") or []

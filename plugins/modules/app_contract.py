@@ -22,26 +22,29 @@ options:
   action:
     description: What the run does; messages name it.
     type: str
-    choices: [deploy, rollback, status, logs, run]
+    choices: [deploy, rollback, status, logs, run, provision]
     required: true
   edges:
     description: The inventory's edge hosts.
     type: list
     elements: str
-    required: true
+    default: []
   apps:
     description: The inventory's app hosts.
     type: list
     elements: str
-    required: true
+    default: []
   needs_version:
     description: Whether C(app_version) must say which version is meant. A rollback takes its version from the release it goes to.
     type: bool
     default: true
-  only_command_line:
-    description: Check how the run was called and that no group is empty, and nothing else.
-    type: bool
-    default: false
+  check:
+    description:
+      - V(command_line) checks how the run was called and that no group is empty, and nothing else.
+      - V(names) checks the names of the host's variables, and nothing else.
+    type: str
+    choices: [everything, command_line, names]
+    default: everything
 attributes:
   action:
     description: There is only an action plugin; nothing is sent to a host.
@@ -68,14 +71,14 @@ EXAMPLES = r"""
     action: deploy
     edges: "{{ groups['edge'] | default([]) }}"
     apps: "{{ groups['app'] | default([]) }}"
-    only_command_line: true
+    check: command_line
   run_once: true
 """
 
 RETURN = r"""
 contract:
   description: The app with every default filled in; secrets by name and version.
-  returned: success, unless O(only_command_line=true)
+  returned: success, with O(check=everything)
   type: dict
   sample:
     app: marketplace
@@ -91,19 +94,19 @@ contract:
     disk_free: 1073741824
 references:
   description: The distinct image references of the app.
-  returned: success, unless O(only_command_line=true)
+  returned: success, with O(check=everything)
   type: list
   elements: str
   sample: ["registry.example.com/marketplace/backend:v1.4.2"]
 lost:
   description: The hosts that were given up with C(release_lost_hosts), each a host of O(edges) or O(apps).
-  returned: success, unless O(only_command_line=true)
+  returned: success, with O(check=everything)
   type: list
   elements: str
   sample: []
 run:
   description: Who runs what, for leases and ledgers.
-  returned: success, unless O(only_command_line=true)
+  returned: success, with O(check=everything)
   type: dict
   sample:
     id: 5c1f0e9a77b2
@@ -113,7 +116,7 @@ run:
     started: "2026-11-22T23:15:00Z"
 verdict:
   description: Where the chain of barriers begins; see M(sluice.stack.release_barrier).
-  returned: success, unless O(only_command_line=true)
+  returned: success, with O(check=everything)
   type: dict
   sample: {ok: true, go: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0]]}
 """

@@ -124,7 +124,9 @@ def test_status_logs_and_run_look_at_the_live_release(lab: Lab, upgraded: Run) -
 
     lab.ask("/api/accountants/00000000-0000-4000-8000-00000000e2e0/slots")
     logs = lab.playbook("logs", "-e", "logs_service=backend", "-e", "logs_lines=20").good()
-    assert "00000000e2e0" in logs.output, "the request just made is in a log"
+    text = "".join(logs.output.split())
+    assert '"route":"/api/accountants/:id/slots","status":404' in text, "the request just made"
+    assert all(f"{host}marketplace-backend-{lab.live()}" in text for host in APP_HOSTS)
 
     one_off = lab.run("backend", "node", "-e", "console.log(process.env.APP_VERSION, 6 * 7)").good()
     assert "v1.1.0 42" in one_off.output
