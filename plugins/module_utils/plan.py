@@ -71,8 +71,8 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         slot, target = ("green" if live and live["slot"] == "blue" else "blue"), _with_ports(wish, wanted, observed)
         start, unrecorded = list(apps), False
     upstream_hosts = {host: address for host, address in wish.addresses.items() if host not in wish.lost}
-    # While both releases may be served the edges know the routes and ports of both; the old one's go at retire.
-    during = render_app(live_manifest if not repair else None, target, upstream_hosts, wish.http_port)
+    # While both releases may be served, each slot has its own release's routes and ports; the old one's go at retire.
+    during = render_app(live_manifest if not repair else None, target, upstream_hosts, wish.http_port, slot)
     after = render_app(None, target, upstream_hosts, wish.http_port)
     digest = hashlib.sha256(during.encode()).hexdigest()
     configure = [host for host in edges if observed[host]["edge"]["config_sha256"] != digest]

@@ -124,14 +124,18 @@ def apply(params: dict[str, Any], guard: Guard) -> dict[str, Any]:
         with guard.effect(extend=params["lease_seconds"]):
             if found:
                 one_off.remove(client, name)
-            item = one_off.wanted(manifest, settings["service"], name, migration.command(settings), params["slot"], values)
+            item = one_off.wanted(
+                manifest, settings["service"], name, migration.command(settings), params["slot"], values
+            )
             one_off.start(client, item, manifest["app"])
     code, output = one_off.wait(client, name, settings["timeout"], beat)
     with guard.effect(extend=params["lease_seconds"]):
         one_off.remove(client, name)
     if code:
         tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-25:])
-        raise one_off.OneOffError(f"{settings['engine']} migration of {manifest['id']} failed with exit code {code}:\n{tail}")
+        raise one_off.OneOffError(
+            f"{settings['engine']} migration of {manifest['id']} failed with exit code {code}:\n{tail}"
+        )
     applied = migration.applied(settings["engine"], output)
     return {
         "changed": bool(applied) or settings["engine"] != "prisma",

@@ -82,7 +82,9 @@ def run(params: dict[str, Any]) -> tuple[int, str]:
     """Run the command; its exit code and output."""
     manifest, service = params["manifest"], params["service"]
     if service not in manifest["services"]:
-        raise one_off.OneOffError(f"release {manifest['id']} has no service {service!r}; it has {', '.join(manifest['services'])}")
+        raise one_off.OneOffError(
+            f"release {manifest['id']} has no service {service!r}; it has {', '.join(manifest['services'])}"
+        )
     client = docker_host.connect()
     image = manifest["services"][service]["image"]
     if not docker_host.has_image(client, image):

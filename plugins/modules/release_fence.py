@@ -93,13 +93,25 @@ observation:
     edge: {record: null, pending_alive: false, config_sha256: ""}
 """
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
 from ansible_collections.sluice.stack.plugins.module_utils.observe import app_host, edge_host, every_host
+
+
+def push(record: dict[str, Any] | None) -> None:
+    """Have Nginx use the record in the file, which the plan takes for the truth.
+
+    A run that died between writing the file and telling Nginx left them different. An edge that is down now says so when it is flipped.
+    """
+    if record is not None:
+        with contextlib.suppress(edge_control.EdgeDown, edge_control.EdgeRefused):
+            edge_control.hold(record)
 
 
 def main() -> None:
@@ -131,6 +143,8 @@ def main() -> None:
         observation = every_host(app)
         if "edge" in roles:
             observation["edge"] = edge_host(app, time.time())
+            if fence:
+                push(observation["edge"]["record"])
         if "app" in roles:
             client = docker_host.connect()
             with ThreadPoolExecutor(max_workers=8) as pool:
