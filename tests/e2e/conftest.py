@@ -25,12 +25,19 @@ PICTURES = REPO / "build" / "e2e"
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
-    """The lab, provisioned."""
+def provisioned() -> tuple[Lab, Run]:
+    """The lab and the run that provisioned it, with all it can be made to say.
+
+    Also where it was provisioned before: the hosts then have what this checkout says, and not an older one.
+    """
     lab = Lab()
-    # Also where it was provisioned before: the hosts then have what this checkout says, and not an older one.
-    lab.playbook("provision", timeout=900).good()
-    return lab
+    return lab, lab.playbook("provision", "-vvv", "--diff", timeout=900).good()
+
+
+@pytest.fixture(scope="session")
+def lab(provisioned: tuple[Lab, Run]) -> Lab:
+    """The lab, provisioned."""
+    return provisioned[0]
 
 
 @pytest.fixture(scope="module")

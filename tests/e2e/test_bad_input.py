@@ -139,6 +139,14 @@ def test_a_command_line_that_cannot_be_meant(lab: Lab, v1_0_0: str, options: lis
     assert lab.record() == before
 
 
+def test_steps_that_were_jumped_over_are_not_made_up_for(lab: Lab, v1_0_0: str) -> None:
+    # Ansible skips the tasks that would have refused the option. What comes after has neither plan nor token.
+    with nothing_changes(lab):
+        run = lab.deploy("v1.1.0", "--start-at-task", "flip | Send*")
+    assert run.code != 0
+    assert run.changed() == {}
+
+
 @pytest.mark.parametrize("group", ["edge", "app"])
 def test_an_inventory_with_an_empty_group(lab: Lab, tmp_path: Path, group: str) -> None:
     folder = tmp_path / "inventories" / "lab"

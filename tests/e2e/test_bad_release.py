@@ -55,11 +55,16 @@ def test_an_image_that_crashes_at_boot_fails_the_deploy_at_once(lab: Lab, v1_0_0
         # A deploy that waited for the health window would be killed, and fail here.
         run = lab.playbook("deploy", "-e", f"app_version={tag}", *health_window(900), timeout=120)
     message = run.error()
-    for host in APP_HOSTS:
-        assert f"{host}: container marketplace-backend-" in message
-    assert f"{tag}-0 exited with code 37; last log lines:" in message
-    assert "fatal: no lease on the warehouse" in message
-    assert f"Release {v1_0_0} goes on serving" in message
+    first, *log = message.split("\n")
+    # Which hosts, which container, how it ended; and its last words below.
+    assert first.startswith("deploy failed in step start: app1, app2: container marketplace-backend-")
+    assert f"{tag}-0 exited with code 37. Release {v1_0_0} goes on serving" in first
+    assert [line.strip() for line in log] == [
+        "app1:",
+        "fatal: no lease on the warehouse",
+        "app2:",
+        "fatal: no lease on the warehouse",
+    ]
     assert run.ran(FLIP) == set()
     assert lab.record() == before
     assert load.report.failed == 0, str(load.report)
@@ -70,7 +75,7 @@ def test_an_image_that_crashes_at_boot_fails_the_deploy_at_once(lab: Lab, v1_0_0
 def silent(lab: Lab, host: str) -> Iterator[None]:
     """The host goes on serving and answers no SSH, not even on connections that are open."""
     rule = "INPUT -p tcp --dport 22 -j DROP"
-    address = lab.on(host, "hostname", "-I").split()[0]
+    address = lab.address(host)
     control = Path("~/.ansible/cp").expanduser() / f"sluice-{address}-admin"
     # The controller would wait on its kept connection for longer than for a new one.
     subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", address], capture_output=True, check=False)
@@ -87,8 +92,8 @@ def test_nothing_flips_while_a_host_cannot_be_reached(lab: Lab, v1_0_0: str) -> 
         run = lab.deploy("v1.1.0")
     message = run.error()
     assert message.startswith("deploy failed in step fence: app2: cannot be reached")
+    assert "Nothing was changed" in message
     assert "release_lost_hosts=" in message
-    assert f"Release {v1_0_0} goes on serving" in message
     assert run.ran(FLIP) == set()
     assert run.ran("start | Bring") == set()
     assert lab.state() == before

@@ -97,6 +97,12 @@ def test_the_most_talkative_output_has_none(seen: Seen, forms: dict[str, str]) -
     assert found(seen.run.output, forms) == []
 
 
+def test_the_most_talkative_provisioning_has_none(provisioned: tuple[Lab, Run], forms: dict[str, str]) -> None:
+    output = provisioned[1].output
+    assert "invocation" in output
+    assert found(output, forms) == []
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_no_log_of_a_host_has_one(lab: Lab, seen: Seen, forms: dict[str, str], host: str) -> None:
     logs = lab.shell(
@@ -108,7 +114,7 @@ def test_no_log_of_a_host_has_one(lab: Lab, seen: Seen, forms: dict[str, str], h
     )
     # The control: modules do leave their arguments in the journal.
     if host in APP_HOSTS:
-        assert "talkative" in logs
+        assert "Invoked with app=marketplace" in logs
     assert found(logs, forms) == []
 
 

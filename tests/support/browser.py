@@ -18,7 +18,7 @@ from tests.support.playbook import REPO
 IMAGE = f"{PREFIX}/browser:trixie"
 CONTAINER = f"{PREFIX}-browser"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key the standard gives element references
-ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900"]
+ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1700"]
 
 
 class BrowserError(Exception):

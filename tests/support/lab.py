@@ -72,6 +72,14 @@ class Lab:
         )
         return done.stdout
 
+    def address(self, host: str) -> str:
+        """A host's address on the lab's network."""
+        form = f'{{{{(index .NetworkSettings.Networks "{PREFIX}").IPAddress}}}}'
+        done = subprocess.run(
+            ["docker", "inspect", "-f", form, f"{PREFIX}-{host}"], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
     def shell(self, host: str, script: str, check: bool = True, timeout: float = 60) -> str:
         """The output of a shell script on a host."""
         return self.on(host, "sh", "-c", script, check=check, timeout=timeout)
