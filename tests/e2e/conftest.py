@@ -7,21 +7,15 @@ Each module starts from and leaves v1.0.0 live on both app hosts, and can be run
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO))
-
-from tests.support import images  # noqa: E402
-from tests.support.lab import INVENTORY, Lab  # noqa: E402
-from tests.support.playbook import Run  # noqa: E402
-
-PICTURES = REPO / "build" / "e2e"
+from tests.support import images
+from tests.support.lab import INVENTORY, Lab
+from tests.support.playbook import REPO, Run
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +55,11 @@ def variant(lab: Lab) -> images.Variants:
 
 
 @pytest.fixture
-def pictures() -> Path:
-    """Where screenshots go."""
-    return PICTURES
+def artefacts() -> Path:
+    """Where tests leave what a person may want to look at: screenshots, the load client's report."""
+    folder = REPO / "build" / "e2e"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.hookimpl(wrapper=True)

@@ -122,12 +122,8 @@ def test_two_apps_with_one_port(lab: Lab, v1_0_0: str) -> None:
         (["-e", "app_version="], ["app_version is empty"]),
         (["-e", "app_version=v1.1.0", "--limit", "app1"], ["--limit app1", "release_lost_hosts=name"]),
         (["-e", "app_version=v1.1.0", "--tags", "never"], ["--tags never would leave out steps"]),
-        (
-            ["-e", "app_version=v1.1.0", "--start-at-task", "flip | Send requests to the new release"],
-            ["--start-at-task"],
-        ),
     ],
-    ids=["misspelt", "wrong type", "misspelt role input", "no version", "limit", "tags", "start at task"],
+    ids=["misspelt", "wrong type", "misspelt role input", "no version", "limit", "tags"],
 )
 def test_a_command_line_that_cannot_be_meant(lab: Lab, v1_0_0: str, options: list[str], words: list[str]) -> None:
     before = lab.record()

@@ -20,9 +20,9 @@ EMAIL = "visitor@example.com"
 
 
 @pytest.fixture
-def browser(lab: Lab, v1_0_0: str, pictures: Path) -> Iterator[Browser]:
+def browser(lab: Lab, v1_0_0: str, artefacts: Path) -> Iterator[Browser]:
     """A browser that nobody has used yet."""
-    with Browser(pictures) as browser:
+    with Browser(artefacts) as browser:
         yield browser
 
 

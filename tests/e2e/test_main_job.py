@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lab import APP_HOSTS, Lab
+from tests.support.lab import APP_HOSTS, QUICK, Lab
 from tests.support.playbook import Run
 
 FLIP = "flip | Send"
@@ -47,13 +47,13 @@ def first(lab: Lab, nothing: None) -> Run:
 @pytest.fixture(scope="module")
 def upgraded(lab: Lab, first: Run) -> Run:
     """v1.1.0 was deployed over it."""
-    return lab.deploy("v1.1.0").good()
+    return lab.deploy("v1.1.0", *QUICK).good()
 
 
 @pytest.fixture(scope="module")
 def rolled_back(lab: Lab, upgraded: Run) -> Run:
     """v1.1.0 was rolled back."""
-    return lab.rollback().good()
+    return lab.rollback(*QUICK).good()
 
 
 def test_before_the_first_deploy_the_edge_says_so(lab: Lab, nothing: None) -> None:
@@ -153,13 +153,13 @@ def test_one_value_of_the_environment_is_a_release(lab: Lab, rolled_back: Run) -
     before = lab.live()
     migrations = lab.migrations()
     banner = "Closed on Friday"
-    run = lab.deploy("v1.0.0", "-e", json.dumps({"app_extra": {"banner": banner}})).good()
+    run = lab.deploy("v1.0.0", *QUICK, "-e", json.dumps({"app_extra": {"banner": banner}})).good()
     assert "changes    services.backend.env.BANNER" in run.output
     assert lab.ask("/api/version").json()["banner"] == banner
     assert lab.served() == serve("v1.0.0")
     assert lab.live() != before
     assert lab.migrations() == migrations
 
-    lab.rollback().good()
+    lab.rollback(*QUICK).good()
     assert lab.ask("/api/version").json()["banner"] == ""
     assert lab.live() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 from tests.support.lab import APP_HOSTS, Lab, until
 from tests.support.load import Ask, Load
@@ -31,15 +32,16 @@ def messages(lab: Lab) -> int:
     return int(lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')[0][0])
 
 
-def test_a_deploy_and_a_rollback_drop_nothing(lab: Lab, v1_0_0: str) -> None:
+def test_a_deploy_and_a_rollback_drop_nothing(lab: Lab, v1_0_0: str, artefacts: Path) -> None:
     lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
-    with Load(lab.url, *asks(lab)) as load:
+    with Load(lab.url, *asks(lab), rate=150) as load:
         time.sleep(3)
         lab.deploy("v1.1.0").good()
         lab.rollback().good()
         # Connections that were idle over the last flip are used once more.
         time.sleep(7)
     report = load.report
+    (artefacts / "load.txt").write_text(str(report))
     assert report.failed == 0, str(report)
     assert report.total > 3000, str(report)
     assert 0.4 < report.methods["POST"] / report.total < 0.6, str(report)

@@ -91,7 +91,6 @@ class Browser:
             }
         }
         self._session = self._call("POST", "/session", {"capabilities": wanted})["sessionId"]
-        self._pictures.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(

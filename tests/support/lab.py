@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -259,8 +258,3 @@ def until(condition: Callable[[], Any], seconds: float, what: str, pause: float 
             last = error
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}" + (f" ({last})" if last else "")
         time.sleep(pause)
-
-
-def digest(text: str) -> str:
-    """A short name for a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
