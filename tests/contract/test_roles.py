@@ -169,7 +169,8 @@ def test_no_injected_facts(role: str) -> None:
 def test_a_dispatcher_only_includes(role: str) -> None:
     path = folder(role) / "tasks" / "main.yml"
     if not path.exists():
-        pytest.skip("its playbook is the dispatcher")
+        assert role == "release", "only the steps of a release have their order in a playbook"
+        return
     for task in read(path):
         actions = {key for key in task if "." in key}
         assert actions <= {"ansible.builtin.import_tasks", "ansible.builtin.include_tasks"}, task["name"]
