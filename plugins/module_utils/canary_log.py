@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From lines of the edge's access log to counts that can be added up over edges; pure.
+
+Counts are plain data: per arm (``new``, ``old``), time block and service the requests, the errors and a histogram of latency. ::
+
+    {"app": "shop", "releases": {"new": "…-v1.1.0", "old": "…-v1.0.0"}, "block_seconds": 10.0,
+     "arms": {"new": {"0": {"backend": {"requests": 41, "errors": 1, "latency": {"38": 7, "40": 34}}}}, "old": {…}},
+     "lines": {"read": 900, "counted": 620, "broken": 1}}
+
+Blocks are numbered from the window's begin, in seconds of the edge's own clock. Keys are text, as JSON has them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+Counts = dict[str, Any]
+Cell = dict[str, Any]  # requests, errors and latency of one arm, block and service
+
+ARMS = ("new", "old")
+ERROR = 500  # what a visitor asked for wrongly (4xx) says little about a release; what it failed to answer does
+UPGRADED = 101  # a WebSocket: its seconds are how long it was open
+# Each bucket ends 10 per cent above the one before, the first at Nginx's resolution: quantiles are known to 10 per cent, and
+# 60 s is bucket 116. Histograms of any edges can be added.
+FIRST_BUCKET_SECONDS = 0.001
+BUCKET_RATIO = 1.1
+
+
+class CountsDiffer(Exception):
+    """Counts of different apps, releases or blocks cannot be added up; the message names what differs."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is counted: an app's requests that began at ``since`` or later and ended before ``until`` (epoch seconds)."""
+
+    app: str
+    releases: Mapping[str, str]  # arm → id of the release
+    since: float
+    until: float
+    block_seconds: float
+
+
+class Line(NamedTuple):
+    """A request as the log has it; times in seconds, ``ended`` since the epoch."""
+
+    app: str
+    service: str
+    release: str
+    status: int
+    ended: float
+    seconds: float
+    latency: float | None  # None where it says nothing about the app's speed
+
+
+def parse(line: bytes | str) -> Line | None:
+    """A line of ``log_format sluice``; None when it is torn, of another format, or has no time or status."""
+    try:
+        # The address is written as the visitor sent it, which need not be UTF-8.
+        item = json.loads(line.decode("utf-8", "replace") if isinstance(line, bytes) else line)
+        ended, status, seconds = float(item["epoch"]), int(item["status"]), float(item["seconds"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    if not (math.isfinite(ended) and math.isfinite(seconds)):
+        return None
+    return Line(
+        app=str(item.get("app", "")),
+        service=str(item.get("service", "")),
+        release=str(item.get("release", "")),
+        status=status,
+        ended=ended,
+        seconds=seconds,
+        latency=None if status == UPGRADED else upstream_seconds(item.get("upstream_seconds"), seconds),
+    )
+
+
+def upstream_seconds(text: Any, otherwise: float) -> float:
+    """How long the release took: the sum of its tries in Nginx's ``$upstream_response_time``; ``otherwise`` without any.
+
+    Hosts that were tried one after the other are separated by a comma. After a colon comes what an internal redirect asked:
+    here the other slot, for a hashed asset, which is another release. ``-`` stands for a host that gave no time.
+    (https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_addr)
+
+    The upstream's time and not the request's, so that a visitor's slow line is not taken for a slow release.
+    """
+    if not isinstance(text, str):
+        return otherwise
+    total, found = 0.0, False
+    for part in text.partition(":")[0].split(","):
+        try:
+            value = float(part)
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            total, found = total + value, True
+    return total if found else otherwise
+
+
+def bucket(seconds: float) -> int:
+    """The bucket of a latency: bucket k ends at, and holds, ``bucket_end(k)``; all below a millisecond is bucket 0."""
+    if seconds <= FIRST_BUCKET_SECONDS:
+        return 0
+    # Rounded first: a time that is a bucket's end must not fall into the next one by the last bit.
+    return math.ceil(round(math.log(seconds / FIRST_BUCKET_SECONDS) / math.log(BUCKET_RATIO), 9))
+
+
+def bucket_end(index: int) -> float:
+    """The longest latency of a bucket, in seconds."""
+    return FIRST_BUCKET_SECONDS * float(BUCKET_RATIO**index)
+
+
+class Tally:
+    """Counts of a window while lines come in, in any order."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._arm = {release: arm for arm, release in window.releases.items()}
+        self._cells: dict[tuple[str, int, str], Cell] = {}
+        self._read = self._counted = self._broken = 0
+
+    def take(self, text: bytes | str) -> float | None:
+        """Count a line if it belongs to the window; returns when its request ended, None for a line that cannot be read."""
+        self._read += 1
+        line = parse(text)
+        if line is None:
+            self._broken += 1
+            return None
+        window, arm = self._window, self._arm.get(line.release)
+        # By its begin: a slow request belongs to the time whose trouble it shares, and both arms are cut off alike when the
+        # window ends. The requests of a release's first seconds that ended already would be its fast ones only.
+        begin = line.ended - line.seconds
+        if arm and line.app == window.app and window.since <= begin and line.ended < window.until:
+            self._counted += 1
+            cell = self._cell(arm, int((begin - window.since) // window.block_seconds), line.service)
+            cell["requests"] += 1
+            cell["errors"] += line.status >= ERROR
+            if line.latency is not None:
+                key = str(bucket(line.latency))
+                cell["latency"][key] = cell["latency"].get(key, 0) + 1
+        return line.ended
+
+    def _cell(self, arm: str, block: int, service: str) -> Cell:
+        key = (arm, block, service)
+        if key not in self._cells:
+            self._cells[key] = {"requests": 0, "errors": 0, "latency": {}}
+        return self._cells[key]
+
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        arms: dict[str, dict[str, dict[str, Cell]]] = {arm: {} for arm in ARMS}
+        for (arm, block, service), cell in sorted(self._cells.items()):
+            arms[arm].setdefault(str(block), {})[service] = cell
+        return {
+            "app": self._window.app,
+            "releases": dict(self._window.releases),
+            "block_seconds": self._window.block_seconds,
+            "arms": arms,
+            "lines": {"read": self._read, "counted": self._counted, "broken": self._broken},
+        }
+
+
+def count(lines: Iterable[bytes | str], window: Window) -> Counts:
+    """The counts of a window from all lines of a log, in any order."""
+    tally = Tally(window)
+    for line in lines:
+        tally.take(line)
+    return tally.counts()
+
+
+def add(many: Sequence[Counts]) -> Counts:
+    """The counts of several edges as one; at least one is needed. Raises CountsDiffer.
+
+    Blocks of the same number are taken together: every edge numbers them from its own window's begin, so clocks that differ do not matter
+    when the windows begin at the same moment.
+    """
+    first = many[0]
+    for other in many[1:]:
+        for key in ("app", "releases", "block_seconds"):
+            if other[key] != first[key]:
+                raise CountsDiffer(
+                    f"the edges counted different things, {key} {first[key]} and {other[key]}: give canary_window the same options on every edge"
+                )
+    total: Counts = {
+        **{key: first[key] for key in ("app", "releases", "block_seconds")},
+        "arms": {arm: {} for arm in ARMS},
+        "lines": {key: sum(one["lines"][key] for one in many) for key in first["lines"]},
+    }
+    for one in many:
+        for arm in ARMS:
+            for block, services in one["arms"][arm].items():
+                into = total["arms"][arm].setdefault(block, {})
+                for service, cell in services.items():
+                    into[service] = _sum(into[service], cell) if service in into else _sum(cell)
+    return total
+
+
+def _sum(*cells: Cell) -> Cell:
+    latency: dict[str, int] = {}
+    for cell in cells:
+        for key, number in cell["latency"].items():
+            latency[key] = latency.get(key, 0) + number
+    return {
+        "requests": sum(cell["requests"] for cell in cells),
+        "errors": sum(cell["errors"] for cell in cells),
+        "latency": latency,
+    }

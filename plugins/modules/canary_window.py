@@ -1,0 +1,250 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Two releases' requests of a window, as one edge's log has them."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: canary_window
+short_description: Count the new and the old release's requests in an edge's access log
+version_added: 0.1.0
+description:
+  - Counts requests, errors (status 500 and above) and latency of both releases in blocks of time, for M(sluice.stack.canary_verdict).
+  - A request counts when it began and ended within the window, by the edge's own clock. Its latency is the time the release took, without the
+    visitor's line; the time of a WebSocket is no latency.
+  - Reads from the log's end backwards until the window's begin, and goes on in O(path) with C(.1) when the log was rotated in between. Lines that
+    cannot be read, and other apps', are passed over. It needs the right to read the log.
+  - Begin the window when the edge sends requests to both releases, and later if the new one is slow at first, with cold caches.
+  - Give every edge the same options in one task, so that their blocks mean the same time.
+author: Sluice maintainers (@sluice-stack)
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  releases:
+    description: Ids of the two releases.
+    type: dict
+    required: true
+    suboptions:
+      new:
+        description: The release that is tried.
+        type: str
+        required: true
+      old:
+        description: The release it is compared with.
+        type: str
+        required: true
+  since:
+    description: The window's begin, in seconds since the epoch of the edge's clock. Either this or O(seconds).
+    type: float
+  seconds:
+    description: The window's length, looking back from its end.
+    type: float
+  until:
+    description: The window's end, in seconds since the epoch of the edge's clock; now, when it is not given.
+    type: float
+  wait:
+    description: Seconds to wait before the window ends now. When O(run_id) no longer owns the app on this host, it ends at once and fails.
+    type: float
+    default: 0
+  run_id:
+    description: Id of the run that tries the release.
+    type: str
+  token:
+    description: The run's fencing token. Required with O(run_id).
+    type: int
+  block_seconds:
+    description: Length of a block, in which both releases share what happens. Shorter ones make more counts.
+    type: float
+    default: 5
+  path:
+    description: The access log.
+    type: path
+    default: /var/log/nginx/access.log
+attributes:
+  check_mode:
+    description: It only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: canary | Count the last five minutes
+  sluice.stack.canary_window:
+    app: marketplace
+    releases: {new: 20261123T081200Z-v1.5.0, old: 20261122T231500Z-v1.4.2}
+    seconds: 300
+  register: window
+  ignore_errors: true
+  ignore_unreachable: true
+"""
+
+RETURN = r"""
+counts:
+  description:
+    - What M(sluice.stack.canary_verdict) adds up over the edges. C(arms) holds per arm (new, old), block and service C(requests), C(errors) and
+      C(latency), a histogram whose bucket k ends at 0.001 s times 1.1 to the power of k.
+    - C(lines) says how many lines were read, counted, and could not be read.
+  returned: success
+  type: dict
+  sample:
+    app: marketplace
+    releases: {new: 20261123T081200Z-v1.5.0, old: 20261122T231500Z-v1.4.2}
+    block_seconds: 5.0
+    arms:
+      new: {"0": {backend: {requests: 3, errors: 0, latency: {"38": 2, "41": 1}}}}
+      old: {"0": {backend: {requests: 9, errors: 1, latency: {"37": 4, "38": 5}}}}
+    lines: {read: 15, counted: 12, broken: 0}
+since:
+  description: The window's begin, in seconds since the epoch of the edge's clock.
+  returned: success
+  type: float
+  sample: 1795409400.0
+until:
+  description: The window's end.
+  returned: success
+  type: float
+  sample: 1795409700.0
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils import canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
+
+CHUNK = 1 << 16
+# Nginx's workers write a line when a request has ended; two of them may do it in another order than they took the time.
+DISORDER_SECONDS = 5.0
+# What the run has left for its next step.
+LEASE_SECONDS = 60.0
+
+
+class LogError(Exception):
+    """The window cannot be read; the message says what to do."""
+
+
+def backwards(log: BinaryIO, chunk: int = CHUNK) -> Iterator[bytes]:
+    """A file's lines from its last to its first; what a writer has not ended yet counts as a line."""
+    position = log.seek(0, os.SEEK_END)
+    rest = b""
+    while position:
+        size = min(chunk, position)
+        position -= size
+        log.seek(position)
+        first, *others = (log.read(size) + rest).split(b"\n")
+        yield from (line for line in reversed(others) if line)
+        rest = first
+    if rest:
+        yield rest
+
+
+def opened(path: str, stack: contextlib.ExitStack) -> list[BinaryIO]:
+    """The log and, where there is one, the one before it, newest first. Raises LogError.
+
+    Both before either is read: after a rotation in between, the same lines would be found under both names.
+    """
+    try:
+        logs: list[BinaryIO] = [stack.enter_context(open(path, "rb"))]  # noqa: SIM115 - the stack closes it
+        with contextlib.suppress(FileNotFoundError):
+            logs.append(stack.enter_context(open(f"{path}.1", "rb")))  # noqa: SIM115
+    except OSError as error:
+        raise LogError(
+            f"the access log {error.filename} cannot be read ({error.strerror}): is this an edge, and has provision.yml run?"
+        ) from error
+    if len(logs) == 2 and os.path.samestat(os.fstat(logs[0].fileno()), os.fstat(logs[1].fileno())):
+        logs.pop()
+    return logs
+
+
+def read(path: str, window: canary_log.Window) -> canary_log.Counts:
+    """The counts of a window, reading no more of the log than the window is long. Raises LogError."""
+    tally = canary_log.Tally(window)
+    with contextlib.ExitStack() as stack:
+        for log in opened(path, stack):
+            for line in backwards(log):
+                ended = tally.take(line)
+                if ended is not None and ended < window.since - DISORDER_SECONDS:
+                    return tally.counts()
+    return tally.counts()
+
+
+def window_of(params: dict[str, Any], now: float) -> canary_log.Window:
+    """The window the options ask for. Raises LogError."""
+    until = now if params["until"] is None else params["until"]
+    since = until - params["seconds"] if params["since"] is None else params["since"]
+    if since >= until:
+        raise LogError(
+            f"the window is empty: it begins at {since:.3f} and ends at {until:.3f}; give a smaller since, or seconds above 0"
+        )
+    if params["block_seconds"] <= 0:
+        raise LogError(f"block_seconds is {params['block_seconds']:g}: it has to be above 0")
+    releases = params["releases"]
+    if releases["new"] == releases["old"]:
+        raise LogError(
+            f"releases.new and releases.old are both {releases['new']}: a release cannot be compared with itself"
+        )
+    return canary_log.Window(params["app"], releases, since, until, params["block_seconds"])
+
+
+def wait(params: dict[str, Any]) -> None:
+    """Wait as told, and keep the app meanwhile. Raises LeaseLost as soon as another run has taken it."""
+    deadline = time.monotonic() + params["wait"]
+    guard = Guard(params["app"], params["run_id"], params["token"]) if params["run_id"] else None
+    while True:
+        left = deadline - time.monotonic()
+        if guard:
+            with guard.effect(extend=max(0.0, left) + LEASE_SECONDS):
+                pass  # nothing but the proof: a rollback that took the app is not kept waiting
+        if left <= 0:
+            return
+        time.sleep(min(left, 1.0))
+
+
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "app": {"type": "str", "required": True},
+        "releases": {
+            "type": "dict",
+            "required": True,
+            "options": {"new": {"type": "str", "required": True}, "old": {"type": "str", "required": True}},
+        },
+        "since": {"type": "float"},
+        "seconds": {"type": "float"},
+        "until": {"type": "float"},
+        "wait": {"type": "float", "default": 0},
+        "run_id": {"type": "str"},
+        "token": {"type": "int", "no_log": False},
+        "block_seconds": {"type": "float", "default": 5},
+        "path": {"type": "path", "default": "/var/log/nginx/access.log"},
+    },
+    "mutually_exclusive": [("since", "seconds")],
+    "required_by": {"run_id": ["token"]},
+    "required_one_of": [("since", "seconds")],
+    "supports_check_mode": True,
+}
+
+
+def main() -> None:
+    """Parse, read, exit."""
+    module = AnsibleModule(**ARGUMENTS)
+    try:
+        if not module.check_mode:
+            wait(module.params)
+        window = window_of(module.params, time.time())
+        counts = read(module.params["path"], window)
+    except (LogError, LeaseError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, counts=counts, since=window.since, until=window.until)
+
+
+if __name__ == "__main__":
+    main()
