@@ -3,11 +3,12 @@
 //
 // The split: which slot of an app answers a request.
 //
-// One record per app, {confirmed, pending, deadline, token, seq}, is kept in a file that survives a restart, and in a
-// dictionary that all workers share. Whoever changes it writes the file first and then the dictionary: no reload, no
-// request dropped. After the deadline a pending release does not count any more, so that a flip nobody confirmed undoes
+// One record per app, {confirmed, pending, deadline, maintenance, token, seq}, is kept in a file that survives a restart,
+// and in a dictionary that all workers share. Whoever changes it writes the file first and then the dictionary: no reload,
+// no request dropped. After the deadline a pending release does not count any more, so that a flip nobody confirmed undoes
 // itself here, with nothing else running.
 import fs from 'fs';
+import maintenance from 'maintenance.js';
 
 const RECORDS = '/var/lib/sluice-edge';
 const CONFIGS = '/etc/nginx/sluice';
@@ -102,15 +103,25 @@ function bucket(visitor) {
     return hash % 100;
 }
 
-// "slot release" and, while the visitors are shared out, "split"; "" when nothing is live.
+// "slot release" and, when a visitor's cookie decides, "split"; without a slot and a release "maintenance", for those who
+// are not let in; "" when nothing is live.
 function choice(r) {
     const app = r.variables.sluice_app;
-    const found = app ? shares(current(app)) : [];
+    const record = app ? current(app) : null;
+    if (record && record.maintenance && !maintenance.admits(record.maintenance, r.variables.remote_addr)) {
+        return '  maintenance';
+    }
+    const found = shares(record);
     if (found.length === 0) {
         return '';
     }
     if (found.length === 1) {
         return `${found[0].slot} ${found[0].release}`;
+    }
+    // A tester says which: of these two, since nothing may be running in a slot that serves nobody.
+    const wanted = found.filter((share) => share.slot === r.variables.http_x_sluice_slot);
+    if (wanted.length > 0) {
+        return `${wanted[0].slot} ${wanted[0].release}`;
     }
     // Without the cookie yet: the id that visitor_cookie is about to give.
     const visitor = r.variables.cookie_sluice_visitor || r.variables.request_id;
@@ -147,10 +158,23 @@ function other_upstream(r) {
 
 // Only while the visitors are shared out does anybody need a cookie.
 function visitor_cookie(r) {
-    if (!part(r, 2) || r.variables.cookie_sluice_visitor) {
+    if (part(r, 2) !== 'split' || r.variables.cookie_sluice_visitor) {
         return '';
     }
     return `sluice_visitor=${r.variables.request_id}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax`;
+}
+
+// What no slot answers: the app is in maintenance, or nothing is live. The whole request has been read by now, which can
+// take longer than what was left of the maintenance.
+function unavailable(r) {
+    if (part(r, 2) === 'maintenance') {
+        const record = current(r.variables.sluice_app);
+        maintenance.answer(r, (record && record.maintenance) || {message: 'Please try again.', retry_after: 1});
+        return;
+    }
+    r.headersOut['Content-Type'] = 'text/plain';
+    r.headersOut['Retry-After'] = '10';
+    r.return(503, 'No release is live yet.\n');
 }
 
 // A request for a host name that no app has. Without any app the answer will soon be another one: 503. With one, this
@@ -209,7 +233,13 @@ function put(r, app) {
 }
 
 function show(r, app) {
-    reply(r, 200, {record: parse(held.get(app)), shares: shares(current(app)), time: Date.now() / 1000});
+    const record = current(app);
+    reply(r, 200, {
+        record: parse(held.get(app)),
+        shares: shares(record),
+        maintenance: (record && record.maintenance) || null,
+        time: Date.now() / 1000,
+    });
 }
 
 function reply(r, status, body) {
@@ -217,4 +247,4 @@ function reply(r, status, body) {
     r.return(status, JSON.stringify(body));
 }
 
-export default {choice, slot, release, upstream, other_upstream, visitor_cookie, stranger, control};
+export default {choice, slot, release, upstream, other_upstream, visitor_cookie, unavailable, stranger, control};
