@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         args = self._task.args
         hostvars = (task_vars or {})["hostvars"]
-        answers = {host: hostvars[host].get(args["result"]) for host in args["hosts"]} if args["verdict"]["go"] else {}
+        answers = {host: hostvars[host].get(args["result"]) for host in args["hosts"]} if args["verdict"]["ok"] else {}
         verdict = barrier.judge(
             args["step"],
             answers,

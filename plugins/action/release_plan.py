@@ -11,10 +11,16 @@ from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils import ledger
 from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
 
-# What the steps ask of a plan; a plan that was refused, or none, has nothing in any of them.
-NO_STEPS: dict[str, Any] = {
-    key: [] for key in ("abandon", "converge", "start", "configure", "configure_after", "flip", "lost", "lines")
-} | {"migrate": None, "retire": None, "token": 0, "status": "refused", "manifest": {}, "slot": "blue", "live": None}
+# A plan that was refused, or none.
+NO_PLAN: dict[str, Any] = {
+    "status": "refused",
+    "steps": [],
+    "token": 0,
+    "flip": [],
+    "lost": [],
+    "lines": [],
+    "live": None,
+}
 
 
 class ActionModule(ActionBase):
@@ -23,7 +29,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        ("contract", "run", "edges", "apps", "lost", "release_to", "http_port", "observed_by", "verdict")
+        ("contract", "run", "edges", "apps", "lost", "release_to", "host", "http_port", "observed_by", "verdict")
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -32,7 +38,7 @@ class ActionModule(ActionBase):
         variables, args = task_vars or {}, self._task.args
         verdict = args["verdict"]
         if not verdict["ok"]:
-            return {**result, "plan": NO_STEPS, "verdict": verdict}
+            return {**result, "plan": NO_PLAN, "verdict": verdict}
         hostvars = variables["hostvars"]
         hosts = {*args["edges"], *args["apps"]} - {*args["lost"], *verdict["silent"]}
         wish = plans.Wish(
@@ -45,20 +51,30 @@ class ActionModule(ActionBase):
             lost=frozenset(args["lost"]),
             silent=frozenset(verdict["silent"]),
             release_to=args.get("release_to") or None,
+            host=args.get("host") or None,
             http_port=int(args["http_port"]),
         )
         try:
-            plan = plans.decide(wish, {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts})
+            observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
+            plan = plans.decide(wish, observed)
         except plans.PlanError as error:
-            return {**result, "plan": NO_STEPS, "verdict": {**verdict, "ok": False, "go": False, "message": str(error)}}
+            return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
         for line in plan["lines"]:
             Display().display(line, color="bright blue")
         now = wish.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         plan["started_entry"] = ledger.entry(
-            "started", token=plan["token"], time=now, run=args["run"], manifest=plan["manifest"]
+            "started",
+            token=plan["token"],
+            time=now,
+            run=args["run"],
+            manifest=plan["manifest"],
+            previous=plan["previous"],
+            superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
         )
-        go = plan["status"] != "nothing" and not self._task.check_mode
-        return {**result, "changed": plan["status"] != "nothing", "plan": plan, "verdict": {**verdict, "go": go}}
+        changed = plan["status"] != "nothing"
+        if self._task.check_mode:
+            plan["steps"] = []  # nothing was fenced
+        return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 
     @staticmethod
     def _address(variables: Any, host: str) -> str:

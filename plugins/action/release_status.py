@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils import status
+from ansible_collections.sluice.stack.plugins.module_utils import ledger, status
 
 
 class ActionModule(ActionBase):
@@ -15,7 +15,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("app", "edges", "apps", "observed_by", "quiet"))
+    _VALID_ARGS = frozenset(("app", "edges", "apps", "observed_by", "show", "runs"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Gather, summarise, print."""
@@ -26,7 +26,12 @@ class ActionModule(ActionBase):
         observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
         silent = {host: str(answer.get("msg", "no answer")) for host, answer in answers.items() if host not in observed}
         summary = status.summarise(args["app"], args["edges"], args["apps"], observed, silent)
-        if not args.get("quiet"):
-            for line in status.lines(summary):
-                Display().display(line)
+        show = args.get("show", "status")
+        if show == "history":
+            history = ledger.merge_texts(item["ledger"] for item in observed.values())
+            lines = status.history_lines(args["app"], history, int(args.get("runs", 20)))
+        else:
+            lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _: [])(summary)
+        for line in lines:
+            Display().display(line)
         return {**result, "changed": False, **summary}

@@ -15,7 +15,7 @@ Verdict = dict[str, Any]
 
 def start(now: float) -> Verdict:
     """The verdict before the first step. ``now`` is the controller's clock in seconds."""
-    return {"ok": True, "go": True, "message": "", "failed": {}, "silent": [], "notes": [], "times": [["begin", now]]}
+    return {"ok": True, "message": "", "failed": {}, "silent": [], "notes": [], "times": [["begin", now]]}
 
 
 def judge(
@@ -31,9 +31,9 @@ def judge(
 
     ``answers`` maps each host to its result, None when there is none. Hosts in ``silent_allowed`` may be unreachable, and are
     noted as silent; reachable ones must succeed everywhere. ``needed`` is ``all``, or ``none`` for steps whose failure leaves
-    a good state behind and is reported as a note. A verdict that is not "go" any more is passed on as it is.
+    a good state behind and is reported as a note. A verdict that is not "ok" any more is passed on as it is.
     """
-    if not before["go"]:
+    if not before["ok"]:
         return before
     failed = {host: reason for host, answer in sorted(answers.items()) if (reason := _fault(answer))}
     silent = [host for host in failed if host in silent_allowed and _is_silent(answers[host])]
@@ -49,7 +49,7 @@ def judge(
     message = _message(failed)
     if needed == "none":
         return {**after, "notes": [*before["notes"], f"{step}: {message}"]}
-    return {**after, "ok": False, "go": False, "message": message, "step": step, "failed": failed}
+    return {**after, "ok": False, "message": message, "step": step, "failed": failed}
 
 
 def _message(failed: Mapping[str, str]) -> str:

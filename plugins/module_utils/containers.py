@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.manifest import of_kind
+
 LABEL = "stack.sluice."
 
 
@@ -26,20 +28,20 @@ def name(app: str, service: str, release: str, replica: int) -> str:
 
 
 def hardened(service: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything a container must not be able to do, and the bounds it lives within."""
+    """Everything a container must not be able to do, and the bounds it lives within: its HostConfig in the engine's API."""
     options: dict[str, Any] = {
-        "init": True,
-        "read_only": service["read_only"],
-        "tmpfs": dict.fromkeys(service["tmpfs"], "rw,noexec,nosuid,size=64m"),
-        "cap_drop": ["ALL"],
-        "cap_add": list(service["capabilities"]),
-        "security_opt": ["no-new-privileges"],
-        "mem_limit": service["memory"],
-        "pids_limit": service["pids"],
-        "log_config": {"type": "json-file", "config": {"max-size": "10m", "max-file": "5"}},
+        "Init": True,
+        "ReadonlyRootfs": service["read_only"],
+        "Tmpfs": dict.fromkeys(service["tmpfs"], "rw,noexec,nosuid,size=64m"),
+        "CapDrop": ["ALL"],
+        "CapAdd": list(service["capabilities"]),
+        "SecurityOpt": ["no-new-privileges"],
+        "Memory": service["memory"],
+        "PidsLimit": service["pids"],
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
     }
     if service["cpus"]:
-        options["nano_cpus"] = int(service["cpus"] * 1e9)
+        options["NanoCpus"] = int(service["cpus"] * 1e9)
     return options
 
 
@@ -68,7 +70,7 @@ def slot_containers(
     """
     app, release = manifest["app"], manifest["id"]
     result = []
-    for service_name, service in sorted(manifest["services"].items()):
+    for service_name, service in of_kind(manifest, "web").items():
         for replica, port in enumerate(manifest["ports"][service_name][slot][: service["replicas"]]):
             result.append(
                 {
@@ -81,3 +83,25 @@ def slot_containers(
                 }
             )
     return result
+
+
+def background_containers(
+    manifest: Mapping[str, Any], service_name: str, slot: str, secrets: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The containers of a worker or a job on a host: in the network of its release's slot, with no port."""
+    app, release = manifest["app"], manifest["id"]
+    return [
+        {
+            **specification(manifest, service_name, secrets),
+            "name": name(app, service_name, release, replica),
+            "labels": {
+                LABEL + "app": app,
+                LABEL + "background": service_name,
+                LABEL + "release": release,
+                LABEL + "replica": str(replica),
+            },
+            "network": network(app, slot),
+            "alias": service_name,
+        }
+        for replica in range(manifest["services"][service_name]["replicas"])
+    ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.canary import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.schema import (
     REQUIRED,
     Kind,
@@ -39,6 +40,7 @@ HEALTH = struct(
         "timeout": number(2, 0.1, 60),
         "window": number(60, 1, 3600),
         "successes": number(2, 1, 20, whole=True),
+        "settle": number(3, 0, 600),  # a worker is well when it has run this long
     },
     default={},
 )
@@ -46,7 +48,10 @@ HEALTH = struct(
 SERVICE = struct(
     {
         "image": text(pattern=r"\S+", means="an image reference without white space"),
-        "port": number(least=1, most=65535, whole=True),
+        "port": number(None, 1, 65535, whole=True),  # none: nobody connects to it, a worker or a job
+        "schedule": text(None, r"\S.*", "when a job runs, as systemd writes it: '*-*-* 03:00'"),
+        "switch": text("stop_first", choices=("stop_first", "start_first")),
+        "hosts": sequence(text(), default=None),  # none: a worker on all app hosts, a job on the first
         "command": sequence(text(), default=None),
         "env": mapping(scalar(), {}, *ENV_NAME),
         # Names; whoever writes values here by mistake does not see them in a message.
@@ -85,12 +90,23 @@ MIGRATION = struct(
     default=None,
 )
 
+CANARY = struct(
+    {
+        "steps": sequence(number(least=1, most=99, whole=True), default=[10, 50]),
+        "seconds": number(300, 1, 86400),  # of each look
+        "looks": number(3, 1, 100, whole=True),  # at each step, at most
+        "judge": mapping(number(), {}, r"[a-z][a-z0-9_]*", "a setting of the canary's verdict"),
+    },
+    default=None,
+)
+
 VARIABLES: dict[str, Kind] = {
     "app_name": text(REQUIRED, *NAME),
     "app_version": text(REQUIRED, *TAG),
     "app_services": mapping(SERVICE, REQUIRED, *NAME),
     "app_routes": sequence(ROUTE, default=[]),
     "app_migration": MIGRATION,
+    "app_canary": CANARY,
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
     "app_confirm_seconds": number(60, 2, 3600),
@@ -99,6 +115,7 @@ VARIABLES: dict[str, Kind] = {
     "app_pull_seconds": number(300, 5, 7200),
     "app_port_range": text("20000-20999", r"\d{4,5}-\d{4,5}", "a port range like '20000-20999'"),
     "app_disk_free": size(2**30),
+    "app_keep_releases": number(5, 1, 100, whole=True),
 }
 FREE_USE = "app_extra"
 
@@ -192,11 +209,14 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
                 )
             if secret in service["env"] or secret in contract["app_env"]:
                 problems.add(f"{path}.env", f"sets {secret}, which is also a secret: keep it in one place", raw)
+        _check_kind(path, service, raw, problems)
     seen: dict[tuple[str | None, str], int] = {}
     for index, route in enumerate(contract["app_routes"]):
         path, raw = f"app_routes[{index}]", given["app_routes"][index]
         if route["service"] not in services:
             problems.add(f"{path}.service", f"is {route['service']!r}: {did_you_mean(route['service'], services)}", raw)
+        elif not services[route["service"]]["port"]:
+            problems.add(f"{path}.service", f"is {route['service']!r}, which has no port to send requests to", raw)
         key = (route["host"], route["path"])
         if key in seen:
             problems.add(path, f"repeats the host and path of app_routes[{seen[key]}]", raw)
@@ -213,6 +233,7 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
             problems.add(
                 "app_migration.command", "is missing: the engine 'command' runs it in the image", given["app_migration"]
             )
+    _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     if not 1024 <= low < high <= 65535:
         problems.add(
@@ -220,6 +241,34 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
             f"is {contract['app_port_range']!r}: it must rise and lie in 1024-65535",
             given.get("app_port_range"),
         )
+
+
+def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Problems) -> None:
+    """A web service has a port, a job a schedule, a worker neither; each has keys that mean nothing for the others."""
+    given = raw if isinstance(raw, Mapping) else {}
+    if service["port"]:
+        for key in ("schedule", "switch", "hosts"):
+            if given.get(key) is not None:
+                problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
+    elif service["health"]["path"]:
+        problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
+    if service["schedule"] and len(service["hosts"] or []) > 1:
+        problems.add(f"{path}.hosts", "names several hosts: a job runs on one", raw)
+    if service["schedule"] and service["replicas"] != 1:
+        problems.add(f"{path}.replicas", f"is {service['replicas']}: a job runs once", raw)
+
+
+def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], problems: Problems) -> None:
+    if not canary:
+        return
+    if not canary["steps"] or sorted(set(canary["steps"])) != canary["steps"]:
+        problems.add(
+            "app_canary.steps", "must rise from step to step: visitors of the new release keep it", given["app_canary"]
+        )
+    try:
+        Settings.from_data(canary["judge"])
+    except SettingsError as error:
+        problems.add("app_canary.judge", f"is wrong: {error}", given["app_canary"])
 
 
 def _resolved(contract: Contract) -> Contract:
@@ -241,12 +290,14 @@ def _resolved(contract: Contract) -> Contract:
         },
         "routes": [{**route, "verify": route["verify"] or route["path"]} for route in contract["app_routes"]],
         "migration": contract["app_migration"],
+        "canary": contract["app_canary"],
         "confirm_seconds": contract["app_confirm_seconds"],
         "drain_seconds": contract["app_drain_seconds"],
         "lease_seconds": contract["app_lease_seconds"],
         "pull_seconds": contract["app_pull_seconds"],
         "port_range": [low, high],
         "disk_free": contract["app_disk_free"],
+        "keep_releases": contract["app_keep_releases"],
     }
 
 

@@ -1,49 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host's Docker engine: connecting to it, and turning its errors into lines a person can act on."""
+"""What a release asks of a host's Docker engine, and the engine's errors as lines a person can act on."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.containers import LABEL
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine, EngineError, NotFound, registry_of
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 
-try:
-    import docker
-    from docker.errors import APIError, DockerException, NotFound
-
-    IMPORT_ERROR: str | None = None
-except ImportError as error:  # a host that was not provisioned
-    IMPORT_ERROR = str(error)
-    APIError = DockerException = NotFound = type("DockerException", (Exception,), {})  # type: ignore[misc, assignment]
-
-__all__ = ["APIError", "DockerException", "EngineError", "NotFound"]
-
-
-class EngineError(Exception):
-    """The Docker engine cannot do what is asked; the message says what and what to do."""
-
-
-def connect(timeout: float = 60) -> Any:
-    """A client of this host's engine; ``timeout`` bounds each call, in seconds. Raises EngineError."""
-    if IMPORT_ERROR:
-        raise EngineError(f"the Docker SDK for Python is missing ({IMPORT_ERROR}): run provision.yml on this host")
-    try:
-        client = docker.DockerClient(base_url="unix:///var/run/docker.sock", version="auto", timeout=int(timeout))
-        client.ping()
-    except (DockerException, OSError) as error:
-        raise EngineError(
-            f"the Docker engine does not answer ({error}): run provision.yml, or systemctl status docker"
-        ) from error
-    return client
+__all__ = ["Engine", "EngineError", "NotFound"]
 
 
 def explain(error: Exception, registry: str = "") -> str:
     """One line for an engine's or registry's error."""
-    text = one_line(error)
+    text = str(error)
     where = f"registry {registry}" if registry else "the registry"
     lowered = text.lower()
     if "manifest unknown" in lowered or "not found" in lowered:
@@ -59,136 +33,174 @@ def explain(error: Exception, registry: str = "") -> str:
     return text
 
 
-def one_line(error: Exception) -> str:
-    """The engine's own words for an error, without the HTTP around them."""
-    return str(getattr(error, "explanation", None) or error).strip().replace("\n", " ")
-
-
-def registry_of(reference: str) -> str:
-    """The registry part of an image reference; empty for the default one."""
-    head = reference.split("/", 1)[0]
-    return head if "/" in reference and re.search(r"[.:]|^localhost$", head) else ""
-
-
-def resolve_digest(reference: str, seconds: float) -> dict[str, str]:
+def resolve_digest(engine: Engine, reference: str, seconds: float) -> dict[str, str]:
     """``{"digest": "sha256:..."}`` of a reference as the registry knows it now, or ``{"error": line}``."""
     if "@" in reference:
         return {"digest": reference.split("@", 1)[1]}
     try:
-        answer = connect(timeout=seconds).api.inspect_distribution(reference)
-        return {"digest": answer["Descriptor"]["digest"]}
+        return {"digest": engine.digest(reference, seconds)}
     except EngineError as error:
-        return {"error": str(error)}
-    except (DockerException, OSError) as error:
-        # requests' time-outs are OSErrors; the engine's own come as API errors.
         return {"error": explain(error, registry_of(reference))}
 
 
-def pull(client: Any, image: str, seconds: float) -> None:
+def pull(engine: Engine, image: str, seconds: float) -> None:
     """Pull an image by digest; raises EngineError when it fails or is not done after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    repository, _, digest = image.partition("@")
     try:
-        for event in client.api.pull(repository, tag=digest, stream=True, decode=True):
+        for event in engine.pull(image, seconds):
             if event.get("error"):
-                raise EngineError(f"image {image}: {explain(Exception(event['error']), registry_of(image))}")
-            if time.monotonic() > deadline:
-                raise EngineError(f"image {image}: not pulled within {seconds:g} s (app_pull_seconds)")
-    except (APIError, DockerException, OSError) as error:
+                raise EngineError(event["error"])
+    except EngineError as error:
         raise EngineError(f"image {image}: {explain(error, registry_of(image))}") from error
 
 
-def has_image(client: Any, image: str) -> bool:
+def has_image(engine: Engine, image: str) -> bool:
     """Whether the engine holds the image already."""
     try:
-        client.api.inspect_image(image)
+        engine.get(f"/images/{image}/json")
     except NotFound:
         return False
     return True
 
 
-def app_containers(client: Any, app: str) -> list[dict[str, Any]]:
-    """The containers of an app, each as plain data; those of one-off commands and migrations have no slot and are left out."""
-    found = []
-    for item in client.api.containers(all=True, filters={"label": [f"{LABEL}app={app}", f"{LABEL}slot"]}):
-        label: Mapping[str, str] = item["Labels"]
-        found.append(
+def app_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
+    """The containers of an app, each as plain data; those of one-off commands and migrations have no slot and are left out.
+
+    One that runs and has never been healthy, because the step that started it failed, has the state ``starting``: it holds nothing.
+    """
+    labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}slot"]})
+    listed = engine.get("/containers/json", all="true", filters=labels)
+    return sorted(together(lambda item: _container(engine, item), listed), key=lambda one: str(one["name"]))
+
+
+def _container(engine: Engine, item: Mapping[str, Any]) -> dict[str, Any]:
+    label: Mapping[str, str] = item["Labels"]
+    starting = item["State"] == "running" and not _was_healthy(engine, item["Id"])
+    return {
+        "id": item["Id"],
+        "name": item["Names"][0].lstrip("/"),
+        "service": label[LABEL + "service"],
+        "slot": label[LABEL + "slot"],
+        "release": label[LABEL + "release"],
+        "replica": int(label[LABEL + "replica"]),
+        "state": "starting" if starting else item["State"],
+        "status": item["Status"],
+        "image": item["Image"],
+        # Where its port is published, for those that run.
+        "address": next(([port["IP"], port["PublicPort"]] for port in item["Ports"] if "PublicPort" in port), None),
+    }
+
+
+def background_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
+    """The containers of an app's workers and jobs, each as plain data."""
+    labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}background"]})
+    listed = engine.get("/containers/json", all="true", filters=labels)
+    return sorted(
+        (
             {
                 "id": item["Id"],
                 "name": item["Names"][0].lstrip("/"),
-                "service": label[LABEL + "service"],
-                "slot": label[LABEL + "slot"],
-                "release": label[LABEL + "release"],
-                "replica": int(label[LABEL + "replica"]),
+                "service": item["Labels"][LABEL + "background"],
+                "release": item["Labels"][LABEL + "release"],
                 "state": item["State"],
                 "status": item["Status"],
-                "image": item["Image"],
             }
-        )
-    return sorted(found, key=lambda one: str(one["name"]))
+            for item in listed
+        ),
+        key=lambda one: str(one["name"]),
+    )
 
 
-def ensure_network(client: Any, name: str, app: str) -> None:
+def _was_healthy(engine: Engine, container: str) -> bool:
+    """Whether a container has the restart policy that it gets once it is healthy; one that is gone by now has not."""
+    try:
+        return str(inspect(engine, container)["HostConfig"]["RestartPolicy"]["Name"]) != "no"
+    except NotFound:
+        return False
+
+
+def ensure_network(engine: Engine, name: str, app: str) -> None:
     """Make the bridge network ``name`` when it is missing."""
     # The engine's name filter also matches parts of names.
-    if not any(network.name == name for network in client.networks.list(names=[name])):
-        client.networks.create(name, driver="bridge", labels={LABEL + "app": app})
+    known = engine.get("/networks", filters=json.dumps({"name": [name]}))
+    if not any(network["Name"] == name for network in known):
+        engine.post("/networks/create", {"Name": name, "Driver": "bridge", "Labels": {LABEL + "app": app}})
 
 
-def create(client: Any, wanted: Mapping[str, Any], restart: str = "no") -> str:
+def create(engine: Engine, wanted: Mapping[str, Any], restart: str = "no") -> str:
     """Create (not start) a container from its specification; returns its id.
 
-    The low-level API, because a name inside the slot's network can only be given there. Environment values travel in
-    the body of the request: they are in no process's arguments.
+    Environment values travel in the body of the request: they are in no process's arguments.
     """
-    api = client.api
     publish = wanted.get("publish")
-    container = api.create_container(
-        image=wanted["image"],
-        command=wanted["command"],
-        name=wanted["name"],
-        environment=dict(wanted["environment"]),
-        labels=dict(wanted["labels"]),
-        ports=[publish["port"]] if publish else None,
-        host_config=api.create_host_config(
-            port_bindings={publish["port"]: (publish["address"], publish["host_port"])} if publish else None,
+    port = f"{publish['port']}/tcp" if publish else ""
+    body = {
+        "Image": wanted["image"],
+        "Cmd": wanted["command"],
+        "Env": [f"{key}={value}" for key, value in wanted["environment"].items()],
+        "Labels": wanted["labels"],
+        "ExposedPorts": {port: {}} if publish else {},
+        "HostConfig": {
+            **wanted["host"],
+            "NetworkMode": wanted["network"],
+            "PortBindings": {port: [{"HostIp": publish["address"], "HostPort": str(publish["host_port"])}]}
+            if publish
+            else {},
             # A container that dies while it starts stays dead, with its exit code and log. Once it is healthy it gets
             # the policy that brings it back after a crash or a reboot.
-            restart_policy={"Name": restart},
-            network_mode=wanted["network"],
-            **wanted["host"],
-        ),
-        networking_config=api.create_networking_config(
-            {wanted["network"]: api.create_endpoint_config(aliases=[wanted["alias"]])}
-        ),
-    )
-    return str(container["Id"])
+            "RestartPolicy": {"Name": restart},
+        },
+        "NetworkingConfig": {"EndpointsConfig": {wanted["network"]: {"Aliases": [wanted["alias"]]}}},
+    }
+    return str(engine.post("/containers/create", body, name=wanted["name"])["Id"])
 
 
-def died(client: Any, container: str) -> str | None:
+def start(engine: Engine, container: str) -> None:
+    """Start a created container."""
+    engine.post(f"/containers/{container}/start")
+
+
+def inspect(engine: Engine, container: str) -> dict[str, Any]:
+    """Everything the engine knows of a container. Raises NotFound."""
+    return dict(engine.get(f"/containers/{container}/json"))
+
+
+def set_restart(engine: Engine, container: str, policy: str) -> None:
+    """Change what becomes of a container that ends."""
+    engine.post(f"/containers/{container}/update", {"RestartPolicy": {"Name": policy}})
+
+
+def died(engine: Engine, container: str) -> str | None:
     """How a container ended, with its last log lines, or None while it runs."""
-    state = client.api.inspect_container(container)["State"]
+    state = inspect(engine, container)["State"]
     if state["Running"] and not state.get("Restarting"):
         return None
     killed = " (out of memory)" if state.get("OOMKilled") else ""
     fault = f": {state['Error']}" if state.get("Error") else ""
-    return f"exited with code {state['ExitCode']}{killed}{fault}; last log lines:\n{last_lines(client, container)}"
+    return f"exited with code {state['ExitCode']}{killed}{fault}; last log lines:\n{last_lines(engine, container)}"
 
 
-def last_lines(client: Any, container: str, count: int = 15) -> str:
+def last_lines(engine: Engine, container: str, count: int = 15) -> str:
     """The end of a container's log, indented."""
-    log = client.api.logs(container, tail=count).decode(errors="replace").rstrip()
+    log = engine.logs(container, tail=count).rstrip()
     return "\n".join(f"    {line}" for line in log.splitlines()) or "    (it logged nothing)"
 
 
-def stop_and_remove(client: Any, container: str, grace: float) -> None:
+def stop_and_remove(engine: Engine, container: str, grace: float) -> None:
     """SIGTERM, up to ``grace`` seconds, SIGKILL, remove; a container that is gone already is fine."""
     try:
-        client.api.stop(container, timeout=int(grace))
-        client.api.remove_container(container, v=True)
+        engine.post(f"/containers/{container}/stop", timeout=grace + 60, t=int(grace))
+        remove(engine, container)
     except NotFound:
         pass
-    except APIError as error:
+
+
+def remove(engine: Engine, container: str, force: bool = False) -> None:
+    """Remove a container that ended, or with ``force`` one that runs; one that is gone already is fine."""
+    try:
+        engine.delete(f"/containers/{container}", v="true", force=str(force).lower())
+    except NotFound:
+        pass
+    except EngineError as error:
         if "already in progress" not in str(error):
             raise
 

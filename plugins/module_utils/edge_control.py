@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
 from collections.abc import Mapping
 from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 SOCKET = "/run/sluice-edge/control.sock"
 
@@ -20,38 +19,19 @@ class EdgeRefused(Exception):
     """Nginx answered, and refused or held something else than it was given."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def call(method: str, path: str, body: Any = None, *, timeout: float = 5, socket_path: str = SOCKET) -> dict[str, Any]:
     """Ask the control endpoint; returns its JSON answer. ``timeout`` is in seconds. Raises EdgeDown or EdgeRefused."""
-    connection = _UnixConnection(socket_path, timeout)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body))
-        response = connection.getresponse()
-        text = response.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
+        answer = plain_http.request(socket_path, method, path, body, timeout=timeout)
+    except plain_http.NoAnswer as error:
         raise EdgeDown(
-            f"Nginx does not answer on {socket_path} ({str(error) or type(error).__name__}): look at systemctl status nginx, or run provision.yml"
+            f"Nginx does not answer on {socket_path} ({error}): look at systemctl status nginx, or run provision.yml"
         ) from error
-    finally:
-        connection.close()
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = None
-    if response.status != 200 or not isinstance(answer, dict):
-        said = answer.get("error") if isinstance(answer, dict) else None
-        raise EdgeRefused(f"the edge refused {method} {path} with {response.status}: {said or text.strip()[:300]}")
-    return answer
+    data = answer.data()
+    if answer.status != 200 or not isinstance(data, dict):
+        said = data.get("error") if isinstance(data, dict) else None
+        raise EdgeRefused(f"the edge refused {method} {path} with {answer.status}: {said or answer.beginning()}")
+    return data
 
 
 def hold(record: Mapping[str, Any], *, socket_path: str = SOCKET) -> None:

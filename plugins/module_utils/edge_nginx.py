@@ -27,21 +27,24 @@ def upstream(app: str, service: str, slot: str) -> str:
 
 
 def render_app(
-    live: Manifest | None, new: Manifest, hosts: Mapping[str, str], http_port: int = 80, new_slot: str | None = None
+    other: Manifest | None,
+    new: Manifest,
+    hosts: Mapping[str, str],
+    http_port: int = 80,
+    slot: str = "blue",
+    other_hosts: Mapping[str, str] | None = None,
 ) -> str:
-    """The text of /etc/nginx/sluice/<app>.conf: upstreams of both slots, and the routes of the live and the new release.
+    """The text of /etc/nginx/sluice/<app>.conf: the upstreams of both slots, and each slot's own routes.
 
-    ``hosts`` maps app host to private address. With ``new_slot`` each slot gets exactly its own release's ports and routes, so
-    that neither a moved route nor a changed number of replicas is felt before the flip. Without, both slots get the union, and
-    the new release's route holds where both have one.
+    ``new`` is in ``slot`` and ``other``, the release before it, in the other one (``new`` too where there is none): neither a moved
+    route nor a changed number of replicas is felt before the flip. ``hosts`` maps app host to private address; ``other_hosts`` are those
+    that hold ``other``, when not all do.
     """
-    if live is None:
-        held: dict[str, list[Manifest]] = {slot: [new] for slot in SLOTS}
-    elif new_slot is None:
-        held = {slot: [live, new] for slot in SLOTS}
-    else:
-        held = {slot: [new if slot == new_slot else live] for slot in SLOTS}
-    body = _App(new["app"], held, sorted(set(hosts.values())), http_port).render()
+    held: dict[str, list[Manifest]] = {one: [new if one == slot or other is None else other] for one in SLOTS}
+    addresses = {
+        one: sorted({*(hosts if other_hosts is None or one == slot else other_hosts).values()}) for one in SLOTS
+    }
+    body = _App(new["app"], held, addresses, http_port).render()
     mark = hashlib.sha256(body.encode()).hexdigest()[:16]
     return (
         f"# managed by sluice.stack, for app {new['app']}: the next release overwrites what is changed here\n"
@@ -82,7 +85,9 @@ def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
 class _App:
     """One app's configuration while it is written."""
 
-    def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], addresses: Sequence[str], port: int) -> None:
+    def __init__(
+        self, app: str, held: Mapping[str, Sequence[Manifest]], addresses: Mapping[str, Sequence[str]], port: int
+    ) -> None:
         self.app, self.held, self.addresses, self.port = app, held, addresses, port
         self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that tells them apart
 
@@ -104,15 +109,15 @@ class _App:
                 ports = sorted(
                     {port for release in self.held[slot] for port in release["ports"].get(service, {}).get(slot, [])}
                 )
-                if not ports or not self.addresses:
+                if not ports or not self.addresses[slot]:
                     continue  # nothing of it runs there, and Nginx refuses an upstream without a server
                 name = upstream(self.app, service, slot)
-                yield self._upstream(name, ports)
+                yield self._upstream(name, self.addresses[slot], ports)
                 if service in with_assets:
-                    yield self._upstream(f"{name}_other", ports)
+                    yield self._upstream(f"{name}_other", self.addresses[slot], ports)
 
-    def _upstream(self, name: str, ports: Sequence[int]) -> str:
-        hosts = [f"[{address}]" if ":" in address else address for address in self.addresses]
+    def _upstream(self, name: str, addresses: Sequence[str], ports: Sequence[int]) -> str:
+        hosts = [f"[{address}]" if ":" in address else address for address in addresses]
         # A host that failed twice is left alone for a moment: one that does not even refuse connections costs each request
         # 2 s. Not longer, because with all of them left alone there is nobody to ask. A single server is always asked.
         servers = [f"    server {host}:{port} max_fails=2 fail_timeout=5s;" for host in hosts for port in ports]
@@ -159,7 +164,7 @@ class _App:
             lines += [
                 "        proxy_intercept_errors on;",
                 "        error_page 404 = @sluice_other_slot;",
-                "        error_page 597 =503 @sluice_nothing_live;",
+                "        error_page 597 = @sluice_nothing_live;",
             ]
         lines.append("        proxy_pass http://$sluice_upstream;")
         return _block(f"    location {match}", lines, "    ")

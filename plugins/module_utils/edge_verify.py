@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 COOKIE = "sluice_visitor"
 
@@ -33,25 +34,22 @@ def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> st
     Well means below 500, and the header that only this host gets to see names the release. ``timeout`` is in seconds.
     """
     where = f"{route.get('host') or '*'}{route['verify']}"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    headers = {
+        "Host": route.get("host") or "localhost",
+        "User-Agent": "sluice-verify",
+        "Cookie": f"{COOKIE}={first_visitor()}",
+    }
     try:
-        headers = {
-            "Host": route.get("host") or "localhost",
-            "User-Agent": "sluice-verify",
-            "Cookie": f"{COOKIE}={first_visitor()}",
-        }
-        connection.request("GET", route["verify"], headers=headers)
-        response = connection.getresponse()
-        body = response.read(300).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        return f"{where}: no answer ({str(error) or type(error).__name__})"
-    finally:
-        connection.close()
-    answered = response.headers.get("X-Sluice-Release")
-    if response.status >= 500:
-        return f"{where}: status {response.status}, body {body!r}"
+        answer = plain_http.request(
+            ("127.0.0.1", port), "GET", route["verify"], headers=headers, timeout=timeout, version="1.1", limit=4096
+        )
+    except plain_http.NoAnswer as error:
+        return f"{where}: no answer ({error})"
+    answered = answer.headers.get("x-sluice-release")
+    if answer.status >= 500:
+        return f"{where}: status {answer.status}, body {answer.beginning()!r}"
     if answered != release:
-        return f"{where}: answered by {f'release {answered}' if answered else 'none of the app'} instead of {release}, status {response.status}"
+        return f"{where}: answered by {f'release {answered}' if answered else 'none of the app'} instead of {release}, status {answer.status}"
     return None
 
 

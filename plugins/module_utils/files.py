@@ -9,7 +9,7 @@ import grp
 import json
 import os
 import pwd
-import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +38,8 @@ def write_atomic(path: str, text: str, mode: int = 0o600, owner: str | None = No
     """Replace ``path`` so that a reader, or a power cut, sees the old text or the new, never a part."""
     folder = os.path.dirname(path)
     private_folder(folder)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}-{threading.get_ident()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
             os.fchmod(handle.fileno(), mode)

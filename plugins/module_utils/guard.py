@@ -6,25 +6,34 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import lease as leases
+from ansible_collections.sluice.stack.plugins.module_utils import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.lease import Lease, LeaseError, LeaseHeld, LeaseLost
+from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, app_folder
 
-__all__ = ["STATE_ROOT", "Guard", "LeaseError", "LeaseHeld", "LeaseLost", "app_folder", "read_lease"]
+__all__ = ["RUN_ARGUMENTS", "Guard", "LeaseError", "LeaseHeld", "LeaseLost", "read_lease"]
 
-STATE_ROOT = "/var/lib/sluice"
-
-
-def app_folder(app: str, root: str = STATE_ROOT) -> str:
-    """Where a host keeps what it knows of an app."""
-    return os.path.join(root, "apps", app)
+WAIT_POLL_SECONDS = 1.0
 
 
 def read_lease(app: str, root: str = STATE_ROOT) -> Lease:
     """The lease this host holds for ``app``."""
     return Lease.from_dict(app, read_json(os.path.join(app_folder(app, root), "lease.json")))
+
+
+# What every module that changes a host is told of its run; plugins/doc_fragments/run.py documents it.
+RUN_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "app": {"type": "str", "required": True},
+    "run_id": {"type": "str", "required": True},
+    "token": {"type": "int", "required": True, "no_log": False},
+    "lease_seconds": {"type": "float", "default": 60},
+    "entries": {"type": "list", "elements": "dict", "default": []},
+    "release_lease": {"type": "bool", "default": False},
+}
 
 
 class Guard:
@@ -58,15 +67,57 @@ class Guard:
             )
             yield
 
-    def fence(self, *, action: str, who: str, ttl: float, preempt: bool) -> Lease:
-        """Take the app on this host; returns the lease as it was before. Raises LeaseHeld."""
+    def fence(self, *, action: str, who: str, begun: str, ttl: float, preempt: bool, wait: float = 0) -> Lease:
+        """Take the app on this host, within ``wait`` seconds; returns the lease as it was before. Raises LeaseHeld."""
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                with locked(self._lock):
+                    before = self._read()
+                    taken = leases.fence(
+                        before,
+                        run_id=self.run_id,
+                        action=action,
+                        who=who,
+                        begun=begun,
+                        # Other hosts may have to be waited for as long.
+                        ttl=ttl + wait,
+                        preempt=preempt,
+                        now=time.time(),
+                    )
+                    write_json(self._file, taken.to_dict())
+                return before
+            except LeaseHeld:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(WAIT_POLL_SECONDS)
+
+    def undisturbed(self) -> bool | None:
+        """Whether no other run has changed the app since this one did; None while another one has fenced this host.
+
+        For what goes on after the run gave the app back. A lease that ran out says nothing: its run may have flipped the edges and
+        died. The caller holds the lock, or asks again under it.
+        """
+        lease = self._read()
+        if lease.highest != self.token:
+            return False
+        return True if lease.run_id in (None, self.run_id) else None
+
+    @contextlib.contextmanager
+    def afterwards(self) -> Iterator[bool | None]:
+        """Hold the lock over an effect that needs no lease; gives what ``undisturbed`` says under it."""
         with locked(self._lock):
-            before = self._read()
-            taken = leases.fence(
-                before, run_id=self.run_id, action=action, who=who, ttl=ttl, preempt=preempt, now=time.time()
-            )
-            write_json(self._file, taken.to_dict())
-        return before
+            yield self.undisturbed()
+
+    def finish(self, entries: Sequence[dict[str, Any]], *, give_back: bool, extend: float = 60) -> bool:
+        """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost."""
+        written = False
+        if entries:
+            with self.effect(extend=extend):
+                written = ledger.append(os.path.join(self.folder, "ledger.jsonl"), entries)
+        if give_back:
+            self.release()
+        return written
 
     def release(self) -> None:
         """Give the app back on this host, if this run has it."""

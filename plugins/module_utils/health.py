@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 
 def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
@@ -20,18 +21,21 @@ def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
         if health["path"] is None:
             socket.create_connection((address, port), timeout=health["timeout"]).close()
             return None
-        connection = http.client.HTTPConnection(address, port, timeout=health["timeout"])
-        try:
-            connection.request("GET", health["path"], headers={"User-Agent": "sluice-health", "Connection": "close"})
-            response = connection.getresponse()
-            body = response.read(300).decode(errors="replace").strip()
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException) as error:
+        answer = plain_http.request(
+            (address, port),
+            "GET",
+            health["path"],
+            headers={"Host": f"{address}:{port}", "User-Agent": "sluice-health"},
+            timeout=health["timeout"],
+            version="1.1",
+            limit=4096,
+        )
+    except (OSError, plain_http.NoAnswer) as error:
         return f"{where}: {error or type(error).__name__}"
-    if response.status == health["status"]:
+    if answer.status == health["status"]:
         return None
-    return f"{where}: status {response.status} instead of {health['status']}" + (f", body {body!r}" if body else "")
+    body = answer.beginning()
+    return f"{where}: status {answer.status} instead of {health['status']}" + (f", body {body!r}" if body else "")
 
 
 class NotHealthy(Exception):

@@ -9,8 +9,7 @@ higher one refuses a lower one for good.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class LeaseError(Exception):
@@ -25,8 +24,7 @@ class LeaseLost(LeaseError):
     """This run owned the app, or never did, and does not own it any more."""
 
 
-@dataclass(frozen=True)
-class Lease:
+class Lease(NamedTuple):
     """What one host knows of the app's owner. Times are seconds of that host's clock."""
 
     app: str
@@ -36,6 +34,11 @@ class Lease:
     who: str = ""
     since: float = 0.0
     expires: float = 0.0
+    begun: str = ""  # the run's own start and id: of two runs that have only fenced, the older one goes first
+    working: bool = False  # whether the run has changed anything here
+    displaced: dict[str, Any] | None = (
+        None  # the owner before, whose lease had run out; put back if this run changes nothing
+    )
 
     def alive(self, now: float) -> bool:
         """Whether some run owns the app here."""
@@ -43,12 +46,12 @@ class Lease:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as kept in the host's file and shown by status."""
-        return asdict(self)
+        return self._asdict()
 
     @classmethod
     def from_dict(cls, app: str, data: dict[str, Any] | None) -> Lease:
         """The lease kept in a host's file; a host that has none knows of no owner."""
-        known = {key: value for key, value in (data or {}).items() if key in cls.__dataclass_fields__}
+        known = {key: value for key, value in (data or {}).items() if key in cls._fields}
         return cls(**{**known, "app": app})
 
     def described(self, now: float) -> str:
@@ -59,14 +62,23 @@ class Lease:
         )
 
 
-def fence(lease: Lease, *, run_id: str, action: str, who: str, ttl: float, preempt: bool, now: float) -> Lease:
-    """The lease after ``run_id`` asked for the app; raises LeaseHeld when a live run has it and is not pre-empted."""
-    if lease.alive(now) and lease.run_id != run_id and not preempt:
+def fence(
+    lease: Lease, *, run_id: str, action: str, who: str, begun: str, ttl: float, preempt: bool, now: float
+) -> Lease:
+    """The lease after ``run_id`` asked for the app; raises LeaseHeld when a live run has it and is not pre-empted.
+
+    Two runs that start together meet on several hosts, each first on some. The older one takes the app from the younger as long
+    as that one has changed nothing: all hosts decide alike, so exactly one goes on.
+    """
+    held = lease.alive(now) and lease.run_id != run_id
+    older = bool(lease.begun) and not lease.working and (begun, run_id) < (lease.begun, str(lease.run_id))
+    if held and not preempt and not older:
         raise LeaseHeld(
-            f"app {lease.app} is being changed: {lease.described(now)}. Wait for it, or pre-empt it with rollback.yml"
+            f"app {lease.app} is being changed: {lease.described(now)}. Wait for it (-e release_wait_seconds=300), or pre-empt it with rollback.yml"
         )
     since = lease.since if lease.run_id == run_id else now
-    return Lease(lease.app, lease.highest, run_id, action, who, since, now + ttl)
+    before = {**lease.to_dict(), "displaced": None} if lease.run_id not in (None, run_id) else lease.displaced
+    return Lease(lease.app, lease.highest, run_id, action, who, since, now + ttl, begun, False, before)
 
 
 def prove(lease: Lease, *, run_id: str, token: int, extend: float, now: float) -> Lease:
@@ -84,13 +96,19 @@ def prove(lease: Lease, *, run_id: str, token: int, extend: float, now: float) -
             f"token {token} of run {run_id} is older than token {lease.highest} already seen for app {lease.app} on this host. "
             "Nothing was changed by this step; run the command again"
         )
-    return Lease(lease.app, token, run_id, lease.action, lease.who, lease.since, max(lease.expires, now + extend))
+    return lease._replace(highest=token, expires=max(lease.expires, now + extend), working=True, displaced=None)
 
 
 def release(lease: Lease, *, run_id: str) -> Lease:
-    """The lease given back by its run; somebody else's is left as it is."""
+    """The lease given back by its run; somebody else's is left as it is.
+
+    A run that changed nothing here leaves things as they were: an owner whose lease had merely run out, or who was pre-empted by a
+    rollback that had nothing to go back to, goes on; one that died may have flipped the edges, and stays on record.
+    """
     if lease.run_id != run_id:
         return lease
+    if lease.displaced:
+        return Lease.from_dict(lease.app, lease.displaced)._replace(highest=lease.highest)
     return Lease(lease.app, lease.highest)
 
 

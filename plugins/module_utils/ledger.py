@@ -7,11 +7,10 @@ skipped by readers; the next writer starts a new line. Copies may miss entries, 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder
@@ -59,7 +58,7 @@ def from_lines(text: str) -> list[Entry]:
 
 
 def _checksum(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()[:16]
+    return f"{zlib.crc32(body.encode()):08x}"
 
 
 def append(path: str, items: Iterable[Entry]) -> bool:
@@ -87,22 +86,40 @@ def append(path: str, items: Iterable[Entry]) -> bool:
 
 def read(path: str) -> list[Entry]:
     """The entries of the file at ``path``; none when there is no file."""
+    return from_lines(text(path))
+
+
+def text(path: str, last: int | None = None) -> str:
+    """The file as it is, or its ``last`` lines; empty when there is no file."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
-            return from_lines(handle.read())
+            return "".join(handle.readlines()[-last if last else 0 :])
     except FileNotFoundError:
-        return []
+        return ""
 
 
-@dataclass
 class History:
     """What the merged ledgers say."""
 
-    entries: list[Entry] = field(default_factory=list)
-    manifests: dict[str, Manifest] = field(default_factory=dict)
-    confirmed: list[str] = field(default_factory=list)  # release ids, in the order of their first confirmation
-    rolled_back: set[str] = field(default_factory=set)
-    current: str | None = None  # the release confirmed last
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.manifests: dict[str, Manifest] = {}
+        self.confirmed: list[str] = []  # release ids, in the order of their first confirmation
+        self.rolled_back: set[str] = set()
+        self.current: str | None = None  # the release confirmed last
+        self.before: dict[
+            str, dict[str, Any] | None
+        ] = {}  # release → {release, hosts} that was live when it was last begun
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def merge_texts(copies: Iterable[str]) -> History:
+    """``merge`` of the copies as their files have them."""
+    return merge(from_lines(copy) for copy in copies)
 
 
 def merge(copies: Iterable[Iterable[Entry]]) -> History:
@@ -112,11 +129,13 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         key = (item["token"], item["seq"], item["event"], item["run_id"])
         # Each host writes its own time into an entry: of two copies the same one is taken every time.
         unique[key] = min(unique.get(key, item), item, key=to_line)
-    history = History(entries=[unique[key] for key in sorted(unique)])
+    history = History([unique[key] for key in sorted(unique)])
     for item in history.entries:
         release = str(item["release"])
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
+        if item["event"] == "started":
+            history.before[release] = item.get("previous")
         if item["event"] != "confirmed":
             continue
         if (

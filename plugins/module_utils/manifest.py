@@ -39,6 +39,16 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
     return manifest
 
 
+def kind(service: Mapping[str, Any]) -> str:
+    """What a service is: ``web`` (it has a port), ``job`` (it has a schedule) or ``worker``."""
+    return "web" if service["port"] else "job" if service.get("schedule") else "worker"
+
+
+def of_kind(manifest: Mapping[str, Any], *kinds: str) -> dict[str, dict[str, Any]]:
+    """The services of some kinds, by name."""
+    return {name: service for name, service in sorted(manifest["services"].items()) if kind(service) in kinds}
+
+
 def release_id(moment: datetime, version: str) -> str:
     """The name of a release: when it was planned, and its version; ids sort by time."""
     return f"{moment.strftime('%Y%m%dT%H%M%SZ')}-{version}"

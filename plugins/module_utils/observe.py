@@ -3,44 +3,59 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
+import time
+from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host, ledger
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, ledger, retire
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
-from ansible_collections.sluice.stack.plugins.module_utils.guard import STATE_ROOT, app_folder, read_lease
+from ansible_collections.sluice.stack.plugins.module_utils.guard import read_lease
+from ansible_collections.sluice.stack.plugins.module_utils.health import probe
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.paths import (
+    EDGE_CONFIGS,
+    EDGE_RECORDS,
+    app_folder,
+    drained_file,
+    ledger_file,
+    ports_file,
+)
 
-EDGE_RECORDS = "/var/lib/sluice-edge"
-EDGE_CONFIGS = "/etc/nginx/sluice"
 # A plan needs the releases it may go back to and the last runs, not the whole past.
 LEDGER_TAIL = 60
-
-
-def ports_file(root: str = STATE_ROOT) -> str:
-    """Where a host records the slot ports of all its apps."""
-    return os.path.join(root, "ports.json")
 
 
 def every_host(app: str) -> dict[str, Any]:
     """What edges and app hosts have in common."""
     lease = read_lease(app)
     return {
+        "now": time.time(),
         "lease": lease.to_dict(),
         "highest": lease.highest,
-        "ledger": ledger.read(os.path.join(app_folder(app), "ledger.jsonl"))[-LEDGER_TAIL:],
+        # As text: the plan checks each line's sum, and one text crosses Ansible faster than a tree.
+        "ledger": ledger.text(ledger_file(app), LEDGER_TAIL),
         "ports": read_json(ports_file(), {}),
         "listening": docker_host.listening_ports(),
     }
 
 
-def app_host(app: str, client: Any) -> dict[str, Any]:
+def app_host(app: str, engine: Engine) -> dict[str, Any]:
     """An app host's containers, images and room."""
-    root = client.info()["DockerRootDir"]
-    digests = {digest for image in client.api.images() for digest in image.get("RepoDigests") or []}
+    root = engine.get("/info")["DockerRootDir"]
+    digests = {digest for image in engine.get("/images/json") for digest in image.get("RepoDigests") or []}
+    folder = app_folder(app)
+    known = ledger.merge_texts([ledger.text(ledger_file(app))]).manifests
+    containers = docker_host.app_containers(engine, app)
+    for item, healthy in zip(containers, together(lambda one: _healthy(one, known), containers), strict=True):
+        item["healthy"] = healthy
     return {
-        "containers": docker_host.app_containers(client, app),
+        "containers": containers,
+        "background": docker_host.background_containers(engine, app),
+        "drained": os.path.exists(drained_file(app)),
+        "retiring": retire.read_note(folder, time.time()),
         "images_present": sorted(digests),
         "docker_root": root,
         "disk_free": shutil.disk_usage(root).free,
@@ -48,19 +63,30 @@ def app_host(app: str, client: Any) -> dict[str, Any]:
 
 
 def edge_host(app: str, now: float) -> dict[str, Any]:
-    """An edge's record of the app and the fingerprint of its configuration; ``now`` is this edge's clock."""
+    """An edge's record of the app and its configuration; ``now`` is this edge's clock."""
     record = read_json(os.path.join(EDGE_RECORDS, f"{app}.json"))
     pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
     return {
         "record": record,
         "pending_alive": pending,
-        "config_sha256": _sha256(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
+        "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
     }
 
 
-def _sha256(path: str) -> str:
+def _healthy(item: Mapping[str, Any], manifests: Mapping[str, ledger.Manifest]) -> bool | None:
+    """Whether a running container answers as its release says it must; None for one whose release this host does not know."""
+    manifest = manifests.get(item["release"])
+    if item["state"] != "running" or not item["address"]:
+        return False
+    if not manifest or item["service"] not in manifest["services"]:
+        return None
+    address, port = item["address"]
+    return probe(address, port, manifest["services"][item["service"]]["health"]) is None
+
+
+def _text(path: str) -> str:
     try:
-        with open(path, "rb") as handle:
-            return hashlib.sha256(handle.read()).hexdigest()
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read()
     except FileNotFoundError:
         return ""

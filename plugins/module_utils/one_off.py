@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.containers import LABEL, network, specification
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 
 
 class OneOffError(Exception):
@@ -30,10 +30,10 @@ def wanted(
     }
 
 
-def find(client: Any, name: str) -> dict[str, Any] | None:
+def find(engine: Engine, name: str) -> dict[str, Any] | None:
     """A container by its exact name: its id, state and the release it is of."""
     try:
-        details = client.api.inspect_container(name)
+        details = docker_host.inspect(engine, name)
     except docker_host.NotFound:
         return None
     return {
@@ -46,16 +46,16 @@ def find(client: Any, name: str) -> dict[str, Any] | None:
     }
 
 
-def start(client: Any, item: Mapping[str, Any], app: str) -> None:
+def start(engine: Engine, item: Mapping[str, Any], app: str) -> None:
     """Create and start the container."""
-    docker_host.ensure_network(client, item["network"], app)
+    docker_host.ensure_network(engine, item["network"], app)
     try:
-        client.api.start(docker_host.create(client, item))
-    except docker_host.DockerException as error:
-        raise OneOffError(f"container {item['name']} could not be started: {docker_host.one_line(error)}") from error
+        docker_host.start(engine, docker_host.create(engine, item))
+    except docker_host.EngineError as error:
+        raise OneOffError(f"container {item['name']} could not be started: {error}") from error
 
 
-def wait(client: Any, name: str, seconds: float, beat: Callable[[], None] = lambda: None) -> tuple[int, str]:
+def wait(engine: Engine, name: str, seconds: float, beat: Callable[[], None] = lambda: None) -> tuple[int, str]:
     """Wait for the container to end; its exit code and whole output. ``beat`` is called about every two seconds.
 
     Raises OneOffError when it still runs after ``seconds``; it is left running then, since stopping it might do harm.
@@ -63,11 +63,11 @@ def wait(client: Any, name: str, seconds: float, beat: Callable[[], None] = lamb
     deadline = time.monotonic() + seconds
     next_beat = 0.0
     while True:
-        found = find(client, name)
+        found = find(engine, name)
         if found is None:
             raise OneOffError(f"container {name} was removed while it was waited for")
         if not found["running"]:
-            return found["exit_code"], client.api.logs(name).decode(errors="replace")
+            return found["exit_code"], engine.logs(name)
         if time.monotonic() > deadline:
             raise OneOffError(
                 f"container {name} still runs after {seconds:g} s; it was left running, look at it with: docker logs {name}"
@@ -76,9 +76,3 @@ def wait(client: Any, name: str, seconds: float, beat: Callable[[], None] = lamb
             beat()
             next_beat = time.monotonic() + 2
         time.sleep(0.1)
-
-
-def remove(client: Any, name: str, force: bool = False) -> None:
-    """Remove a container that ended, or with ``force`` one that runs; one that is gone already is fine."""
-    with contextlib.suppress(docker_host.NotFound):
-        client.api.remove_container(name, v=True, force=force)

@@ -20,8 +20,12 @@ def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     hint = f" {WAY_OUT[step][0].upper()}{WAY_OUT[step][1:]}." if step in WAY_OUT and silent else ""
     live = plan["live"]
     reached = {name for name, _ in verdict["times"]}
-    if step == "confirm":
+    if any("does not own app" in reason for reason in verdict["failed"].values()):
+        serving = "Another run took the app meanwhile: history.yml says what it did"
+    elif step == "confirm":
         serving = "Some edges may serve the new release: run the same command again, it rolls forward"
+    elif step == "background":
+        serving = "The release is live, without what failed: run the same command again when that is mended"
     elif live:
         serving = f"Release {live['release']} goes on serving"
     elif plan["status"] == "refused" and "plan" not in reached:
@@ -42,6 +46,8 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     times = verdict["times"]
     parts = ", ".join(f"{step} {now - before:.1f}" for (_, before), (step, now) in itertools.pairwise(times))
     total = times[-1][1] - times[0][1]
+    if run["action"] == "drain":
+        return [f"{', '.join(plan['drained'])} gets no requests of {plan['app']} until host_join.yml"]
     verb = {"change": "is live", "repair": "is whole again"}[plan["status"]]
     return [
         f"{plan['app']} {manifest['version']} {verb} as release {manifest['id']} in {plan['slot']} "

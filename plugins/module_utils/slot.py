@@ -6,13 +6,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.containers import network, slot_containers
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard
 from ansible_collections.sluice.stack.plugins.module_utils.health import NotHealthy, probe, wait_healthy
+from ansible_collections.sluice.stack.plugins.module_utils.manifest import of_kind
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.retire import wait_idle
 
 
 class SlotError(Exception):
@@ -20,7 +23,7 @@ class SlotError(Exception):
 
 
 def prepare(
-    client: Any,
+    engine: Engine,
     guard: Guard,
     manifest: Mapping[str, Any],
     slot: str,
@@ -37,32 +40,31 @@ def prepare(
     """
     clock = _Clock()
     wanted = slot_containers(manifest, slot, address, secrets)
-    images = sorted({item["image"] for item in wanted})
-    missing = [image for image in images if not docker_host.has_image(client, image)]
-    with guard.effect(extend=pull_seconds + lease_seconds):
-        pass  # owning the app is enough to pull: an image on the disk changes nothing that is served
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for _ in pool.map(lambda image: docker_host.pull(client, image, pull_seconds), missing):
-            pass
+    # Those of workers and jobs too: what can fail for want of an image fails before anything is live.
+    images = sorted({service["image"] for service in manifest["services"].values()})
+    missing = [image for image in images if not docker_host.has_image(engine, image)]
+    # Owning the app is enough to pull: an image on the disk changes nothing that is served.
+    with guard.effect(extend=lease_seconds + (pull_seconds if missing else 0)):
+        pass
+    together(lambda image: docker_host.pull(engine, image, pull_seconds), missing)
     clock.mark("pull")
 
-    held = [item for item in docker_host.app_containers(client, manifest["app"]) if item["slot"] == slot]
+    held = [item for item in docker_host.app_containers(engine, manifest["app"]) if item["slot"] == slot]
     good = {item["name"] for item in held if item["release"] == manifest["id"] and item["state"] == "running"}
     stale = [item for item in held if item["name"] not in good]
-    window = max(service["health"]["window"] for service in manifest["services"].values())
+    window = max((service["health"]["window"] for service in of_kind(manifest, "web").values()), default=0)
     if stale:
-        empty(client, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
+        empty(engine, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
         clock.mark("discard")
     fresh = [item for item in wanted if item["name"] not in good]
     with guard.effect(extend=window + lease_seconds):
-        docker_host.ensure_network(client, network(manifest["app"], slot), manifest["app"])
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(lambda item: _start(client, item), fresh))
+        docker_host.ensure_network(engine, network(manifest["app"], slot), manifest["app"])
+        together(lambda item: _start(engine, item), fresh)
     clock.mark("start")
-    _wait_all(client, manifest, wanted)
+    _wait_all(engine, manifest, wanted)
     clock.mark("healthy")
     for item in fresh:
-        client.api.update_container(item["name"], restart_policy={"Name": "unless-stopped"})
+        docker_host.set_restart(engine, item["name"], "unless-stopped")
     return {
         "pulled": missing,
         "discarded": [item["name"] for item in stale],
@@ -72,7 +74,7 @@ def prepare(
 
 
 def empty(
-    client: Any,
+    engine: Engine,
     guard: Guard,
     manifest: Mapping[str, Any],
     held: Iterable[Mapping[str, Any]],
@@ -85,26 +87,23 @@ def empty(
     A container counts as drained when nobody has had a connection to its port for two looks in a row. ``manifest`` tells the
     ports and the grace of services it knows; others get safe ones.
     """
-    services = manifest["services"]
-    grace = max([30.0, *(service["stop_grace"] for service in services.values())])
     held = list(held)
+    grace = max(grace_of(manifest, item["service"]) for item in held)
     with guard.effect(extend=drain_seconds + grace + lease_seconds):
         pass
-    deadline = time.monotonic() + drain_seconds
-    waiting = [item for item in held if item["state"] == "running"]
-    quiet = 0
-    while waiting and quiet < 2 and time.monotonic() < deadline:
-        quiet = 0 if any(_busy(client, item) for item in waiting) else quiet + 1
-        time.sleep(0.25)
-    with guard.effect(extend=grace + lease_seconds), ThreadPoolExecutor(max_workers=8) as pool:
-        list(
-            pool.map(
-                lambda item: docker_host.stop_and_remove(
-                    client, item["id"], services.get(item["service"], {}).get("stop_grace", grace)
-                ),
-                held,
-            )
-        )
+    wait_idle(lambda: any_busy(engine, held), drain_seconds)
+    with guard.effect(extend=grace + lease_seconds):
+        stop(engine, manifest, held)
+
+
+def stop(engine: Engine, manifest: Mapping[str, Any], held: Iterable[Mapping[str, Any]]) -> None:
+    """Stop and remove containers, each with its service's grace in seconds."""
+    together(lambda item: docker_host.stop_and_remove(engine, item["id"], grace_of(manifest, item["service"])), held)
+
+
+def grace_of(manifest: Mapping[str, Any], service: str) -> float:
+    """How long a service may take to stop, in seconds; a safe time for one the manifest does not know."""
+    return float(manifest["services"].get(service, {}).get("stop_grace", 30))
 
 
 class _Clock:
@@ -119,23 +118,29 @@ class _Clock:
         self.parts[part], self._last = round(now - self._last, 2), now
 
 
-def _busy(client: Any, item: Mapping[str, Any]) -> bool:
-    """Whether anybody is connected to a port the container's own process listens on."""
-    details = client.api.inspect_container(item["id"])
+def any_busy(engine: Engine, held: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether anybody is connected to a port that one of the containers' own processes listens on."""
+    return any(_busy(engine, item) for item in held if item["state"] in ("running", "starting"))
+
+
+def _busy(engine: Engine, item: Mapping[str, Any]) -> bool:
+    try:
+        details = docker_host.inspect(engine, item["id"])
+    except docker_host.NotFound:
+        return False
     ports = [int(name.split("/")[0]) for name in details["NetworkSettings"]["Ports"] or {}]
     pid = details["State"]["Pid"]
     return bool(pid) and any(docker_host.open_connections(pid, port) for port in ports)
 
 
-def _start(client: Any, item: Mapping[str, Any]) -> None:
+def _start(engine: Engine, item: Mapping[str, Any]) -> None:
     try:
-        container = docker_host.create(client, item)
-        client.api.start(container)
-    except docker_host.DockerException as error:
-        raise SlotError(f"container {item['name']} could not be started: {docker_host.one_line(error)}") from error
+        docker_host.start(engine, docker_host.create(engine, item))
+    except docker_host.EngineError as error:
+        raise SlotError(f"container {item['name']} could not be started: {error}") from error
 
 
-def _wait_all(client: Any, manifest: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
+def _wait_all(engine: Engine, manifest: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
     """Wait for every container at once; the first that dies or stays unhealthy ends the wait for all."""
     failed = threading.Event()
 
@@ -144,7 +149,7 @@ def _wait_all(client: Any, manifest: Mapping[str, Any], wanted: list[dict[str, A
         publish = item["publish"]
 
         def still_worth_it() -> None:
-            end = docker_host.died(client, item["name"])
+            end = docker_host.died(engine, item["name"])
             if end:
                 raise SlotError(f"container {item['name']} {end}")
             if failed.is_set():
@@ -154,16 +159,20 @@ def _wait_all(client: Any, manifest: Mapping[str, Any], wanted: list[dict[str, A
             wait_healthy(lambda: probe(publish["address"], publish["host_port"], health), health, still_worth_it)
         except NotHealthy as error:
             failed.set()
-            log = docker_host.last_lines(client, item["name"])
+            log = docker_host.last_lines(engine, item["name"])
             raise SlotError(f"container {item['name']} is {error}; last log lines:\n{log}") from error
         except SlotError:
             failed.set()
             raise
 
-    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
-        futures = [pool.submit(wait, item) for item in wanted]
-        errors = [future.exception() for future in futures]
-    real = [error for error in errors if error is not None and not isinstance(error, _Abandoned)]
+    def guarded(item: Mapping[str, Any]) -> Exception | None:
+        try:
+            wait(item)
+        except (SlotError, docker_host.EngineError, _Abandoned) as error:
+            return error
+        return None
+
+    real = [error for error in together(guarded, wanted) if error and not isinstance(error, _Abandoned)]
     if real:
         raise real[0]
 

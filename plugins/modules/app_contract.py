@@ -22,7 +22,7 @@ options:
   action:
     description: What the run does; messages name it.
     type: str
-    choices: [deploy, rollback, status, logs, run, provision]
+    choices: [deploy, rollback, join, drain, status, logs, run, maintenance, lease, history, provision]
     required: true
   edges:
     description: The inventory's edge hosts.
@@ -40,10 +40,9 @@ options:
     default: true
   check:
     description:
-      - V(command_line) checks how the run was called and that no group is empty, and nothing else.
       - V(names) checks the names of the host's variables, and nothing else.
     type: str
-    choices: [everything, command_line, names]
+    choices: [everything, names]
     default: everything
 attributes:
   action:
@@ -64,14 +63,6 @@ EXAMPLES = r"""
     edges: "{{ groups['edge'] }}"
     apps: "{{ groups['app'] }}"
   register: contract
-  run_once: true
-
-- name: guard | Refuse half a run
-  sluice.stack.app_contract:
-    action: deploy
-    edges: "{{ groups['edge'] | default([]) }}"
-    apps: "{{ groups['app'] | default([]) }}"
-    check: command_line
   run_once: true
 """
 

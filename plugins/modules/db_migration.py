@@ -14,19 +14,8 @@ description:
   - The container has a fixed name. When a controller died while it ran, the next run attaches to it and takes its result, so that two
     migrations never run at the same time and none is killed half way.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.run]
 options:
-  app:
-    description: Name of the app.
-    type: str
-    required: true
-  run_id:
-    description: Id of the run.
-    type: str
-    required: true
-  token:
-    description: The run's fencing token.
-    type: int
-    required: true
   manifest:
     description: The release.
     type: dict
@@ -44,10 +33,6 @@ options:
     description: How long pulling the image may take.
     type: float
     default: 300
-  lease_seconds:
-    description: What each sign of life adds to the lease, in seconds.
-    type: float
-    default: 60
 attributes:
   check_mode:
     description: Nothing runs in check mode; it reports that migrations may be applied.
@@ -95,7 +80,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host, migration, one_off, secret_store
-from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
 
 
 def apply(params: dict[str, Any], guard: Guard) -> dict[str, Any]:
@@ -104,33 +90,33 @@ def apply(params: dict[str, Any], guard: Guard) -> dict[str, Any]:
     settings = manifest["migration"]
     service = manifest["services"][settings["service"]]
     begin = time.monotonic()
-    client = docker_host.connect()
+    engine = Engine()
 
     def beat() -> None:
         with guard.effect(extend=params["lease_seconds"]):
             pass
 
     name = f"{manifest['app']}-migration"
-    found = one_off.find(client, name)
+    found = one_off.find(engine, name)
     if found and found["running"]:
-        one_off.wait(client, name, settings["timeout"], beat)
+        one_off.wait(engine, name, settings["timeout"], beat)
     attached = bool(found and found["started"] and found["release"] == manifest["id"])
     if not attached:
         values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-        if not docker_host.has_image(client, service["image"]):
+        if not docker_host.has_image(engine, service["image"]):
             with guard.effect(extend=params["pull_seconds"] + params["lease_seconds"]):
                 pass
-            docker_host.pull(client, service["image"], params["pull_seconds"])
+            docker_host.pull(engine, service["image"], params["pull_seconds"])
         with guard.effect(extend=params["lease_seconds"]):
             if found:
-                one_off.remove(client, name)
+                docker_host.remove(engine, name)
             item = one_off.wanted(
                 manifest, settings["service"], name, migration.command(settings), params["slot"], values
             )
-            one_off.start(client, item, manifest["app"])
-    code, output = one_off.wait(client, name, settings["timeout"], beat)
+            one_off.start(engine, item, manifest["app"])
+    code, output = one_off.wait(engine, name, settings["timeout"], beat)
     with guard.effect(extend=params["lease_seconds"]):
-        one_off.remove(client, name)
+        docker_host.remove(engine, name)
     if code:
         tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-25:])
         raise one_off.OneOffError(
@@ -146,21 +132,21 @@ def apply(params: dict[str, Any], guard: Guard) -> dict[str, Any]:
     }
 
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        **RUN_ARGUMENTS,
+        "manifest": {"type": "dict", "required": True},
+        "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "pull_seconds": {"type": "float", "default": 300},
+    },
+    "supports_check_mode": True,
+}
+
+
 def main() -> None:
     """Parse, apply, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "run_id": {"type": "str", "required": True},
-            "token": {"type": "int", "required": True, "no_log": False},
-            "manifest": {"type": "dict", "required": True},
-            "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "pull_seconds": {"type": "float", "default": 300},
-            "lease_seconds": {"type": "float", "default": 60},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     if module.check_mode:
         module.exit_json(changed=True, applied=[], attached=False, output=[], seconds=0.0)

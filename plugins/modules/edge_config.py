@@ -15,19 +15,8 @@ description:
   - Two apps on one edge cannot have the same host name; the second one is refused.
   - Which slot is served is not decided here; that is M(sluice.stack.edge_split), without a reload.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.run]
 options:
-  app:
-    description: Name of the app.
-    type: str
-    required: true
-  run_id:
-    description: Id of the run.
-    type: str
-    required: true
-  token:
-    description: The run's fencing token.
-    type: int
-    required: true
   state:
     description: Whether the app shall have a configuration here.
     type: str
@@ -40,10 +29,6 @@ options:
     description: How long the new workers may take to come up.
     type: float
     default: 15
-  lease_seconds:
-    description: What this step adds to the lease beyond the time it may take itself.
-    type: float
-    default: 60
 attributes:
   check_mode:
     description: Reports whether the configuration would change, and whether another app has its host names.
@@ -79,12 +64,13 @@ import glob
 import os
 import subprocess
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import edge_control, edge_nginx
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, sync_directory, write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.guard import STATE_ROOT, Guard, LeaseError
-from ansible_collections.sluice.stack.plugins.module_utils.observe import EDGE_CONFIGS
+from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_CONFIGS, STATE_ROOT
 
 # Nginx checks the files of all apps together, so only one of them may be in the making.
 LOCK = os.path.join(STATE_ROOT, "edge.lock")
@@ -182,21 +168,21 @@ def install(app: str, path: str, before: str, content: str, seconds: float) -> N
     put(path, content)
 
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        **RUN_ARGUMENTS,
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "content": {"type": "str"},
+        "reload_seconds": {"type": "float", "default": 15},
+    },
+    "required_if": [("state", "present", ["content"])],
+    "supports_check_mode": True,
+}
+
+
 def main() -> None:
     """Parse, compare, install, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "run_id": {"type": "str", "required": True},
-            "token": {"type": "int", "required": True, "no_log": False},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "content": {"type": "str"},
-            "reload_seconds": {"type": "float", "default": 15},
-            "lease_seconds": {"type": "float", "default": 60},
-        },
-        required_if=[("state", "present", ["content"])],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     app, content = params["app"], params["content"] if params["state"] == "present" else ""
     path = os.path.join(EDGE_CONFIGS, f"{app}.conf")

@@ -7,34 +7,26 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: edge_split
-short_description: Flip, confirm, abandon or read an app's split on an edge
+short_description: Flip, confirm, abandon or read an app's split on an edge, or put the app into maintenance
 version_added: 0.1.0
 description:
   - Keeps one record per app, in a file and in a dictionary Nginx's workers share, and changes it without a reload.
   - A flip counts until its deadline, by the edge's own clock. Unless it is confirmed before, requests go to what was confirmed last.
   - Each change proves first that the run still owns the app on this host.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.run]
 options:
-  app:
-    description: Name of the app.
-    type: str
-    required: true
   state:
     description:
       - V(flip) tries a release for O(seconds) and asks O(verify) through the public port; when that fails the split is put back at once.
       - V(confirm) makes the flip of O(release) permanent; it is refused after the deadline.
       - V(adopt) confirms a release that another edge has confirmed, without a flip.
       - V(abandon) ends a flip, of O(release) or whichever.
-      - V(read) only reads what is in the file and what Nginx serves.
+      - V(maintain) answers every request 503, except those from the edge itself and from O(allow). No flip turns it on or off.
+      - V(serve) ends that.
     type: str
-    choices: [read, flip, confirm, adopt, abandon]
-    default: read
-  run_id:
-    description: Id of the run. Required to change anything.
-    type: str
-  token:
-    description: The run's fencing token. Required to change anything.
-    type: int
+    choices: [flip, confirm, adopt, abandon, maintain, serve]
+    required: true
   release:
     description: Id of the release.
     type: str
@@ -67,10 +59,19 @@ options:
     description: The edge's public port.
     type: int
     default: 80
-  lease_seconds:
-    description: What this step adds to the lease beyond the time it may take itself.
-    type: float
-    default: 60
+  message:
+    description: What visitors are told in maintenance. Plain text; up to 2000 characters.
+    type: str
+    default: This service is being worked on and will be back soon.
+  retry_after:
+    description: The seconds after which visitors are told to come back, up to a day.
+    type: int
+    default: 300
+  allow:
+    description: Addresses and networks, IPv4 and IPv6, that are served in maintenance too; up to 100.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Nothing is written or asked; it reports whether the record would change.
@@ -81,10 +82,6 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: status | Read the split
-  sluice.stack.edge_split:
-    app: marketplace
-
 - name: flip | Send requests to the new release
   sluice.stack.edge_split:
     app: marketplace
@@ -104,6 +101,18 @@ EXAMPLES = r"""
     run_id: "{{ contract.run.id }}"
     token: "{{ plan.token }}"
     release: 20261122T231500Z-v1.4.2
+    entries: ["{{ plan.confirmed_entry }}"]
+    release_lease: true
+
+- name: maintenance | Let in the office alone
+  sluice.stack.edge_split:
+    app: marketplace
+    state: maintain
+    run_id: "{{ contract.run.id }}"
+    token: "{{ plan.token }}"
+    message: We move to a larger house and are back at 14:00.
+    retry_after: 1800
+    allow: [192.0.2.0/24, 2001:db8:17::/48]
 """
 
 RETURN = r"""
@@ -116,6 +125,7 @@ record:
     confirmed: {release: 20261122T231500Z-v1.4.2, slot: green}
     pending: null
     deadline: null
+    maintenance: null
     token: 7
     seq: 12
 before:
@@ -123,7 +133,9 @@ before:
   returned: success
   type: dict
 served:
-  description: What Nginx answers with now, and its share in per cent; empty when nothing is live or Nginx does not run.
+  description:
+    - What Nginx answers with now, and its share in per cent; empty when nothing is live or Nginx does not run.
+    - In maintenance, what those see who are let in.
   returned: success
   type: list
   elements: dict
@@ -145,8 +157,8 @@ from ansible_collections.sluice.stack.plugins.module_utils import edge_control, 
 from ansible_collections.sluice.stack.plugins.module_utils.edge_record import Record
 from ansible_collections.sluice.stack.plugins.module_utils.edge_verify import VerifyError, verify
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
-from ansible_collections.sluice.stack.plugins.module_utils.observe import EDGE_RECORDS
+from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 
 Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_control.EdgeRefused, VerifyError)
 
@@ -180,7 +192,10 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
         return edge_record.adopt(before, release=release, slot=params["slot"], token=token)
     if state == "abandon":
         return edge_record.abandon(before, token=token, release=release)
-    return before
+    if state == "maintain":
+        told = {name: params[name] for name in ("message", "retry_after", "allow")}
+        return edge_record.maintain(before, **told, token=token, now=time.time())
+    return edge_record.serve(before, token=token)
 
 
 def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record, Record]:
@@ -247,38 +262,47 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
             raise VerifyError(
                 f"release {params['release']} does not answer through the edge: {error}. {put_back(params, guard)}"
             ) from error
-    return before, after, {"change": round(changed - begin, 3), "verify": round(time.monotonic() - changed, 3)}
+    verified = time.monotonic()
+    # After the record, which is the truth: what the ledger then lacks, the next run adds.
+    guard.finish(params["entries"], give_back=params["release_lease"], extend=params["lease_seconds"])
+    return before, after, {"change": round(changed - begin, 3), "verify": round(verified - changed, 3)}
+
+
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        **RUN_ARGUMENTS,
+        "state": {
+            "type": "str",
+            "choices": ["flip", "confirm", "adopt", "abandon", "maintain", "serve"],
+            "required": True,
+        },
+        "release": {"type": "str"},
+        "slot": {"type": "str", "choices": ["blue", "green"]},
+        "percent": {"type": "int", "default": 100},
+        "seconds": {"type": "float", "default": 60},
+        "verify": {"type": "list", "elements": "dict", "default": []},
+        "verify_times": {"type": "int", "default": 3},
+        "verify_timeout": {"type": "float", "default": 5},
+        "http_port": {"type": "int", "default": 80},
+        "message": {"type": "str", "default": "This service is being worked on and will be back soon."},
+        "retry_after": {"type": "int", "default": 300},
+        "allow": {"type": "list", "elements": "str", "default": []},
+    },
+    "required_if": [
+        ("state", "flip", ["release", "slot"]),
+        ("state", "confirm", ["release"]),
+        ("state", "adopt", ["release", "slot"]),
+    ],
+    "supports_check_mode": True,
+}
 
 
 def main() -> None:
     """Parse, decide, write, verify, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["read", "flip", "confirm", "adopt", "abandon"], "default": "read"},
-            "run_id": {"type": "str"},
-            "token": {"type": "int", "no_log": False},
-            "release": {"type": "str"},
-            "slot": {"type": "str", "choices": ["blue", "green"]},
-            "percent": {"type": "int", "default": 100},
-            "seconds": {"type": "float", "default": 60},
-            "verify": {"type": "list", "elements": "dict", "default": []},
-            "verify_times": {"type": "int", "default": 3},
-            "verify_timeout": {"type": "float", "default": 5},
-            "http_port": {"type": "int", "default": 80},
-            "lease_seconds": {"type": "float", "default": 60},
-        },
-        required_if=[
-            ("state", "flip", ["run_id", "token", "release", "slot"]),
-            ("state", "confirm", ["run_id", "token", "release"]),
-            ("state", "adopt", ["run_id", "token", "release", "slot"]),
-            ("state", "abandon", ["run_id", "token"]),
-        ],
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
-        if params["state"] == "read" or module.check_mode:
+        if module.check_mode:
             before = read(params["app"])
             after, seconds = wanted(params, before), {}
         else:

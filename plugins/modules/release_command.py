@@ -75,7 +75,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host, one_off, secret_store
-from ansible_collections.sluice.stack.plugins.module_utils.guard import app_folder
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.paths import app_folder
 
 
 def run(params: dict[str, Any]) -> tuple[int, str]:
@@ -85,34 +86,37 @@ def run(params: dict[str, Any]) -> tuple[int, str]:
         raise one_off.OneOffError(
             f"release {manifest['id']} has no service {service!r}; it has {', '.join(manifest['services'])}"
         )
-    client = docker_host.connect()
+    engine = Engine()
     image = manifest["services"][service]["image"]
-    if not docker_host.has_image(client, image):
-        docker_host.pull(client, image, params["timeout"])
+    if not docker_host.has_image(engine, image):
+        docker_host.pull(engine, image, params["timeout"])
     values = secret_store.values_for(manifest, params["secrets"], app_folder(manifest["app"]))
     name = f"{manifest['app']}-run-{randomness.token_hex(4)}"
     try:
         one_off.start(
-            client, one_off.wanted(manifest, service, name, params["command"], params["slot"], values), manifest["app"]
+            engine, one_off.wanted(manifest, service, name, params["command"], params["slot"], values), manifest["app"]
         )
-        return one_off.wait(client, name, params["timeout"])
+        return one_off.wait(engine, name, params["timeout"])
     finally:
-        one_off.remove(client, name, force=True)
+        docker_host.remove(engine, name, force=True)
+
+
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "manifest": {"type": "dict", "required": True},
+        "service": {"type": "str", "required": True},
+        "command": {"type": "list", "elements": "str", "required": True},
+        "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "timeout": {"type": "float", "default": 600},
+    },
+    "supports_check_mode": True,
+}
 
 
 def main() -> None:
     """Parse, run, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "manifest": {"type": "dict", "required": True},
-            "service": {"type": "str", "required": True},
-            "command": {"type": "list", "elements": "str", "required": True},
-            "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
-            "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "timeout": {"type": "float", "default": 600},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     if module.check_mode:
         module.exit_json(changed=True, rc=0, output=[])
     try:

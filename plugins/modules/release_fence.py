@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Stamps the run on the host, so that every other run is refused there until this one is done or its lease ends, and
     returns everything a plan needs to know of the host.
-  - A live owner is respected unless O(preempt=true).
+  - A live owner is respected unless O(preempt=true). Of two runs that start together, the older one gets the app.
   - Given back with O(state=released).
 author: Sluice maintainers (@sluice-stack)
 options:
@@ -47,6 +47,10 @@ options:
     description: Take the app from a live owner; that run stops at its next step.
     type: bool
     default: false
+  wait_seconds:
+    description: How long to wait for the app while another run has it.
+    type: float
+    default: 0
   lease_seconds:
     description: How long the app is this run's unless a step extends it, in seconds of the host's clock.
     type: float
@@ -82,7 +86,7 @@ observation:
   sample:
     highest: 7
     lease: {app: marketplace, highest: 7, run_id: null}
-    ledger: []
+    ledger: ""
     ports: {marketplace/backend/blue/0: 20000}
     listening: [22, 20000]
     containers: []
@@ -90,18 +94,20 @@ observation:
     images_present: []
     disk_free: 70000000000
     docker_root: /var/lib/docker
-    edge: {record: null, pending_alive: false, config_sha256: ""}
+    edge: {record: null, pending_alive: false, config: ""}
 """
 
 import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host, edge_control
+from ansible_collections.sluice.stack.plugins.module_utils import edge_control
+from ansible_collections.sluice.stack.plugins.module_utils.docker_host import Engine, EngineError, resolve_digest
 from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
 from ansible_collections.sluice.stack.plugins.module_utils.observe import app_host, edge_host, every_host
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 
 
 def push(record: dict[str, Any] | None) -> None:
@@ -114,22 +120,27 @@ def push(record: dict[str, Any] | None) -> None:
             edge_control.hold(record)
 
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "app": {"type": "str", "required": True},
+        "run": {"type": "dict", "required": True},
+        "state": {"type": "str", "choices": ["fenced", "observed", "released"], "default": "fenced"},
+        "roles": {"type": "list", "elements": "str", "choices": ["app", "edge"], "default": []},
+        "images": {"type": "list", "elements": "str", "default": []},
+        "preempt": {"type": "bool", "default": False},
+        "wait_seconds": {"type": "float", "default": 0},
+        "lease_seconds": {"type": "float", "default": 60},
+        "registry_seconds": {"type": "float", "default": 15},
+    },
+    "supports_check_mode": True,
+}
+
+
 def main() -> None:
     """Parse, fence, observe, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "run": {"type": "dict", "required": True},
-            "state": {"type": "str", "choices": ["fenced", "observed", "released"], "default": "fenced"},
-            "roles": {"type": "list", "elements": "str", "choices": ["app", "edge"], "default": []},
-            "images": {"type": "list", "elements": "str", "default": []},
-            "preempt": {"type": "bool", "default": False},
-            "lease_seconds": {"type": "float", "default": 60},
-            "registry_seconds": {"type": "float", "default": 15},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
+    before = None
     app, run, roles = params["app"], params["run"], params["roles"]
     guard = Guard(app, run["id"])
     fence = params["state"] == "fenced" and not module.check_mode
@@ -139,21 +150,31 @@ def main() -> None:
                 guard.release()
             module.exit_json(changed=False)
         if fence:
-            guard.fence(action=run["action"], who=run["who"], ttl=params["lease_seconds"], preempt=params["preempt"])
+            before = guard.fence(
+                action=run["action"],
+                who=run["who"],
+                begun=run["started"],
+                ttl=params["lease_seconds"],
+                preempt=params["preempt"],
+                wait=params["wait_seconds"],
+            )
         observation = every_host(app)
+        # Who had the app and lost it to this run; the ledgers tell.
+        taken = before is not None and before.alive(time.time()) and before.run_id != run["id"]
+        observation["superseded"] = [before.run_id] if before and taken else []
         if "edge" in roles:
             observation["edge"] = edge_host(app, time.time())
             if fence:
                 push(observation["edge"]["record"])
         if "app" in roles:
-            client = docker_host.connect()
-            with ThreadPoolExecutor(max_workers=8) as pool:
-                digests = pool.map(
-                    lambda image: docker_host.resolve_digest(image, params["registry_seconds"]), params["images"]
-                )
-                observation.update(app_host(app, client))
-                observation["images"] = dict(zip(params["images"], digests, strict=True))
-    except (LeaseError, docker_host.EngineError) as error:
+            engine = Engine()
+            look = [
+                lambda: app_host(app, engine),
+                *(partial(resolve_digest, engine, image, params["registry_seconds"]) for image in params["images"]),
+            ]
+            found, *digests = together(lambda one: one(), look)
+            observation |= {**found, "images": dict(zip(params["images"], digests, strict=True))}
+    except (LeaseError, EngineError) as error:
         if fence and not isinstance(error, LeaseError):
             guard.release()
         module.fail_json(msg=str(error))

@@ -7,41 +7,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_ledger
-short_description: Append to, or read, a host's copy of an app's ledger
+short_description: Append to a host's copy of an app's ledger
 version_added: 0.1.0
 description:
   - Appends entries, synced to disk, each once however often the module runs.
   - Can give the app back on the host in the same round.
 author: Sluice maintainers (@sluice-stack)
-options:
-  app:
-    description: Name of the app.
-    type: str
-    required: true
-  state:
-    description: Append O(entries), or only read.
-    type: str
-    choices: [present, read]
-    default: present
-  run_id:
-    description: Id of the run. Required to append.
-    type: str
-  token:
-    description: The run's fencing token. Required to append.
-    type: int
-  entries:
-    description: Entries as the release plan made them.
-    type: list
-    elements: dict
-    default: []
-  release_lease:
-    description: Give the app back on this host afterwards.
-    type: bool
-    default: false
-  lease_seconds:
-    description: How long the app stays this run's otherwise, in seconds.
-    type: float
-    default: 60
+extends_documentation_fragment: [sluice.stack.run]
 attributes:
   check_mode:
     description: Nothing is written in check mode.
@@ -61,48 +33,25 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-entries:
-  description: The ledger's entries, oldest first.
-  returned: when O(state=read)
-  type: list
-  elements: dict
-  sample: []
 """
 
-import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError, app_folder
+from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+
+ARGUMENTS: dict[str, Any] = {"argument_spec": RUN_ARGUMENTS, "supports_check_mode": True}
 
 
 def main() -> None:
-    """Parse, append or read, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "read"], "default": "present"},
-            "run_id": {"type": "str"},
-            "token": {"type": "int", "no_log": False},
-            "entries": {"type": "list", "elements": "dict", "default": []},
-            "release_lease": {"type": "bool", "default": False},
-            "lease_seconds": {"type": "float", "default": 60},
-        },
-        required_if=[("state", "present", ["run_id", "token"])],
-        supports_check_mode=True,
-    )
+    """Parse, append, exit."""
+    module = AnsibleModule(**ARGUMENTS)
     params = module.params
-    path = os.path.join(app_folder(params["app"]), "ledger.jsonl")
-    if params["state"] == "read":
-        module.exit_json(changed=False, entries=ledger.read(path))
     if module.check_mode:
         module.exit_json(changed=bool(params["entries"]))
     guard = Guard(params["app"], params["run_id"], params["token"])
     try:
-        with guard.effect(extend=params["lease_seconds"]):
-            changed = ledger.append(path, params["entries"])
-        if params["release_lease"]:
-            guard.release()
+        changed = guard.finish(params["entries"], give_back=params["release_lease"], extend=params["lease_seconds"])
     except LeaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed)

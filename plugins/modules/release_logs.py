@@ -59,34 +59,38 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 
 
-def read(client: Any, params: dict[str, Any]) -> list[dict[str, str]]:
+def read(engine: Engine, params: dict[str, Any]) -> list[dict[str, str]]:
     """The lines of every container, merged by time."""
     since = {"since": int(time.time()) - params["since"]} if params["since"] else {}
     found = []
-    for item in docker_host.app_containers(client, params["app"]):
+    for item in docker_host.app_containers(engine, params["app"]):
         if params["service"] in ("", item["service"]):
-            raw = client.api.logs(item["id"], timestamps=True, tail=params["lines"], **since).decode(errors="replace")
+            raw = engine.logs(item["id"], timestamps="true", tail=params["lines"], **since)
             for line in raw.splitlines():
                 moment, _, text = line.partition(" ")
                 found.append({"time": moment, "container": item["name"], "text": text})
     return sorted(found, key=lambda line: line["time"])
 
 
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "app": {"type": "str", "required": True},
+        "service": {"type": "str", "default": ""},
+        "lines": {"type": "int", "default": 100},
+        "since": {"type": "int", "default": 0},
+    },
+    "supports_check_mode": True,
+}
+
+
 def main() -> None:
     """Parse, read, exit."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "service": {"type": "str", "default": ""},
-            "lines": {"type": "int", "default": 100},
-            "since": {"type": "int", "default": 0},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(**ARGUMENTS)
     try:
-        module.exit_json(changed=False, lines=read(docker_host.connect(), module.params))
+        module.exit_json(changed=False, lines=read(Engine(), module.params))
     except docker_host.EngineError as error:
         module.fail_json(msg=str(error))
 

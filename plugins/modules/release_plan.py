@@ -43,6 +43,10 @@ options:
     description: What a rollback goes to, a release id or a version; empty for the newest earlier release that was good.
     type: str
     default: ""
+  host:
+    description: The app host that joins or is drained.
+    type: str
+    default: ""
   http_port:
     description: The edges' public port.
     type: int

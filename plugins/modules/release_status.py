@@ -32,10 +32,15 @@ options:
     description: Name of the variable the observation was registered in on each host.
     type: str
     required: true
-  quiet:
-    description: Return the summary and print nothing.
-    type: bool
-    default: false
+  show:
+    description: What to print. The summary is returned in any case.
+    type: str
+    choices: [status, leases, history, nothing]
+    default: status
+  runs:
+    description: How many runs O(show=history) goes back.
+    type: int
+    default: 20
 attributes:
   action:
     description: There is only an action plugin; nothing is sent to a host.

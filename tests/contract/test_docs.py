@@ -16,7 +16,9 @@ from ansible.module_utils import basic
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 PACKAGE = "ansible_collections.sluice.stack.plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py") if path.stem != "__init__")
-ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("*.py") if path.stem != "__init__")
+# Those of host modules are all the same one, which sends the module.
+SENT = {path.stem for path in (PLUGINS / "action").glob("*.py") if "host_module import HostModule" in path.read_text()}
+ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("*.py") if path.stem not in SENT)
 
 
 def documents(name: str) -> dict[str, Any]:
@@ -32,8 +34,13 @@ def documents(name: str) -> dict[str, Any]:
 
 
 def options(name: str) -> dict[str, dict[str, Any]]:
-    """The documented options of a module."""
-    return dict(documents(name)["DOCUMENTATION"].get("options", {}))
+    """The documented options of a module, with those of the fragments it names."""
+    documentation = documents(name)["DOCUMENTATION"]
+    found = dict(documentation.get("options") or {})
+    for fragment in documentation.get("extends_documentation_fragment", []):
+        module = importlib.import_module(f"{PACKAGE}.doc_fragments.{fragment.rpartition('.')[2]}")
+        found |= yaml.safe_load(module.ModuleDocFragment.DOCUMENTATION)["options"]
+    return found
 
 
 class Stop(Exception):
@@ -116,7 +123,14 @@ def test_an_action_plugin_is_documented_by_a_module_file_and_takes_what_is_docum
     assert documents(name)["DOCUMENTATION"]["attributes"]["action"]["support"] == "full"
 
 
-@pytest.mark.parametrize("kind", ["modules", "action", "module_utils"])
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
+def test_a_host_module_is_sent_without_the_wrapper_and_gives_its_arguments_for_that(name: str) -> None:
+    assert name in SENT
+    module = importlib.import_module(f"{PACKAGE}.modules.{name}")
+    assert "argument_spec" in module.ARGUMENTS
+
+
+@pytest.mark.parametrize("kind", ["modules", "action", "module_utils", "plugin_utils", "doc_fragments"])
 def test_every_file_of_the_code_says_what_it_is_and_its_licence(kind: str) -> None:
     for path in (PLUGINS / kind).glob("*.py"):
         text = path.read_text()

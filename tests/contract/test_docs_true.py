@@ -47,9 +47,10 @@ def read(kind: Kind, value: Any) -> Any:
 
 
 STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
-    "A service": (contract.SERVICE, {"image": "example/app", "port": 1}),
+    "A service": (contract.SERVICE, {"image": "example/app"}),
     "Health": (contract.HEALTH, {}),
     "A route": (contract.ROUTE, {"service": "web"}),
+    "The canary": (contract.CANARY, {}),
     "The migration": (contract.MIGRATION, {"engine": "prisma", "service": "web"}),
 }
 

@@ -57,12 +57,15 @@ class Fleet:
 
     def add(self, host: str) -> None:
         """A fresh host."""
-        self.observed[host] = {"lease": {}, "highest": 0, "ledger": [], "ports": {}, "listening": [22]}
+        self.observed[host] = {"now": 0.0, "lease": {}, "highest": 0, "ledger": "", "ports": {}, "listening": [22]}
         if host in self.edges:
-            self.observed[host]["edge"] = {"record": None, "pending_alive": False, "config_sha256": ""}
+            self.observed[host]["edge"] = {"record": None, "pending_alive": False, "config": ""}
         if host in self.apps:
             self.observed[host] |= {
                 "containers": [],
+                "retiring": None,
+                "drained": False,
+                "background": [],
                 "images": {},
                 "images_present": [],
                 "docker_root": "/var/lib/docker",
@@ -109,7 +112,8 @@ class Fleet:
         for host in plan["start"]:
             item = self.observed[host]
             item["highest"] = plan["token"]
-            item["ledger"] = [*item["ledger"], self._entry("started", plan)]
+            if plan["flip"]:
+                item["ledger"] += ledger.to_line(self._entry("started", plan))
             item["ports"] = {**item["ports"], **ports.records(manifest["app"], manifest["ports"])}
             item["images_present"] = sorted({*item["images_present"], *plan["images"]})
             kept = [one for one in item["containers"] if one["slot"] != plan["slot"]]
@@ -121,14 +125,16 @@ class Fleet:
                     "replica": replica,
                     "state": "running",
                     "status": "Up 1 minute",
+                    "healthy": True,
                 }
                 for name, service in manifest["services"].items()
+                if service["port"]
                 for replica in range(service["replicas"])
             ]
 
     def _flip(self, plan: Mapping[str, Any]) -> None:
         for host in plan["configure"]:
-            self.observed[host]["edge"]["config_sha256"] = hashlib.sha256(plan["edge_config"].encode()).hexdigest()
+            self.observed[host]["edge"]["config"] = plan["edge_config"]
         for host in plan["flip"]:
             self.confirm(host, plan["manifest"]["id"], plan["slot"], plan["token"])
 
@@ -147,22 +153,25 @@ class Fleet:
 
     def _record(self, plan: Mapping[str, Any]) -> None:
         for host, item in self.observed.items():
-            if host not in plan["lost"]:
-                item["ledger"] = [*item["ledger"], self._entry("confirmed", plan)]
+            if host in plan["confirm"] or (plan["confirm"] and host in plan["record"]):
+                item["ledger"] += ledger.to_line(self._entry("confirmed", plan))
 
     def _retire(self, plan: Mapping[str, Any]) -> None:
-        for host in plan["configure_after"]:
-            self.observed[host]["edge"]["config_sha256"] = hashlib.sha256(
-                plan["edge_config_after"].encode()
-            ).hexdigest()
-        for host in self.apps:
-            if plan["retire"] and host not in plan["lost"]:
+        for host in plan["record"]:
+            if plan["retire"]:
                 kept = [one for one in self.observed[host]["containers"] if one["slot"] != plan["retire"]["slot"]]
                 self.observed[host]["containers"] = kept
 
     def _entry(self, event: str, plan: Mapping[str, Any]) -> ledger.Entry:
         run = {"action": plan["action"], "id": f"run{plan['token']}", "who": "anna@build"}
-        return ledger.entry(event, token=plan["token"], time=self.now.isoformat(), run=run, manifest=plan["manifest"])
+        return ledger.entry(
+            event,
+            token=plan["token"],
+            time=self.now.isoformat(),
+            run=run,
+            manifest=plan["manifest"],
+            previous=plan["previous"],
+        )
 
 
 def digest(reference: str) -> str:

@@ -27,7 +27,7 @@ def judge(answers: dict[str, Any], **more: Any) -> barrier.Verdict:
 def test_all_hosts_good_goes_on() -> None:
     verdict = judge({"app1": GOOD, "app2": GOOD})
     assert verdict["ok"]
-    assert verdict["go"]
+    assert verdict["ok"]
     assert verdict["times"] == [["begin", 0.0], ["start", 1.0]]
 
 
@@ -35,7 +35,7 @@ def test_all_hosts_good_goes_on() -> None:
 def test_anything_but_a_positive_answer_is_a_no(answer: dict[str, Any] | None, reason: str) -> None:
     verdict = judge({"app1": GOOD, "app2": answer})
     assert not verdict["ok"]
-    assert not verdict["go"]
+    assert not verdict["ok"]
     assert verdict["message"] == f"app2: {reason}"
     assert verdict["failed"] == {"app2": reason}
     assert verdict["step"] == "start"
@@ -43,27 +43,27 @@ def test_anything_but_a_positive_answer_is_a_no(answer: dict[str, Any] | None, r
 
 @given(answers=st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), st.sampled_from([GOOD, *BAD])))
 def test_one_bad_or_silent_host_out_of_any_number_stops_all(answers: dict[str, Any]) -> None:
-    assert judge(answers)["go"] == all(answer is GOOD for answer in answers.values())
+    assert judge(answers)["ok"] == all(answer is GOOD for answer in answers.values())
 
 
 def test_an_unreachable_host_that_may_be_silent_is_noted() -> None:
     verdict = judge({"app1": GOOD, "app2": {"unreachable": True, "msg": "x"}}, silent_allowed=["app2"])
-    assert verdict["go"]
+    assert verdict["ok"]
     assert verdict["silent"] == ["app2"]
 
 
 @pytest.mark.parametrize("answer", [{"failed": True, "msg": "boom"}, {"skipped": True}])
 def test_a_host_that_may_be_silent_and_answers_must_answer_well(answer: dict[str, Any]) -> None:
-    assert not judge({"app1": GOOD, "app2": answer}, silent_allowed=["app2"])["go"]
+    assert not judge({"app1": GOOD, "app2": answer}, silent_allowed=["app2"])["ok"]
 
 
 def test_a_host_that_may_not_be_silent_stops_all() -> None:
-    assert not judge({"app1": {"unreachable": True}, "app2": GOOD}, silent_allowed=["app2"])["go"]
+    assert not judge({"app1": {"unreachable": True}, "app2": GOOD}, silent_allowed=["app2"])["ok"]
 
 
 def test_a_step_whose_failure_does_no_harm_is_noted_and_goes_on() -> None:
     verdict = judge({"app1": {"failed": True, "msg": "disk full"}}, needed="none")
-    assert verdict["go"]
+    assert verdict["ok"]
     assert verdict["notes"] == ["start: app1: disk full"]
 
 

@@ -41,23 +41,23 @@ def test_there_is_a_container_for_each_replica_with_its_own_port(manifest: dict[
 def test_a_container_can_do_as_little_as_possible(manifest: dict[str, Any]) -> None:
     for item in slot_containers(manifest, "blue", "10.0.0.21", SECRETS):
         host = item["host"]
-        assert host["read_only"] is True
-        assert host["cap_drop"] == ["ALL"]
-        assert host["security_opt"] == ["no-new-privileges"]
-        assert host["init"] is True
-        assert host["mem_limit"] == 512 * 2**20
-        assert host["pids_limit"] == 512
-        assert host["tmpfs"] == {"/tmp": "rw,noexec,nosuid,size=64m"}
-        assert host["log_config"]["config"] == {"max-size": "10m", "max-file": "5"}
-        assert "privileged" not in host
+        assert host["ReadonlyRootfs"] is True
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["Init"] is True
+        assert host["Memory"] == 512 * 2**20
+        assert host["PidsLimit"] == 512
+        assert host["Tmpfs"] == {"/tmp": "rw,noexec,nosuid,size=64m"}
+        assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
+        assert "Privileged" not in host
 
 
 def test_what_a_service_asks_for_is_given(manifest: dict[str, Any]) -> None:
     backend, _, frontend = slot_containers(manifest, "blue", "10.0.0.21", SECRETS)
-    assert backend["host"]["cap_add"] == ["NET_BIND_SERVICE"]
-    assert backend["host"]["nano_cpus"] == 1_500_000_000
-    assert frontend["host"]["cap_add"] == []
-    assert "nano_cpus" not in frontend["host"]
+    assert backend["host"]["CapAdd"] == ["NET_BIND_SERVICE"]
+    assert backend["host"]["NanoCpus"] == 1_500_000_000
+    assert frontend["host"]["CapAdd"] == []
+    assert "NanoCpus" not in frontend["host"]
 
 
 def test_secrets_are_in_the_environment_of_the_service_that_names_them_and_nowhere_else(

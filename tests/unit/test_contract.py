@@ -39,6 +39,7 @@ def test_the_smallest_app_gets_safe_defaults() -> None:
             "timeout": 2.0,
             "window": 60.0,
             "successes": 2,
+            "settle": 3.0,
         },
         "replicas": 1,
         "memory": 512 * 2**20,
@@ -48,6 +49,9 @@ def test_the_smallest_app_gets_safe_defaults() -> None:
         "tmpfs": ["/tmp"],
         "capabilities": [],
         "stop_grace": 30.0,
+        "schedule": None,
+        "switch": "stop_first",
+        "hosts": None,
     }
     assert contract["routes"] == []
     assert contract["migration"] is None
@@ -236,3 +240,42 @@ def test_a_misspelt_name_is_refused_with_a_suggestion_and_its_place(name: str, p
 )
 def test_known_names_and_names_that_are_not_ours_are_left_alone(name: str) -> None:
     assert contracts.check_names([name], ROLES, lambda name: None) == []
+
+
+def problems_of(app: dict[str, Any], **service: Any) -> str:
+    """What is wrong with an app that has one more service."""
+    app["app_services"]["more"] = {"image": "example/more", **service}
+    try:
+        contracts.resolve(app)
+    except contracts.ContractError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("service", "problem"),
+    [
+        ({}, ""),
+        ({"schedule": "*-*-* 03:00", "hosts": ["app1"]}, ""),
+        ({"switch": "start_first", "replicas": 2}, ""),
+        ({"port": 80, "schedule": "daily"}, "app_services.more.schedule is for services without a port"),
+        ({"port": 80, "hosts": ["app1"]}, "app_services.more.hosts is for services without a port"),
+        ({"health": {"path": "/ready"}}, "app_services.more.health.path cannot be asked without a port"),
+        ({"schedule": "daily", "hosts": ["a", "b"]}, "app_services.more.hosts names several hosts: a job runs on one"),
+        ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),
+        ({"switch": "both"}, "app_services.more.switch is 'both'"),
+    ],
+)
+def test_a_service_is_for_the_web_a_worker_or_a_job(
+    variables: Variables, service: dict[str, Any], problem: str
+) -> None:
+    found = problems_of(variables(), **service)
+    assert found.startswith(problem) if problem else found == ""
+
+
+def test_requests_go_to_no_worker(variables: Variables) -> None:
+    app = variables()
+    app["app_services"]["backend"].pop("port")
+    app["app_services"]["backend"]["health"] = {}
+    with pytest.raises(contracts.ContractError, match=r"app_routes\[0\].service is 'backend', which has no port"):
+        contracts.resolve(app)

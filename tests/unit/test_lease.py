@@ -16,8 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 FREE = Lease("shop")
 
 
-def take(lease: Lease, run: str, now: float = 0, preempt: bool = False, ttl: float = 60) -> Lease:
-    return leases.fence(lease, run_id=run, action="deploy", who="anna@build", ttl=ttl, preempt=preempt, now=now)
+def take(
+    lease: Lease, run: str, now: float = 0, preempt: bool = False, ttl: float = 60, begun: str | None = None
+) -> Lease:
+    who = "anna@build"
+    began = begun or f"{now:012.3f}"
+    return leases.fence(lease, run_id=run, action="deploy", who=who, begun=began, ttl=ttl, preempt=preempt, now=now)
 
 
 def prove(lease: Lease, run: str, token: int, now: float = 0, extend: float = 60) -> Lease:
@@ -29,7 +33,7 @@ def test_a_live_owner_is_respected_and_named() -> None:
         take(take(FREE, "a"), "b", now=10)
     assert str(caught.value) == (
         "app shop is being changed: deploy by anna@build (run a), started 10 s ago, lease ends in 50 s. "
-        "Wait for it, or pre-empt it with rollback.yml"
+        "Wait for it (-e release_wait_seconds=300), or pre-empt it with rollback.yml"
     )
 
 
@@ -65,6 +69,27 @@ def test_giving_back_keeps_the_highest_token_and_leaves_another_owner_alone() ->
     assert leases.release(mine, run_id="b") == mine
 
 
+def test_of_two_runs_that_start_together_every_host_takes_the_older_one() -> None:
+    one, two = {"run": "a", "begun": "2026-11-22T10:00:00Z"}, {"run": "b", "begun": "2026-11-22T10:00:01Z"}
+    assert take(take(FREE, **two), **one).run_id == "a"
+    with pytest.raises(LeaseHeld):
+        take(take(FREE, **one), **two)
+
+
+def test_a_run_that_has_changed_something_is_not_displaced_by_an_older_one() -> None:
+    working = prove(take(FREE, "b", begun="2"), "b", token=1)
+    with pytest.raises(LeaseHeld):
+        take(working, "a", begun="1")
+
+
+def test_a_run_that_is_refused_elsewhere_leaves_a_slow_owner_as_it_was() -> None:
+    slow = prove(take(FREE, "a"), "a", token=1)
+    taken = take(slow, "b", now=1000)
+    assert prove(leases.release(taken, run_id="b"), "a", token=1, now=1001).run_id == "a"
+    with pytest.raises(LeaseLost):
+        prove(leases.release(prove(taken, "b", token=2, now=1000), run_id="b"), "a", token=1, now=1001)
+
+
 def test_a_host_that_was_never_fenced_refuses_every_step() -> None:
     with pytest.raises(LeaseLost, match="the owner is nobody: it was released, or this host was never fenced"):
         prove(FREE, "a", token=1)
@@ -81,18 +106,20 @@ def test_the_next_token_is_above_all_seen() -> None:
 
 def test_the_guard_keeps_the_lease_in_a_private_file(tmp_path: Path) -> None:
     first, second = Guard("shop", "a", 1, str(tmp_path)), Guard("shop", "b", 2, str(tmp_path))
-    first.fence(action="deploy", who="anna@build", ttl=60, preempt=False)
+    first.fence(action="deploy", who="anna@build", ttl=60, preempt=False, begun="1")
     with first.effect(extend=60):
         assert read_lease("shop", str(tmp_path)).highest == 1
     with pytest.raises(LeaseHeld):
-        second.fence(action="deploy", who="ben@build", ttl=60, preempt=False)
-    before = second.fence(action="rollback", who="ben@build", ttl=60, preempt=True)
+        second.fence(action="deploy", who="ben@build", ttl=60, preempt=False, begun="2")
+    before = second.fence(action="rollback", who="ben@build", ttl=60, preempt=True, begun="2")
     assert before.run_id == "a"
     with pytest.raises(LeaseLost), first.effect(extend=60):
         pytest.fail("the effect of a superseded run must not happen")
     first.release()
     assert read_lease("shop", str(tmp_path)).run_id == "b"
     second.release()
+    assert read_lease("shop", str(tmp_path)).run_id == "a", "the second one changed nothing"
+    first.release()
     assert read_lease("shop", str(tmp_path)).run_id is None
     assert (tmp_path / "apps" / "shop" / "lease.json").stat().st_mode & 0o777 == 0o600
 
@@ -116,13 +143,15 @@ class OneHost(RuleBasedStateMachine):
     @rule(run=RUNS, preempt=st.booleans())
     def fence(self, run: str, preempt: bool) -> None:
         owned = self.lease.alive(self.now) and self.lease.run_id != run
+        # All begin in the order of their names: only an older run that has changed nothing yet is given way to.
+        older = self.lease.run_id is not None and run < self.lease.run_id and not self.lease.working
         try:
-            self.lease = take(self.lease, run, self.now, preempt)
+            self.lease = take(self.lease, run, self.now, preempt, begun="1")
         except LeaseHeld:
             assert owned, "only a live owner may keep a run out"
-            assert not preempt
+            assert not preempt and not older
             return
-        assert preempt or not owned, "a live owner must not lose the app to a deploy"
+        assert preempt or older or not owned, "a live owner must not lose the app to a deploy"
         self.owners.append(run)
         self.tokens[run] = leases.next_token([self.lease.highest])
 
@@ -140,8 +169,9 @@ class OneHost(RuleBasedStateMachine):
         before = self.lease
         self.lease = leases.release(self.lease, run_id=run)
         if before.run_id == run:
-            assert self.lease.run_id is None
-            self.owners.append("nobody")
+            displaced = (before.displaced or {}).get("run_id")
+            assert self.lease.run_id == displaced
+            self.owners.append(displaced or "nobody")
         else:
             assert self.lease == before
 

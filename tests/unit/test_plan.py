@@ -19,7 +19,7 @@ def test_first_deploy_starts_everywhere_and_flips(fleet: Any) -> None:
     assert plan["configure"] == plan["flip"] == ["edge1"]
     assert plan["migrate"]["host"] == "app1"
     assert plan["retire"] is None
-    assert plan["configure_after"] == []
+    assert plan["steps"] == ["migrate", "start", "configure", "flip", "confirm", "retire"]
     assert plan["manifest"]["id"] == "20261122T231600Z-v1.0.0"
 
 
@@ -46,17 +46,20 @@ def test_upgrade_with_the_same_routes_needs_no_reload(fleet: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")
     plan = fleet.plan()
-    assert plan["configure"] == plan["configure_after"] == []
+    assert plan["configure"] == []
+    assert plan["steps"] == ["migrate", "start", "flip", "confirm", "retire"]
 
 
-def test_a_route_that_goes_away_is_served_until_the_old_release_is_retired(fleet: Any) -> None:
+def test_a_route_that_goes_away_is_served_in_the_old_slot_and_goes_with_the_next_release(fleet: Any) -> None:
     fleet.run()
     fleet.variables["app_routes"] = [{"path": "/", "service": "frontend"}]
-    plan = fleet.plan()
-    assert plan["flip"] == ["edge1"]
-    assert plan["edge_config"] != plan["edge_config_after"]
-    assert plan["configure_after"] == ["edge1"]
-    fleet.carry_out(plan)
+    plan = fleet.run()
+    assert plan["configure"] == ["edge1"]
+    assert "location /api/" in plan["edge_config"]
+    assert fleet.plan()["status"] == "nothing"
+    fleet.version("v1.1.0")
+    after = fleet.run()
+    assert "location /api/" not in after["edge_config"]
     assert fleet.plan()["status"] == "nothing"
 
 
@@ -67,11 +70,7 @@ def test_deploying_what_runs_already_is_nothing(fleet: Any) -> None:
     assert plan["lines"] == [
         f"Nothing to do: shop v1.0.0 is live as {first['manifest']['id']} in blue, as wanted",
     ]
-    assert plan["record"] is False
-    for step in ("abandon", "converge", "start", "configure", "flip", "configure_after"):
-        assert plan[step] == []
-    assert plan["migrate"] is None
-    assert plan["retire"] is None
+    assert plan["steps"] == ["give_back"]
 
 
 def test_a_changed_environment_value_alone_is_a_release(fleet: Any) -> None:
@@ -141,7 +140,7 @@ def test_a_host_that_joined_gets_the_live_release(fleet: Any) -> None:
 
 def test_an_edge_whose_configuration_was_changed_by_hand_is_repaired(fleet: Any) -> None:
     fleet.run()
-    fleet.observed["edge1"]["edge"]["config_sha256"] = "0" * 64
+    fleet.observed["edge1"]["edge"]["config"] = "# by hand"
     plan = fleet.plan()
     assert plan["status"] == "repair"
     assert plan["configure"] == ["edge1"]
@@ -304,14 +303,55 @@ def test_a_second_rollback_has_nothing_to_go_back_to(fleet: Any) -> None:
     )
 
 
-def test_a_rollback_goes_on_without_a_silent_app_host_and_leaves_it_in_the_configuration(fleet: Any) -> None:
+def test_a_rollback_goes_on_without_a_silent_app_host_and_no_edge_sends_it_anything(fleet: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")
     fleet.run()
     plan = fleet.plan("rollback", silent=frozenset({"app2"}))
     assert plan["start"] == ["app1"]
     assert plan["lost"] == ["app2"]
-    assert plan["configure"] == [], "a rollback in trouble must not wait for a reload of Nginx"
+    assert plan["configure"] == ["edge1"], "nobody knows what the silent host holds, or is about to stop"
+    assert "10.0.0.22" not in plan["edge_config"]
+
+
+def test_a_rollback_to_a_release_that_still_runs_is_a_flip_alone(fleet: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    plan = fleet.plan("rollback")
+    assert plan["start"] == []
+    assert plan["steps"] == ["flip", "confirm", "retire"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("healthy", False), ("healthy", None), ("state", "exited")])
+def test_a_release_that_still_runs_and_is_not_well_is_started_again(fleet: Any, key: str, value: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    for item in fleet.observed["app2"]["containers"]:
+        item[key] = value
+    assert fleet.plan("rollback")["start"] == ["app2"]
+
+
+def test_what_a_dead_run_left_in_the_old_slot_is_retired_by_the_next_one(fleet: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    plan = fleet.plan()
+    assert plan["steps"] == ["retire", "give_back"]
+    assert plan["retire"] == {"release": None, "slot": "blue"}
+    assert plan["lines"][1] == "  retire     blue (what an earlier run left there), once it has drained"
+    fleet.carry_out(plan)
+    assert fleet.plan()["status"] == "nothing"
+
+
+def test_an_old_slot_that_a_host_is_about_to_stop_by_itself_is_left_to_it(fleet: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    for host in fleet.apps:
+        fleet.observed[host]["retiring"] = {"slot": "blue", "until": 1.0}
+    assert fleet.plan()["status"] == "nothing"
 
 
 def test_rolling_back_before_any_deploy_is_refused(fleet: Any) -> None:
@@ -354,7 +394,7 @@ def test_a_tag_that_moves_while_the_hosts_look_stops_the_run(fleet: Any) -> None
 def test_a_live_release_nobody_has_a_manifest_of_stops_the_run(fleet: Any) -> None:
     fleet.run()
     for item in fleet.observed.values():
-        item["ledger"] = []
+        item["ledger"] = ""
     with pytest.raises(PlanError, match="no ledger of any host has its manifest"):
         fleet.plan()
 
@@ -379,3 +419,86 @@ def test_the_token_is_above_all_that_any_host_has_seen(fleet: Any) -> None:
     fleet.run()
     fleet.observed["app1"]["highest"] = 41
     assert fleet.plan()["token"] == 42
+
+
+def test_a_drained_host_gets_no_requests_and_no_release(fleet: Any) -> None:
+    fleet.run()
+    plan = fleet.plan("drain", host="app2")
+    assert plan["steps"] == ["configure", "drain", "give_back"]
+    assert plan["drain"] == ["app2"]
+    assert "10.0.0.22" not in plan["edge_config"]
+    assert plan["lines"][2] == "  drain      app2: it gets no requests any more, and finishes those it has"
+    fleet.carry_out(plan)
+    fleet.observed["app2"]["drained"] = True
+    assert fleet.plan("drain", host="app2")["status"] == "nothing"
+    fleet.version("v1.1.0")
+    upgrade = fleet.run()
+    assert upgrade["start"] == ["app1"]
+    assert upgrade["record"] == ["app1", "app2"], "it is told, and given back"
+    assert "10.0.0.22" not in upgrade["edge_config"]
+    assert "  drained    app2, until host_join.yml" in upgrade["lines"]
+
+
+def test_a_host_joins_with_the_live_release_before_it_gets_requests(fleet: Any) -> None:
+    fleet.run()
+    fleet.observed["app2"] |= {"drained": True, "containers": []}
+    fleet.observed["edge1"]["edge"]["config"] = "without it"
+    plan = fleet.plan("join", host="app2")
+    assert plan["steps"] == ["start", "join", "configure", "give_back"]
+    assert plan["start"] == ["app2"]
+    assert "10.0.0.22" in plan["edge_config"]
+
+
+def test_a_host_nobody_knows_can_neither_join_nor_be_drained(fleet: Any) -> None:
+    fleet.run()
+    with pytest.raises(PlanError, match="release_host=app22 is no app host of the inventory: did you mean 'app2'"):
+        fleet.plan("drain", host="app22")
+    with pytest.raises(PlanError, match="app2 does not answer"):
+        fleet.plan("join", host="app2", lost=frozenset({"app2"}))
+    for host in fleet.apps:
+        fleet.observed[host]["drained"] = True
+    with pytest.raises(PlanError, match="no app host is left"):
+        fleet.plan()
+
+
+def background(service: str, release: str, state: str = "running") -> dict[str, Any]:
+    return {"service": service, "release": release, "state": state, "status": "Up"}
+
+
+def test_workers_and_jobs_follow_once_the_release_is_live(fleet: Any) -> None:
+    fleet.variables["app_services"] |= {
+        "mailer": {"image": "registry.test:5000/shop/backend", "replicas": 2},
+        "report": {"image": "registry.test:5000/shop/backend", "schedule": "daily"},
+    }
+    plan = fleet.run()
+    release = plan["manifest"]["id"]
+    assert plan["background"] == {"app1": ["mailer", "report"], "app2": ["mailer"]}
+    assert plan["steps"][-4:] == ["confirm", "background", "retire", "give_back"]
+    assert "mailer" not in plan["manifest"]["ports"]
+    assert "  background app1: mailer, report" in plan["lines"]
+    assert fleet.plan()["steps"] == ["background", "give_back"], "they do not run yet"
+    mailers = [background("mailer", release), background("mailer", release)]
+    fleet.observed["app1"]["background"] = [*mailers, background("report", release, "exited")]
+    fleet.observed["app2"]["background"] = [*mailers]
+    assert fleet.plan()["status"] == "nothing"
+    fleet.observed["app2"]["background"] = [mailers[0], background("mailer", "old")]
+    assert fleet.plan()["background"] == {"app2": ["mailer"]}
+
+
+def test_a_worker_that_is_no_part_of_the_release_any_more_is_taken_away(fleet: Any) -> None:
+    fleet.run()
+    fleet.observed["app2"]["background"] = [background("mailer", "old")]
+    plan = fleet.plan()
+    assert plan["background"] == {"app2": []}
+    assert "  background app2: nothing of the release" in plan["lines"]
+
+
+def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:
+    worker = {"image": "registry.test:5000/shop/backend", "hosts": ["app2"]}
+    fleet.variables["app_services"]["mailer"] = worker
+    assert fleet.plan()["background"] == {"app2": ["mailer"]}
+    worker["hosts"] = ["app3"]
+    with pytest.raises(
+        PlanError, match=r"app_services\.mailer\.hosts names app3, which is no app host of the inventory"
+    ):
+        fleet.plan()

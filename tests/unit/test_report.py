@@ -49,8 +49,16 @@ def test_what_is_served_depends_on_how_far_it_came(step: str, live: dict[str, st
     assert words in report.failure(RUN, {"live": live, "status": "change"}, verdict)
 
 
+@pytest.mark.parametrize("step", ["flip", "confirm"])
+def test_a_run_that_lost_the_app_does_not_say_what_is_live(step: str) -> None:
+    verdict = failed(step, {"failed": True, "msg": "run a does not own app shop on this host; the owner is nobody"})
+    message = report.failure(RUN, {"live": LIVE, "status": "change"}, verdict)
+    assert "history.yml" in message
+    assert "serving" not in message
+
+
 def test_a_refused_plan_changed_nothing() -> None:
-    verdict = {**barrier.start(0.0), "ok": False, "go": False, "message": "app2 has 0.5 GiB free"}
+    verdict = {**barrier.start(0.0), "ok": False, "message": "app2 has 0.5 GiB free"}
     assert report.failure(RUN, {"live": None, "status": "refused"}, verdict) == (
         "deploy failed: app2 has 0.5 GiB free. Nothing was changed."
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host, migration, suggest
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, engine, migration, suggest
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -73,8 +73,8 @@ def test_the_engines_errors_say_what_to_do(words: str, start: str) -> None:
     ],
 )
 def test_the_registry_of_a_reference(reference: str, registry: str) -> None:
-    assert docker_host.registry_of(reference) == registry
+    assert engine.registry_of(reference) == registry
 
 
 def test_a_reference_by_digest_needs_no_registry() -> None:
-    assert docker_host.resolve_digest("registry.test/web@sha256:0123", 1) == {"digest": "sha256:0123"}
+    assert docker_host.resolve_digest(None, "registry.test/web@sha256:0123", 1) == {"digest": "sha256:0123"}

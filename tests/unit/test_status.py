@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import status
+from ansible_collections.sluice.stack.plugins.module_utils import ledger, status
 
 
 def summary(fleet: Any, silent: dict[str, str] | None = None) -> status.Summary:
@@ -68,9 +68,48 @@ def test_a_flip_under_way_and_its_owner_are_shown(fleet: Any) -> None:
     edge = fleet.observed["edge1"]["edge"]
     edge["record"]["pending"] = {"release": "r2", "slot": "green", "percent": 100}
     edge["pending_alive"] = True
-    fleet.observed["edge1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build"}
+    fleet.observed["edge1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "expires": 55.0}
     found = summary(fleet)
     assert found["hosts"]["edge1"]["split"] == (
         f"blue {plan['manifest']['id']}; trying green r2 with 100 % until it is confirmed or undone"
     )
     assert any("deploy by anna@build (run abc)" in line for line in status.lines(found))
+    assert status.lease_lines(found) == [
+        "shop: is being changed",
+        "  edge1      deploy by anna@build, run abc, its lease ends in 55 s",
+    ]
+
+
+def test_maintenance_is_shown_with_its_beginning_and_who_is_let_in(fleet: Any) -> None:
+    plan = fleet.run()
+    record = fleet.observed["edge1"]["edge"]["record"]
+    record["maintenance"] = {"since": 1795411800.5, "message": "Back soon.", "retry_after": 300, "allow": []}
+    assert summary(fleet)["hosts"]["edge1"]["split"] == (
+        f"MAINTENANCE since 2026-11-23 05:30 UTC, 503 to everybody; blue {plan['manifest']['id']}"
+    )
+    record["maintenance"]["allow"] = ["192.0.2.0/24", "2001:db8::/32"]
+    assert any("503 to all but 192.0.2.0/24, 2001:db8::/32; blue" in line for line in status.lines(summary(fleet)))
+    record["maintenance"] = None
+    assert summary(fleet)["hosts"]["edge1"]["split"] == f"blue {plan['manifest']['id']}"
+
+
+def test_nobody_has_the_app(fleet: Any) -> None:
+    fleet.run()
+    assert status.lease_lines(summary(fleet)) == ["shop: nobody is changing it"]
+
+
+def test_the_history_tells_the_newest_run_first_and_what_became_of_each(fleet: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    fleet.run()
+    fleet.run("rollback")
+    fleet.version("v1.2.0")
+    fleet.carry_out(fleet.plan(), steps=("start",))
+    lines = status.history_lines("shop", ledger.merge_texts(item["ledger"] for item in fleet.observed.values()), 3)
+    assert lines[0] == "shop: 4 runs are recorded"
+    assert [line.split()[1:4] for line in lines[1:] if "#" in line] == [
+        ["#4", "deploy", "started"],
+        ["#3", "rollback", "confirmed"],
+        ["#2", "deploy", "confirmed"],
+    ]
+    assert lines[-1] == "      rolled back later"

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every module that changes a host is told of its run."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options of ``guard.RUN_ARGUMENTS``."""
+
+    DOCUMENTATION = r"""
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  run_id:
+    description: Id of the run.
+    type: str
+    required: true
+  token:
+    description: The run's fencing token.
+    type: int
+    required: true
+  lease_seconds:
+    description: What each effect adds to the lease beyond the time it may take itself.
+    type: float
+    default: 60
+  entries:
+    description: Ledger entries to write, each once however often the module runs.
+    type: list
+    elements: dict
+    default: []
+  release_lease:
+    description: Give the app back on this host afterwards.
+    type: bool
+    default: false
+"""

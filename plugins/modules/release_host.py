@@ -1,0 +1,98 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an app host takes part."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_host
+short_description: Take an app host out of an app's rotation, or bring it back
+version_added: 0.1.0
+description:
+  - V(drained) is to be run when no edge sends the host anything any more. It is remembered on the host, so that no later release brings the host back
+    before it joins; then the requests the host still has are waited for.
+  - V(joined) forgets it, and is to be run before an edge sends the host anything.
+author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.run]
+options:
+  state:
+    description: What the host shall be.
+    type: str
+    choices: [joined, drained]
+    required: true
+  drain_seconds:
+    description: How long open connections are waited for.
+    type: float
+    default: 30
+attributes:
+  check_mode:
+    description: Reports whether the host would change.
+    support: full
+  diff_mode:
+    description: There is nothing to show; the plan shows it.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: drain | Finish what it has
+  sluice.stack.release_host:
+    app: marketplace
+    run_id: "{{ contract.run.id }}"
+    token: "{{ plan.token }}"
+    state: drained
+"""
+
+RETURN = r"""
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, retire, slot
+from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine, EngineError
+from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.paths import drained_file
+
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        **RUN_ARGUMENTS,
+        "state": {"type": "str", "choices": ["joined", "drained"], "required": True},
+        "drain_seconds": {"type": "float", "default": 30},
+    },
+    "supports_check_mode": True,
+}
+
+
+def apply(params: dict[str, Any], guard: Guard) -> None:
+    """Remember or forget, and wait for what the host still has."""
+    path = drained_file(params["app"])
+    with guard.effect(extend=params["lease_seconds"] + params["drain_seconds"]):
+        if params["state"] == "drained":
+            write_atomic(path, "")
+        elif os.path.exists(path):
+            os.unlink(path)
+    if params["state"] == "drained":
+        engine = Engine()
+        held = docker_host.app_containers(engine, params["app"])
+        retire.wait_idle(lambda: slot.any_busy(engine, held), params["drain_seconds"])
+    guard.finish(params["entries"], give_back=params["release_lease"], extend=params["lease_seconds"])
+
+
+def main() -> None:
+    """Parse, observe, apply, exit."""
+    module = AnsibleModule(**ARGUMENTS)
+    params = module.params
+    changed = os.path.exists(drained_file(params["app"])) != (params["state"] == "drained")
+    try:
+        if not module.check_mode:
+            apply(params, Guard(params["app"], params["run_id"], params["token"]))
+    except (LeaseError, EngineError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=changed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A module of this collection as one program for a host's Python: its source, and that of what it imports from here.
+
+Ansible wraps a module into an archive with its own library, which the host unpacks and compiles at every task: about 0.2 s. What our
+modules use of that library is its door, ``AnsibleModule``; with arguments that were validated on the controller already, the door is
+the few lines below. The module itself is the same file either way.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "ansible_collections.sluice.stack.plugins"
+PLUGINS = os.path.join(os.path.dirname(__file__), "..")
+# What a result is found by in whatever else a host may print.
+MARK = "SLUICE-RESULT "
+
+_IMPORTS = re.compile(rf"^from {re.escape(PACKAGE)}\.module_utils(?:\.(\w+) import|(?: import (.+)))", re.MULTILINE)
+_PARENS = re.compile(r"\(([^)]*)\)", re.DOTALL)
+
+# Runs on the host. Reads the rest from its standard input, so that no value is in a process's arguments. Compiled code is kept for the
+# next time, in a directory that is root's alone.
+LOADER = """\
+import json, marshal, os, sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+given = json.loads(sys.stdin.buffer.read())
+packages = given["packages"]
+folder = "/var/cache/sluice"
+kept = os.path.join(folder, given["module"].rpartition(".")[2] + "." + sys.implementation.cache_tag)
+try:
+    with open(kept, "rb") as handle:
+        mark, code = marshal.load(handle)
+except (OSError, ValueError, EOFError, TypeError):
+    mark = ""
+if mark != given["hash"]:
+    import base64, zlib
+    sources = json.loads(zlib.decompress(base64.b64decode(given["sources"])))
+    code = {name: compile(text, name.rpartition(".")[2] + ".py", "exec") for name, text in sources.items()}
+    if os.geteuid() == 0 and not given["check_mode"]:
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            part = kept + "." + str(os.getpid())
+            with open(part, "wb") as handle:
+                marshal.dump((given["hash"], code), handle)
+            os.replace(part, kept)
+        except OSError:
+            pass
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in code or name in packages:
+            return ModuleSpec(name, self, is_package=name in packages)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        if module.__name__ in code:
+            exec(code[module.__name__], module.__dict__)
+sys.meta_path.insert(0, Finder())
+class AnsibleModule:
+    def __init__(self, **_):
+        self.params, self.check_mode, self._diff = given["params"], given["check_mode"], given["diff"]
+    def _end(self, code, result):
+        print("\\n" + given["mark"] + json.dumps(result), flush=True)
+        sys.exit(code)
+    def exit_json(self, **result):
+        self._end(0, result)
+    def fail_json(self, msg, **result):
+        self._end(1, {"failed": True, "msg": msg, **result})
+import_module("ansible.module_utils.basic").AnsibleModule = AnsibleModule
+import_module(given["module"]).main()
+"""
+
+
+class Program:
+    """A module's program. Made when the action plugin is loaded, in the process that all workers are forked from."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.arguments: dict[str, Any] = module.ARGUMENTS
+        self.name = module.__name__.rpartition(".")[2]
+        sources = json.dumps(sources_of(self.name), sort_keys=True).encode()
+        self._hash = hashlib.sha256(sources).hexdigest()
+        self._sources = base64.b64encode(zlib.compress(sources)).decode()
+
+    def text(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> bytes:
+        """What the host's Python reads after LOADER: the sources, and the module's validated parameters."""
+        parents = _parents(PACKAGE + ".module_utils")
+        return json.dumps(
+            {
+                "module": f"{PACKAGE}.modules.{self.name}",
+                "packages": [
+                    "ansible",
+                    "ansible.module_utils",
+                    "ansible.module_utils.basic",
+                    *parents,
+                    PACKAGE + ".modules",
+                ],
+                "sources": self._sources,
+                "hash": self._hash,
+                "params": params,
+                "check_mode": check_mode,
+                "diff": diff,
+                "mark": MARK,
+            },
+            default=str,
+        ).encode()
+
+
+def sources_of(module: str) -> dict[str, str]:
+    """The source of a module and of every file of module_utils it reaches, by dotted name."""
+    found: dict[str, str] = {}
+    waiting = [f"modules.{module}"]
+    while waiting:
+        name = waiting.pop()
+        if f"{PACKAGE}.{name}" in found:
+            continue
+        with open(os.path.join(PLUGINS, *name.split(".")) + ".py", encoding="utf-8") as handle:
+            found[f"{PACKAGE}.{name}"] = handle.read()
+        waiting += [f"module_utils.{part}" for part in imported(found[f"{PACKAGE}.{name}"])]
+    return found
+
+
+def imported(source: str) -> set[str]:
+    """The names of the files of module_utils a source imports."""
+    names: set[str] = set()
+    for match in _IMPORTS.finditer(source):
+        if match[1]:
+            names.add(match[1])
+            continue
+        listed = _PARENS.match(source, match.end(0) - len(match[2])) if match[2].startswith("(") else None
+        for item in (listed[1] if listed else match[2]).split(","):
+            name = item.split(" as ")[0].strip()
+            if name:
+                names.add(name)
+    return names
+
+
+def _parents(dotted: str) -> list[str]:
+    parts = dotted.split(".")
+    return [".".join(parts[: index + 1]) for index in range(len(parts))]
+
+
+def result_of(stdout: str) -> dict[str, Any] | None:
+    """The result a module printed, or None when it printed none."""
+    _, found, rest = stdout.rpartition("\n" + MARK)
+    if not found:
+        return None
+    try:
+        result = json.loads(rest.splitlines()[0])
+    except ValueError:
+        return None
+    return result if isinstance(result, dict) else None
