@@ -54,6 +54,7 @@ clean: ## Remove everything these targets made, and nothing else
 ##@ Tests
 test: setup ## Everything: check, Molecule, end to end
 	$(call part,Check,$(MAKE) --no-print-directory check)
+	$(call part,The edge's script,$(MAKE) --no-print-directory edge-tests)
 	$(call part,Molecule,$(MAKE) --no-print-directory molecule)
 	$(call part,End to end,$(MAKE) --no-print-directory e2e)
 
@@ -70,11 +71,21 @@ lint: setup ## Lint Python, YAML, playbooks, shell and Dockerfiles
 format: setup ## Format the Python code
 	@ruff check --quiet --select I --fix . && ruff format --quiet .
 
+edge-tests: setup ## The edge's script in a real Nginx
+	@scripts/engine start
+	@scripts/edge-tests
+
 molecule: images ## Molecule scenarios on real hosts
 	@scripts/molecule $(or $(SCENARIO),$(SCENARIOS))
 
 e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e)
+
+bench: images ## What a release costs, in rulers of ten pings; writes build/bench.json
+	@python tests/bench/bench.py
+
+soak: images ## The long ones: a kill at every task of a deploy, reboots, many releases under load
+	$(call part,Soak,pytest tests/e2e --soak -m soak)
 
 ##@ Set-up
 setup: .venv/.stamp ## Make .venv and the collection link
@@ -96,4 +107,4 @@ help: ## List the targets
 	@printf '\nMade by the lab: .lab/. Another Python: make setup PYTHON=python3.12\n'
 
 
-.PHONY: demo lab-image url lab images clean test check lint unit format molecule e2e setup lock build help
+.PHONY: demo lab-image url lab images clean test check lint unit format edge-tests molecule e2e bench soak setup lock build help

@@ -138,9 +138,11 @@ def test_a_command_line_that_cannot_be_meant(lab: Lab, v1_0_0: str, options: lis
 def test_steps_that_were_jumped_over_are_not_made_up_for(lab: Lab, v1_0_0: str) -> None:
     # Ansible skips the tasks that would have refused the option. What comes after has neither plan nor token.
     with nothing_changes(lab):
-        run = lab.deploy("v1.1.0", "--start-at-task", "flip | Send*")
-    assert run.code != 0
-    assert run.changed() == {}
+        run = lab.deploy("v1.1.0", "--start-at-task", "start | Bring*")
+        later = lab.deploy("v1.1.0", "--start-at-task", "plan | Decide*")
+    assert 'No matching task "start | Bring*" found' in run.output, "steps are the plan's to begin"
+    assert later.code != 0
+    assert run.changed() == later.changed() == {}
 
 
 @pytest.mark.parametrize("group", ["edge", "app"])

@@ -3,30 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import yaml
-
 from tests.support.images import CRASH, UNHEALTHY, Variants
-from tests.support.lab import APP_HOSTS, INVENTORY, Lab
+from tests.support.lab import APP_HOSTS, Lab, health_window
 from tests.support.load import Ask, Load
-from tests.support.playbook import REPO
 
 FLIP = "flip | Send"
 NEXT = Ask("GET", "/api/version", expect=(200,))
-
-
-def health_window(seconds: int) -> list[str]:
-    """The inventory's services with another time to become healthy, as options."""
-    services: dict[str, Any] = yaml.safe_load((REPO / INVENTORY / "group_vars/all/app.yml").read_text())["app_services"]
-    for service in services.values():
-        service["health"] = {**service.get("health", {}), "window": seconds}
-    return ["-e", json.dumps({"app_services": services})]
 
 
 def test_an_image_that_is_never_healthy_gets_no_traffic(lab: Lab, v1_0_0: str, variant: Variants) -> None:
@@ -71,24 +53,9 @@ def test_an_image_that_crashes_at_boot_fails_the_deploy_at_once(lab: Lab, v1_0_0
     assert set(load.report.versions) == {"v1.0.0"}, str(load.report)
 
 
-@contextlib.contextmanager
-def silent(lab: Lab, host: str) -> Iterator[None]:
-    """The host goes on serving and answers no SSH, not even on connections that are open."""
-    rule = "INPUT -p tcp --dport 22 -j DROP"
-    address = lab.address(host)
-    control = Path("~/.ansible/cp").expanduser() / f"sluice-{address}-admin"
-    # The controller would wait on its kept connection for longer than for a new one.
-    subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", address], capture_output=True, check=False)
-    lab.shell(host, f"iptables -I {rule}")
-    try:
-        yield
-    finally:
-        lab.shell(host, f"iptables -D {rule}")
-
-
 def test_nothing_flips_while_a_host_cannot_be_reached(lab: Lab, v1_0_0: str) -> None:
     before = lab.state()
-    with Load(lab.url, NEXT, rate=80) as load, silent(lab, "app2"):
+    with Load(lab.url, NEXT, rate=80) as load, lab.silent("app2"):
         run = lab.deploy("v1.1.0")
     message = run.error()
     assert message.startswith("deploy failed in step fence: app2: cannot be reached")

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lab import APP_HOSTS, QUICK, Lab
+from tests.support.lab import APP_HOSTS, MIGRATION, QUICK, Lab
 from tests.support.playbook import Run
 
 FLIP = "flip | Send"
-MIGRATION = "20261115090000"  # the one that v1.1.0 brings, by the beginning of its name
 
 
 def serve(version: str) -> dict[str, str]:

@@ -93,13 +93,13 @@ def test_no_process_has_one_in_its_arguments(seen: Seen, forms: dict[str, str]) 
 def test_the_most_talkative_output_has_none(seen: Seen, forms: dict[str, str]) -> None:
     # The control: the output does show what modules were given.
     assert "talkative" in seen.run.output
-    assert "invocation" in seen.run.output
+    assert "SSH: EXEC" in seen.run.output
     assert found(seen.run.output, forms) == []
 
 
 def test_the_most_talkative_provisioning_has_none(provisioned: tuple[Lab, Run], forms: dict[str, str]) -> None:
     output = provisioned[1].output
-    assert "invocation" in output
+    assert "SSH: EXEC" in output
     assert found(output, forms) == []
 
 
@@ -114,7 +114,7 @@ def test_no_log_of_a_host_has_one(lab: Lab, seen: Seen, forms: dict[str, str], h
     )
     # The control: modules do leave their arguments in the journal.
     if host in APP_HOSTS:
-        assert "Invoked with app=marketplace" in logs
+        assert "Invoked with " in logs
     assert found(logs, forms) == []
 
 

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import yaml
 
 from tests.support.playbook import REPO, Run, Started
 
@@ -22,8 +26,9 @@ STATE = "/var/lib/sluice"
 RECORD = f"/var/lib/sluice-edge/{APP}.json"
 HOSTS = ("edge1", "app1", "app2", "db1", "store1")
 APP_HOSTS = ("app1", "app2")
+MIGRATION = "20261115090000"  # the one that v1.1.0 brings, by the beginning of its name
 # Windows as short as a promise allows, for what is not the subject of a test.
-QUICK = ("-e", "app_drain_seconds=1")
+QUICK = ("-e", "app_drain_seconds=1", "-e", "release_retire=wait")
 
 
 class Response:
@@ -88,6 +93,30 @@ class Lab:
         output = self.on("db1", "runuser", "-u", "postgres", "--", "psql", "-AtX", "-F", "\t", "-d", APP, "-c", query)
         return [line.split("\t") for line in output.splitlines() if line]
 
+    @contextlib.contextmanager
+    def silent(self, host: str) -> Iterator[None]:
+        """The host goes on serving and answers no SSH, not even on connections that are open."""
+        rule = "INPUT -p tcp --dport 22 -j DROP"
+        address = self.address(host)
+        control = Path("~/.ansible/cp").expanduser() / f"sluice-{address}-admin"
+        # The controller would wait on its kept connection for longer than for a new one.
+        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", address], capture_output=True, check=False)
+        self.shell(host, f"iptables -I {rule}")
+        try:
+            yield
+        finally:
+            self.shell(host, f"iptables -D {rule}")
+
+    @contextlib.contextmanager
+    def cut_off(self, host: str) -> Iterator[None]:
+        """What the edge sends to the host is lost, on open connections too; nothing says so to the edge."""
+        rule = f"PREROUTING -s {self.address('edge1')} -j DROP"
+        self.shell(host, f"iptables -t raw -I {rule}")
+        try:
+            yield
+        finally:
+            self.shell(host, f"iptables -t raw -D {rule}")
+
     # HTTP
 
     def ask(self, path: str, method: str = "GET", body: Any = None, headers: dict[str, str] | None = None) -> Response:
@@ -118,9 +147,9 @@ class Lab:
 
     # the playbooks
 
-    def start(self, playbook: str, *extra: str) -> Started:
-        """Start a playbook and go on."""
-        return Started([f"{playbook}.yml", "-i", INVENTORY, *extra])
+    def start(self, playbook: str, *extra: str, kill: str | None = None) -> Started:
+        """Start a playbook and go on; ``kill`` says where its controller dies, see callbacks/killer.py."""
+        return Started([f"{playbook}.yml", "-i", INVENTORY, *extra], {"SLUICE_KILL": kill} if kill else None)
 
     def playbook(self, playbook: str, *extra: str, timeout: float = 240) -> Run:
         """Run a playbook to its end."""
@@ -178,6 +207,13 @@ class Lab:
         return self.sql(
             "select migration_name, finished_at is not null, rolled_back_at is not null, applied_steps_count "
             'from "_prisma_migrations" order by started_at'
+        )
+
+    def unmigrate(self) -> None:
+        """Undo the migration of v1.1.0, so that it is pending again. v1.0.0 must be live."""
+        self.sql(
+            f"delete from \"_prisma_migrations\" where migration_name like '{MIGRATION}%'; "
+            'alter table "CharteredAccountant" drop column if exists specialty'
         )
 
     def leases(self) -> dict[str, str | None]:
@@ -243,6 +279,26 @@ class Lab:
         )
         lines = [line.partition(": ") for line in done.stdout.splitlines() if line.startswith("vault_")]
         return {name: value.strip().strip("\"'") for name, _, value in lines}
+
+
+def inventory_app() -> dict[str, Any]:
+    """The app's variables as the lab's inventory has them."""
+    return dict(yaml.safe_load((REPO / INVENTORY / "group_vars/all/app.yml").read_text()))
+
+
+def health_window(seconds: int) -> tuple[str, ...]:
+    """The inventory's services with another time to become healthy, as options."""
+    services = inventory_app()["app_services"]
+    for service in services.values():
+        service["health"] = {**service.get("health", {}), "window": seconds}
+    return ("-e", json.dumps({"app_services": services}))
+
+
+def slow_flip() -> tuple[str, ...]:
+    """A flip that takes two seconds, as options: it asks for the release through the edge until it was answered three times."""
+    routes = inventory_app()["app_routes"]
+    routes[0]["verify"] = "/api/slow?ms=700"
+    return ("-e", json.dumps({"app_routes": routes}))
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str, pause: float = 0.2) -> Any:

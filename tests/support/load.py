@@ -17,6 +17,7 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -63,6 +64,7 @@ class Report:
     failed: int = 0
     failures: list[Failure] = field(default_factory=list)
     methods: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)
     connections: int = 0
@@ -83,7 +85,7 @@ class Report:
     def __str__(self) -> str:
         shown = "\n".join(f"  {item.time:.3f} {item.method} {item.path}: {item.what}" for item in self.failures[:20])
         return (
-            f"{self.total} requests ({dict(self.methods)}), {self.failed} failed, versions {self.versions}, hosts {self.hosts}, "
+            f"{self.total} requests ({dict(self.methods)}), {self.failed} failed, statuses {self.statuses}, versions {self.versions}, hosts {self.hosts}, "
             f"{self.connections} connections, {self.reconnects} found closed before writing, slowest {self.max_latency:.2f} s, "
             f"in {self.seconds:.1f} s\n{shown}"
         )
@@ -224,6 +226,7 @@ class Client:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._methods: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
         self._versions: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
 
@@ -239,7 +242,8 @@ class Client:
         for worker in workers:
             worker.join()
         report = self._report
-        report.methods, report.versions, report.hosts = dict(self._methods), dict(self._versions), dict(self._hosts)
+        report.methods, report.statuses = dict(self._methods), dict(self._statuses)
+        report.versions, report.hosts = dict(self._versions), dict(self._hosts)
         report.seconds = time.monotonic() - begin
         return report
 
@@ -282,6 +286,8 @@ class Client:
             response = connection.exchange(ask, keep)
             if response.status not in ask.expect:
                 raise Broken(f"status {response.status}, body {response.body[:120]!r}")
+            if response.status == 503 and "retry-after" not in response.headers:
+                raise Broken("status 503 without Retry-After")
             self._count(ask, begin, response)
         except TimeoutError:
             self._fail(ask, begin, f"no whole answer within {self._settings.timeout:g} s")
@@ -299,6 +305,7 @@ class Client:
         host = response.named(HOST_HEADERS, ("hostname",))
         with self._lock:
             self._seen(ask, begin)
+            self._statuses[str(response.status)] += 1
             if version:
                 self._versions[version] += 1
             if host:
@@ -331,8 +338,11 @@ class Load:
         workers: int = 16,
         rate: float = 250.0,
         timeout: float = 15.0,
+        requests: int = 100_000,
     ) -> None:
         self._arguments = [
+            "--requests",
+            str(requests),
             "--seconds",
             str(seconds),
             "--workers",
@@ -342,9 +352,15 @@ class Load:
             "--timeout",
             str(timeout),
         ]
-        for ask in asks:
-            option = {"GET": "--get", "POST": "--post"}[ask.method]
-            self._arguments += [option, ask.path + (f"={ask.body.decode()}" if ask.method == "POST" else "")]
+        self._folder = tempfile.TemporaryDirectory(prefix="sluice-load-")
+        for number, ask in enumerate(asks):
+            if ask.method == "POST":
+                # Not in the arguments: one of these may be 128 KiB.
+                file = Path(self._folder.name) / str(number)
+                file.write_bytes(ask.body)
+                self._arguments += ["--post", f"{ask.path}=@{file}"]
+            else:
+                self._arguments += ["--get", ask.path]
             self._arguments += ["--expect", ",".join(map(str, ask.expect))]
         self._url = url
         self.report = Report()
@@ -370,6 +386,7 @@ class Load:
             self._process.kill()
             self._process.wait()
             raise
+        self._folder.cleanup()
         if self._process.returncode not in (0, 1) or not output.strip():
             raise RuntimeError(f"the load client ended with {self._process.returncode}: {errors.strip()}")
         self.report = Report.from_json(output)
@@ -388,8 +405,9 @@ class _AddAsk(argparse.Action):
             last = asks.pop()
             asks.append(Ask(last.method, last.path, last.body, tuple(int(part) for part in value.split(","))))
             return
-        path, _, body = value.partition("=") if option == "--post" else (value, "", "")
-        asks.append(Ask("POST" if option == "--post" else "GET", path, body.encode()))
+        path, _, text = value.partition("=") if option == "--post" else (value, "", "")
+        body = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        asks.append(Ask("POST" if option == "--post" else "GET", path, body))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -401,7 +419,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.set_defaults(asks=[])
     wanted = {"action": _AddAsk, "dest": "asks", "default": argparse.SUPPRESS}
     parser.add_argument("--get", metavar="PATH", help="a path to GET; repeatable", **wanted)
-    parser.add_argument("--post", metavar="PATH=BODY", help="a path to POST a body to; repeatable", **wanted)
+    parser.add_argument(
+        "--post", metavar="PATH=BODY", help="a path to POST a body to, or a file with =@FILE; repeatable", **wanted
+    )
     parser.add_argument(
         "--expect",
         metavar="STATUSES",

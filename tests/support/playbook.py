@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -72,7 +74,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "events",
+        "ANSIBLE_CALLBACKS_ENABLED": "events,killer",
         "ANSIBLE_NOCOLOR": "1",
         "COLUMNS": "200",
         **(extra or {}),
@@ -101,13 +103,47 @@ class Started:
         """Whether it has not ended yet."""
         return self.process.poll() is None
 
+    def events(self) -> list[dict[str, Any]]:
+        """What it has done so far."""
+        lines = [
+            json.loads(line)
+            for line in self._events.read_text(encoding="utf-8").splitlines(keepends=True)
+            if line[-1] == "\n"
+        ]
+        return [line for line in lines if "task" in line]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it and to all it has started; its workers are in sessions of their own."""
+        for process in reversed(_family(self.process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def kill(self) -> None:
+        """End it as a machine does that loses power: all of it, at once."""
+        # What is stopped first starts nothing while its children are looked for.
+        self.process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGKILL)
+
+    def _kill_orphans(self) -> None:
+        """End the workers of a controller that died alone: they would wait for it for ever."""
+        mine = f"SLUICE_EVENTS={self._events}\0".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                # The connections are kept for the next run, as always.
+                if mine in (process / "environ").read_bytes() and (process / "comm").read_text() != "ssh\n":
+                    os.kill(int(process.name), signal.SIGKILL)
+
     def wait(self, timeout: float = 240) -> Run:
         """The run, once it has ended; one that does not end in time is killed and fails the test with its output."""
+        late = False
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            late = True
+            self.kill()
             code = self.process.wait()
+        if code == -signal.SIGKILL:
+            self._kill_orphans()
         self._output.seek(0)
         output = self._output.read()
         self._output.close()
@@ -122,5 +158,15 @@ class Started:
             next((line["recap"] for line in lines if "recap" in line), {}),
         )
         Run.history.append(run)
-        assert code != -9, f"it did not end within {timeout:g} s and was killed\n{run}"
+        assert not late, f"it did not end within {timeout:g} s and was killed\n{run}"
         return run
+
+
+def _family(process: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [process]
+    for one in found:
+        for listed in Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in listed.read_text().split()]
+    return found

@@ -218,8 +218,18 @@ def test_bytes_nobody_asked_for_are_a_failure() -> None:
 
 
 def test_the_expected_status_is_the_request_s_own() -> None:
-    refuses = sends(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    assert load(refuses, asks=(Ask("GET", "/", expect=(503,)),)).failed == 0
+    refuses = sends(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    assert load(refuses, asks=(Ask("GET", "/", expect=(404,)),)).failed == 0
+
+
+@pytest.mark.parametrize(("header", "good"), [(b"Retry-After: 30\r\n", True), (b"", False)])
+def test_a_503_says_when_to_come_back(header: bytes, good: bool) -> None:
+    refuses = sends(
+        b"HTTP/1.1 503 Service Unavailable\r\n" + header + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    report = load(refuses, asks=(Ask("GET", "/", expect=(503,)),))
+    assert (report.failed == 0) is good
+    assert report.statuses.get("503", 0) == (report.total if good else 0)
 
 
 def test_in_a_process_of_its_own_until_the_block_ends() -> None:

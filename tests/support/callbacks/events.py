@@ -40,9 +40,11 @@ class CallbackModule(CallbackBase):
 
     def _result(self, result: Any, status: str, ignored: bool = False) -> None:
         body = getattr(result, "result", None) or result._result
+        task = result.task if hasattr(result, "task") else result._task
         self._write(
             {
-                "task": result.task.name if hasattr(result, "task") else result._task.name,
+                "task": task.name,
+                "action": task.action,
                 "host": (result.host if hasattr(result, "host") else result._host).get_name(),
                 "status": "changed" if status == "ok" and body.get("changed") else status,
                 "ignored": ignored,
