@@ -449,6 +449,7 @@ class World:
         if plan["confirm"]:
             host.append(self.entry(run, "confirmed"))
         old = plan["retire"]
+        host.retiring = None  # an earlier run's
         if old:
             host.retiring = {**old, "until": self.now(host) + WARM + DRAIN}
             self.background.append((host, Process(self.retire_later(host, run, old), started=True)))
