@@ -89,8 +89,11 @@ class Settings:
             if name not in kinds:
                 raise SettingsError(f"canary setting {name} is not known: {did_you_mean(name, kinds)}")
             try:
-                values[name] = kinds[name](str(value))
-            except ValueError as error:
+                parsed = float(str(value))
+                values[name] = kinds[name](parsed)
+                if values[name] != parsed:
+                    raise ValueError
+            except (ValueError, OverflowError) as error:
                 wanted = "a whole number" if kinds[name] is int else "a number"
                 raise SettingsError(f"canary setting {name} is {value!r}: it has to be {wanted}") from error
             if not 0 < values[name] < math.inf:

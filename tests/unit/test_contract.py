@@ -279,3 +279,23 @@ def test_requests_go_to_no_worker(variables: Variables) -> None:
     app["app_services"]["backend"]["health"] = {}
     with pytest.raises(contracts.ContractError, match=r"app_routes\[0\].service is 'backend', which has no port"):
         contracts.resolve(app)
+
+
+def test_a_canarys_settings_are_read_as_its_verdict_wants_them(variables: Variables) -> None:
+    judge = {"min_requests": 400, "block_seconds": 1, "max_p99_seconds": "2.5"}
+    found = contracts.resolve(variables(app_canary={"steps": [30], "judge": judge}))["canary"]
+    assert found["steps"] == [30] and found["seconds"] == 300
+    assert found["judge"] == {"min_requests": 400, "block_seconds": 1, "max_p99_seconds": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("canary", "problem"),
+    [
+        ({"steps": [50, 10]}, "app_canary.steps must rise from step to step"),
+        ({"steps": []}, "app_canary.steps must rise from step to step"),
+        ({"judge": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
+        ({"judge": {"looks": 2.5}}, "canary setting looks is 2.5: it has to be a whole number"),
+    ],
+)
+def test_a_canary_that_cannot_be_meant(variables: Variables, canary: dict[str, Any], problem: str) -> None:
+    assert problem in problems(variables(app_canary=canary))[0]
