@@ -54,7 +54,7 @@ clean: ## Remove everything these targets made, and nothing else
 ##@ Tests
 test: setup ## Everything: check, Molecule, end to end
 	$(call part,Check,$(MAKE) --no-print-directory check)
-	$(call part,The edge's script,$(MAKE) --no-print-directory edge-tests)
+	$(call part,Edge script,$(MAKE) --no-print-directory edge-tests)
 	$(call part,Molecule,$(MAKE) --no-print-directory molecule)
 	$(call part,End to end,$(MAKE) --no-print-directory e2e)
 
