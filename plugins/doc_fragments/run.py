@@ -25,13 +25,4 @@ options:
     description: What each effect adds to the lease beyond the time it may take itself.
     type: float
     default: 60
-  entries:
-    description: Ledger entries to write, each once however often the module runs.
-    type: list
-    elements: dict
-    default: []
-  release_lease:
-    description: Give the app back on this host afterwards.
-    type: bool
-    default: false
 """

@@ -15,7 +15,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.files import locked, 
 from ansible_collections.sluice.stack.plugins.module_utils.lease import Lease, LeaseError, LeaseHeld, LeaseLost
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, app_folder
 
-__all__ = ["RUN_ARGUMENTS", "Guard", "LeaseError", "LeaseHeld", "LeaseLost", "read_lease"]
+__all__ = ["OUTCOME_ARGUMENTS", "RUN_ARGUMENTS", "Guard", "LeaseError", "LeaseHeld", "LeaseLost", "read_lease"]
 
 WAIT_POLL_SECONDS = 1.0
 
@@ -31,6 +31,9 @@ RUN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "run_id": {"type": "str", "required": True},
     "token": {"type": "int", "required": True, "no_log": False},
     "lease_seconds": {"type": "float", "default": 60},
+}
+# Of those that also write the ledger or give the app back in the same round; plugins/doc_fragments/outcome.py documents it.
+OUTCOME_ARGUMENTS: dict[str, dict[str, Any]] = {
     "entries": {"type": "list", "elements": "dict", "default": []},
     "release_lease": {"type": "bool", "default": False},
 }

@@ -14,7 +14,7 @@ description:
   - A flip counts until its deadline, by the edge's own clock. Unless it is confirmed before, requests go to what was confirmed last.
   - Each change proves first that the run still owns the app on this host.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
 options:
   state:
     description:
@@ -157,7 +157,12 @@ from ansible_collections.sluice.stack.plugins.module_utils import edge_control, 
 from ansible_collections.sluice.stack.plugins.module_utils.edge_record import Record
 from ansible_collections.sluice.stack.plugins.module_utils.edge_verify import VerifyError, verify
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.guard import (
+    OUTCOME_ARGUMENTS,
+    RUN_ARGUMENTS,
+    Guard,
+    LeaseError,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 
 Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_control.EdgeRefused, VerifyError)
@@ -271,6 +276,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         **RUN_ARGUMENTS,
+        **OUTCOME_ARGUMENTS,
         "state": {
             "type": "str",
             "choices": ["flip", "confirm", "adopt", "abandon", "maintain", "serve"],

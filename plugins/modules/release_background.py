@@ -90,9 +90,7 @@ def apply(params: dict[str, Any], guard: Guard) -> list[str]:
     seconds = sum(service["stop_grace"] + service["health"]["settle"] for service in limits)
     with guard.effect(extend=seconds + params["lease_seconds"]):
         secret_store.keep(manifest, values, guard.folder)
-        switched = background.apply(Engine(), manifest, params["services"], params["slot"], values)
-    guard.finish(params["entries"], give_back=params["release_lease"])
-    return switched
+        return background.apply(Engine(), manifest, params["services"], params["slot"], values)
 
 
 def main() -> None:

@@ -78,7 +78,6 @@ def apply(params: dict[str, Any], guard: Guard) -> None:
         engine = Engine()
         held = docker_host.app_containers(engine, params["app"])
         retire.wait_idle(lambda: slot.any_busy(engine, held), params["drain_seconds"])
-    guard.finish(params["entries"], give_back=params["release_lease"], extend=params["lease_seconds"])
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ description:
   - Appends entries, synced to disk, each once however often the module runs.
   - Can give the app back on the host in the same round.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
 attributes:
   check_mode:
     description: Nothing is written in check mode.
@@ -38,9 +38,14 @@ RETURN = r"""
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.guard import (
+    OUTCOME_ARGUMENTS,
+    RUN_ARGUMENTS,
+    Guard,
+    LeaseError,
+)
 
-ARGUMENTS: dict[str, Any] = {"argument_spec": RUN_ARGUMENTS, "supports_check_mode": True}
+ARGUMENTS: dict[str, Any] = {"argument_spec": RUN_ARGUMENTS | OUTCOME_ARGUMENTS, "supports_check_mode": True}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ description:
     that a rollback finds it running. It needs no lease, and ends when a later run changes the app on this host.
   - Then removes the images of the app that none of its last O(keep_releases) releases and no other app refers to.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
 options:
   slot:
     description: The slot to empty; none when there was no release before.
@@ -74,12 +74,18 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host, ledger, retire, slot
 from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine, EngineError
-from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.guard import (
+    OUTCOME_ARGUMENTS,
+    RUN_ARGUMENTS,
+    Guard,
+    LeaseError,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         **RUN_ARGUMENTS,
+        **OUTCOME_ARGUMENTS,
         "slot": {"type": "str", "choices": ["blue", "green"]},
         "wait": {"type": "bool", "default": True},
         "warm_seconds": {"type": "float", "default": 0},

@@ -14,7 +14,7 @@ description:
     healthy. A container that dies while it starts fails the step at once, with its exit code and log.
   - Proves before each effect that the run still owns the app on this host.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
 options:
   slot:
     description: The slot.
@@ -92,7 +92,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host, ledger, ports, secret_store, slot
 from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
-from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.guard import (
+    OUTCOME_ARGUMENTS,
+    RUN_ARGUMENTS,
+    Guard,
+    LeaseError,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file, ports_file
 
 
@@ -133,6 +138,7 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         **RUN_ARGUMENTS,
+        **OUTCOME_ARGUMENTS,
         "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
         "manifest": {"type": "dict", "required": True},
         "address": {"type": "str", "required": True},
