@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -15,7 +14,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("step", "hosts", "result", "verdict", "silent_allowed", "needed"))
+    _VALID_ARGS = frozenset(("step", "hosts", "result", "verdict"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Collect what each host answered and judge."""
@@ -23,12 +22,4 @@ class ActionModule(ActionBase):
         args = self._task.args
         hostvars = (task_vars or {})["hostvars"]
         answers = {host: hostvars[host].get(args["result"]) for host in args["hosts"]} if args["verdict"]["ok"] else {}
-        verdict = barrier.judge(
-            args["step"],
-            answers,
-            args["verdict"],
-            silent_allowed=args.get("silent_allowed") or [],
-            needed=args.get("needed", "all"),
-            now=time.time(),
-        )
-        return {**result, "changed": False, "verdict": verdict}
+        return {**result, "changed": False, "verdict": barrier.judge(args["step"], answers, args["verdict"])}

@@ -14,6 +14,7 @@ from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
 # A plan that was refused, or none.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",
+    "asked": {},
     "steps": [],
     "token": 0,
     "flip": [],
@@ -29,7 +30,19 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        ("contract", "run", "edges", "apps", "lost", "release_to", "host", "http_port", "observed_by", "verdict")
+        (
+            "contract",
+            "run",
+            "edges",
+            "apps",
+            "lost",
+            "release_to",
+            "host",
+            "http_port",
+            "steps",
+            "observed_by",
+            "verdict",
+        )
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -57,6 +70,7 @@ class ActionModule(ActionBase):
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
             plan = plans.decide(wish, observed)
+            plan["steps"] = plans.in_order(plan["steps"], args["steps"])
         except plans.PlanError as error:
             return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
         for line in plan["lines"]:
@@ -73,7 +87,7 @@ class ActionModule(ActionBase):
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
-            plan["steps"] = []  # nothing was fenced
+            plan["asked"], plan["steps"] = {}, []  # nothing was fenced
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 
     @staticmethod

@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 Verdict = dict[str, Any]
+# Steps whose failure leaves a good state behind: the release is live, and the next run mends what is left.
+NOTED = frozenset(("retire",))
 
 
 def start(now: float) -> Verdict:
@@ -23,15 +25,14 @@ def judge(
     answers: Mapping[str, Mapping[str, Any] | None],
     before: Verdict,
     *,
-    now: float,
     silent_allowed: Collection[str] = (),
-    needed: str = "all",
+    noted: Collection[str] = NOTED,
 ) -> Verdict:
     """The verdict after ``step``.
 
-    ``answers`` maps each host to its result, None when there is none. Hosts in ``silent_allowed`` may be unreachable, and are
-    noted as silent; reachable ones must succeed everywhere. ``needed`` is ``all``, or ``none`` for steps whose failure leaves
-    a good state behind and is reported as a note. A verdict that is not "ok" any more is passed on as it is.
+    ``answers`` maps each host to its result, None when there is none; the step is done when the last of them ``ended``, in seconds of
+    the controller's clock. Hosts in ``silent_allowed`` may be unreachable, and are noted as silent; reachable ones must succeed
+    everywhere. What fails in a step of ``noted`` is noted only. A verdict that is not "ok" any more is passed on as it is.
     """
     if not before["ok"]:
         return before
@@ -39,15 +40,16 @@ def judge(
     silent = [host for host in failed if host in silent_allowed and _is_silent(answers[host])]
     for host in silent:
         del failed[host]
+    ended = [answer["ended"] for answer in answers.values() if answer and "ended" in answer]
     after = {
         **before,
         "silent": sorted({*before["silent"], *silent}),
-        "times": [*before["times"], [step, now]] if answers else before["times"],
+        "times": [*before["times"], [step, max(ended)]] if ended else before["times"],
     }
     if not failed:
         return after
     message = _message(failed)
-    if needed == "none":
+    if step in noted:
         return {**after, "notes": [*before["notes"], f"{step}: {message}"]}
     return {**after, "ok": False, "message": message, "step": step, "failed": failed}
 

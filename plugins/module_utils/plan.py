@@ -85,7 +85,9 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
         **body,
     }
-    plan["steps"] = _steps(plan)
+    plan["asked"] = _asked(plan)
+    # A release gives the app back in its last two steps.
+    plan["steps"] = [*plan["asked"], *([] if plan["flip"] and not plan["background"] else ["give_back"])]
     plan["status"] = "change" if not same else "repair" if plan["steps"] != ["give_back"] else "nothing"
     _check_disk(wish, plan, observed)
     plan["lines"] = plan_text.lines(
@@ -242,24 +244,30 @@ def _runs(observation: Observation, target: Manifest, names: Sequence[str]) -> b
     return len(held) == sum(have.values()) and all(have[name] == target["services"][name]["replicas"] for name in names)
 
 
-def _steps(plan: Plan) -> list[str]:
-    """The steps that have something to do; their order is the playbook's."""
-    needs = {
-        "settle": plan["abandon"] or plan["converge"],
-        "migrate": plan["migrate"],
+def _asked(plan: Plan) -> dict[str, list[str]]:
+    """The steps that have something to do, in the playbook's order, each with the hosts that must have done it."""
+    asked = {
+        "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
+        "migrate": [plan["migrate"]["host"]] if plan["migrate"] else [],
         "start": plan["start"],
         "join": plan["join"],
         "configure": plan["configure"],
-        "canary": plan["canary"],
+        "canary": plan["flip"] if plan["canary"] else [],
         "flip": plan["flip"],
         "confirm": plan["confirm"],
-        "background": plan["background"],
+        "background": list(plan["background"]),
         "drain": plan["drain"],
         "retire": plan["record"],
     }
-    steps = [step for step, needed in needs.items() if needed]
-    # A release gives the app back in its last two steps.
-    return steps if plan["flip"] and not plan["background"] else [*steps, "give_back"]
+    return {step: hosts for step, hosts in asked.items() if hosts}
+
+
+def in_order(steps: Sequence[str], order: Sequence[str]) -> list[str]:
+    """The steps as the playbook orders them; raises PlanError for one it has no place for."""
+    homeless = [step for step in steps if step not in order]
+    if homeless:
+        raise PlanError(f"the plan needs {', '.join(homeless)}, which release_steps of this playbook does not have")
+    return sorted(steps, key=order.index)
 
 
 def _require_address(host: str, address: str) -> None:

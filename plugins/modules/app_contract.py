@@ -106,7 +106,7 @@ run:
     revision: 9b2d1f4c0e8a7d6b5c4a3f2e1d0c9b8a7f6e5d4c
     started: "2026-11-22T23:15:00Z"
 verdict:
-  description: Where the chain of barriers begins; see M(sluice.stack.release_barrier).
+  description: The verdict before the first step; see P(sluice.stack.verdict#filter).
   returned: success, with O(check=everything)
   type: dict
   sample: {ok: true, go: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0]]}

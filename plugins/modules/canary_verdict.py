@@ -42,7 +42,7 @@ options:
     type: dict
     default: {}
   verdict:
-    description: The run's verdict before, as M(sluice.stack.release_barrier) has it; a fail makes it one that is not ok.
+    description: The run's verdict before, as P(sluice.stack.verdict#filter) has it; a fail makes it one that is not ok.
     type: dict
   last:
     description: Whether no other look follows, so that V(inconclusive) ends the run too.

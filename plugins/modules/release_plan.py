@@ -51,12 +51,17 @@ options:
     description: The edges' public port.
     type: int
     required: true
+  steps:
+    description: The steps the playbook has, in its order; those of the plan come in the same one.
+    type: list
+    elements: str
+    required: true
   observed_by:
     description: Name of the variable M(sluice.stack.release_fence) was registered in on each host.
     type: str
     required: true
   verdict:
-    description: The verdict of the barrier before.
+    description: The verdict after the fence.
     type: dict
     required: true
 attributes:
@@ -80,6 +85,7 @@ EXAMPLES = r"""
     apps: "{{ groups['app'] }}"
     lost: []
     http_port: 80
+    steps: [settle, migrate, start, join, configure, canary, flip, confirm, background, drain, retire, give_back]
     observed_by: fence
     verdict: "{{ step.verdict }}"
   register: plan

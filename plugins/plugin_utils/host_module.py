@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -51,7 +52,8 @@ class HostModule(ActionBase):
             said = (answer["stderr"] or answer["stdout"]).strip()
             found = {"failed": True, "msg": f"{name} ended with code {answer['rc']} and no result: {said[-600:]}"}
         # Like Ansible's own: what is secret in the arguments is not in what comes back, a container's log for example.
-        return {**result, **remove_values(found, checked._no_log_values)}
+        # And when it came, by this clock: a step is done when its last host is.
+        return {**result, **remove_values(found, checked._no_log_values), "ended": time.time()}
 
     def _python(self, variables: dict[str, Any]) -> str:
         python = self._templar.template(variables.get("ansible_python_interpreter") or "")

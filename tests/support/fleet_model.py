@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -128,7 +128,7 @@ class Run:
 class World:
     """All hosts, all controllers, and the referee."""
 
-    needed: Mapping[str, str] = {"retire": "none"}
+    noted: Collection[str] = barrier.NOTED
 
     def __init__(self, edges: int = 2, apps: int = 2) -> None:
         self.t = 0.0
@@ -494,7 +494,7 @@ class World:
         fenced = yield {name: self.fence(self.hosts[name], run) for name in names}
         silent_allowed = self.apps if run.action == "rollback" else ()
         answers: dict[str, Answer | None] = {name: fenced.get(name) for name in names}
-        run.verdict = barrier.judge("fence", answers, barrier.start(0), now=0, silent_allowed=silent_allowed)
+        run.verdict = barrier.judge("fence", answers, barrier.start(0), silent_allowed=silent_allowed)
         if run.verdict["ok"]:
             self.decide(run, fenced)
         if run.plan:
@@ -506,24 +506,25 @@ class World:
     def carry_out(self, run: Run, plan: dict[str, Any]) -> Round:
         """Every step of a plan, each under the verdict so far."""
         everyone = [name for name in self.edges + self.apps if name not in plan["lost"]]
-        steps: list[tuple[str, list[str], Callable[[Host], Module]]] = [
-            ("settle", sorted({*plan["converge"], *plan["abandon"]}), lambda host: self.settle(host, run)),
-            ("migrate", [plan["migrate"]["host"]] if plan["migrate"] else [], lambda host: self.migrate(host, run)),
-            ("start", plan["start"], lambda host: self.start(host, run)),
-            ("configure", plan["configure"], lambda host: self.configure(host, run)),
-            ("flip", plan["flip"], lambda host: self.flip(host, run)),
-            ("confirm", plan["confirm"], lambda host: self.confirm(host, run)),
-            ("retire", plan["record"], lambda host: self.retire(host, run)),
-            ("give_back", everyone, lambda host: self.released(host, run)),
+        steps: list[tuple[str, Callable[[Host], Module]]] = [
+            ("settle", lambda host: self.settle(host, run)),
+            ("migrate", lambda host: self.migrate(host, run)),
+            ("start", lambda host: self.start(host, run)),
+            ("configure", lambda host: self.configure(host, run)),
+            ("flip", lambda host: self.flip(host, run)),
+            ("confirm", lambda host: self.confirm(host, run)),
+            ("retire", lambda host: self.retire(host, run)),
+            ("give_back", lambda host: self.released(host, run)),
         ]
-        for step, names, module in steps:
+        for step, module in steps:
             if step not in plan["steps"]:
                 continue
             run.at = step
+            names = plan["asked"].get(step, everyone)
             given = (yield {name: module(self.hosts[name]) for name in names}) if run.verdict["ok"] else {}
             answers: dict[str, Answer | None] = {name: given.get(name) for name in names}
             if step != "give_back":
-                run.verdict = barrier.judge(step, answers, run.verdict, now=0, needed=self.needed.get(step, "all"))
+                run.verdict = barrier.judge(step, answers, run.verdict, noted=self.noted)
             if step == "configure" and run.verdict["ok"]:
                 self.given_up |= set(plan["lost"]) & set(self.apps)
             if step == ("confirm" if plan["flip"] else "configure") and run.verdict["ok"]:

@@ -15,8 +15,8 @@ LIVE = {"release": "r1", "slot": "blue"}
 def failed(step: str, answer: dict[str, Any], reached: tuple[str, ...] = ("fence",)) -> barrier.Verdict:
     verdict = barrier.start(0.0)
     for number, name in enumerate(reached, 1):
-        verdict = barrier.judge(name, {"app1": {}}, verdict, now=float(number))
-    return barrier.judge(step, {"app2": answer}, verdict, now=9.0)
+        verdict = barrier.judge(name, {"app1": {"ended": float(number)}}, verdict)
+    return barrier.judge(step, {"app2": answer}, verdict)
 
 
 def test_a_failure_says_step_host_reason_and_what_is_served() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -227,7 +227,7 @@ class ProvesTheLeaseOnce(World):
 class RetiresWithoutTheEdges(World):
     """Controllers that record and retire when an edge has not confirmed."""
 
-    needed: Mapping[str, str] = {**World.needed, "confirm": "none"}
+    noted: Collection[str] = {*World.noted, "confirm"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the run knows after its steps, from what every host answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import barrier
+
+
+def verdict(
+    before: barrier.Verdict,
+    hostvars: Mapping[str, Mapping[str, Any]],
+    asked: Mapping[str, list[str]],
+    until: str = "",
+    silent_allowed: Collection[str] = (),
+) -> barrier.Verdict:
+    """See the documentation in verdict.yml."""
+    for step, hosts in asked.items():
+        if step == until or not before["ok"]:
+            break
+        answers = {host: hostvars[host].get(f"__release_{step}") for host in hosts}
+        # A step of several rounds has judged them itself.
+        concluded = next((answer["verdict"] for answer in answers.values() if answer and "verdict" in answer), None)
+        before = concluded or barrier.judge(step, answers, before, silent_allowed=silent_allowed)
+    return before
+
+
+class FilterModule:
+    """The filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """By name."""
+        return {"verdict": verdict}
