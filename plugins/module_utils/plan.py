@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import ledger, plan_text, ports
+from ansible_collections.sluice.stack.plugins.module_utils import ledger, placement, plan_text, ports
 from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
 from ansible_collections.sluice.stack.plugins.module_utils.edge_nginx import render_app
 from ansible_collections.sluice.stack.plugins.module_utils.lease import next_token
 from ansible_collections.sluice.stack.plugins.module_utils.ledger import History, Manifest
+from ansible_collections.sluice.stack.plugins.module_utils.placement import holds
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 Observation = Mapping[str, Any]
@@ -210,36 +211,16 @@ def _left_over(now: _Situation, slot: str) -> dict[str, str | None] | None:
 
 
 def _background(now: _Situation, target: Manifest) -> dict[str, list[str]]:
-    """App host → its workers and jobs, for hosts that have others, or none of the release yet. A job is on one host."""
-    wanted: dict[str, list[str]] = {host: [] for host in now.wish.apps if host in now.observed}
-    for name, service in manifests.of_kind(target, "worker", "job").items():
-        unknown = [host for host in service["hosts"] or [] if host not in now.wish.apps]
-        if unknown:
-            raise PlanError(
-                f"app_services.{name}.hosts names {unknown[0]}, which is no app host of the inventory: "
-                f"{did_you_mean(unknown[0], list(now.wish.apps))}"
-            )
-        # A job stays where it is named, or on the inventory's first host: another one might run it twice.
-        one = manifests.kind(service) == "job"
-        for host in service["hosts"] or (now.wish.apps[:1] if one else now.apps):
-            if host in now.apps:
-                wanted[host].append(name)
-    return {host: names for host, names in wanted.items() if not _runs(now.observed[host], target, names)}
-
-
-def _runs(observation: Observation, target: Manifest, names: Sequence[str]) -> bool:
-    """Whether a host has exactly these workers and jobs of the release."""
-    held = observation["background"]
-    have = {
-        name: sum(
-            1
-            for item in held
-            if (item["service"], item["release"]) == (name, target["id"])
-            and (item["state"] == "running" or manifests.kind(target["services"][name]) == "job")
-        )
-        for name in names
+    """App host → its workers and jobs, for hosts that have others, or none of the release yet."""
+    fault = placement.fault(target, now.wish.apps)
+    if fault:
+        raise PlanError(fault)
+    wanted = placement.background(target, now.wish.apps, now.apps)
+    return {
+        host: names
+        for host, names in wanted.items()
+        if host in now.observed and not placement.runs(now.observed[host], target, names)
     }
-    return len(held) == sum(have.values()) and all(have[name] == target["services"][name]["replicas"] for name in names)
 
 
 def _steps(plan: Plan) -> list[str]:
@@ -270,22 +251,6 @@ def _require_address(host: str, address: str) -> None:
             f"the address of {host} is {address!r}, which is not an IP address: set stack_address for it, the private address by which the "
             "edges reach it"
         ) from None
-
-
-def holds(observation: Observation, manifest: Manifest, slot: str, well: bool = False) -> bool:
-    """Whether an app host runs every container of the release in the slot, and nothing else there; ``well``: and all answer."""
-    running = {
-        (item["service"], item["replica"])
-        for item in observation["containers"]
-        if item["slot"] == slot
-        and item["state"] == "running"
-        and item["release"] == manifest["id"]
-        and (item["healthy"] or not well)
-    }
-    there = sum(1 for item in observation["containers"] if item["slot"] == slot)
-    services = manifests.of_kind(manifest, "web")
-    wanted = {(name, index) for name, service in services.items() for index in range(service["replicas"])}
-    return running == wanted and there == len(wanted)
 
 
 def confirmed_by_edges(

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.plan import confirmed_by_edges, holds
+from ansible_collections.sluice.stack.plugins.module_utils.placement import holds
+from ansible_collections.sluice.stack.plugins.module_utils.plan import confirmed_by_edges
 
 Summary = dict[str, Any]
 
