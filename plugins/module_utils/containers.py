@@ -22,9 +22,9 @@ def network(app: str, slot: str) -> str:
     return f"sluice-{app}-{slot}"
 
 
-def name(app: str, service: str, release: str, replica: int) -> str:
-    """The name of a container says which release it is of."""
-    return f"{app}-{service}-{release}-{replica}"
+def name(app: str, service: str, release: str, replica: int, slot: str = "") -> str:
+    """The name of a container says which release it is of, and in which slot: a host may have one release in both."""
+    return "-".join(part for part in (app, service, release, slot, str(replica)) if part)
 
 
 def hardened(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def slot_containers(
             result.append(
                 {
                     **specification(manifest, service_name, secrets),
-                    "name": name(app, service_name, release, replica),
+                    "name": name(app, service_name, release, replica, slot),
                     "labels": labels(app, service_name, slot, release, replica),
                     "network": network(app, slot),
                     "alias": service_name,

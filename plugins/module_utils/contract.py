@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary import Settings, SettingsError
+from ansible_collections.sluice.stack.plugins.module_utils.manifest import kind
 from ansible_collections.sluice.stack.plugins.module_utils.schema import (
     REQUIRED,
     Kind,
@@ -51,7 +52,7 @@ SERVICE = struct(
         "port": number(None, 1, 65535, whole=True),  # none: nobody connects to it, a worker or a job
         "schedule": text(None, r"\S.*", "when a job runs, as systemd writes it: '*-*-* 03:00'"),
         "switch": text("stop_first", choices=("stop_first", "start_first")),
-        "hosts": sequence(text(), default=None),  # none: a worker on all app hosts, a job on the first
+        "hosts": sequence(text(), default=None),  # none: all app hosts; the first for what is on one host
         "command": sequence(text(), default=None),
         "env": mapping(scalar(), {}, *ENV_NAME),
         # Names; whoever writes values here by mistake does not see them in a message.
@@ -247,15 +248,22 @@ def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Probl
     """A web service has a port, a job a schedule, a worker neither; each has keys that mean nothing for the others."""
     given = raw if isinstance(raw, Mapping) else {}
     if service["port"]:
-        for key in ("schedule", "switch", "hosts"):
+        for key in ("schedule", "switch"):
             if given.get(key) is not None:
                 problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
-    elif service["health"]["path"]:
-        problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
-    if service["schedule"] and len(service["hosts"] or []) > 1:
-        problems.add(f"{path}.hosts", "names several hosts: a job runs on one", raw)
-    if service["schedule"] and service["replicas"] != 1:
-        problems.add(f"{path}.replicas", f"is {service['replicas']}: a job runs once", raw)
+    else:
+        if service["health"]["path"]:
+            problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
+        if given.get("strategy") is not None:
+            problems.add(f"{path}.strategy", "is for services with a port: a worker has 'switch'", raw)
+    if service["hosts"] is not None and not service["hosts"]:
+        problems.add(f"{path}.hosts", "is empty: name hosts, or leave it out", raw)
+    if kind(service) in ("job", "single"):
+        one = "a job" if service["schedule"] else "what is recreated"
+        if len(service["hosts"] or []) > 1:
+            problems.add(f"{path}.hosts", f"names several hosts: {one} runs on one", raw)
+        if service["replicas"] != 1:
+            problems.add(f"{path}.replicas", f"is {service['replicas']}: {one} runs once", raw)
 
 
 def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], problems: Problems) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+from ansible_collections.sluice.stack.plugins.module_utils.ports import port_numbers
 
 Manifest = Mapping[str, Any]
 Route = Mapping[str, Any]
@@ -41,10 +43,8 @@ def render_app(
     that hold ``other``, when not all do.
     """
     held: dict[str, list[Manifest]] = {one: [new if one == slot or other is None else other] for one in SLOTS}
-    addresses = {
-        one: sorted({*(hosts if other_hosts is None or one == slot else other_hosts).values()}) for one in SLOTS
-    }
-    body = _App(new["app"], held, addresses, http_port).render()
+    there = {one: hosts if other_hosts is None or one == slot else other_hosts for one in SLOTS}
+    body = _App(new["app"], held, Hosts(hosts, there), http_port).render()
     mark = hashlib.sha256(body.encode()).hexdigest()[:16]
     return (
         f"# managed by sluice.stack, for app {new['app']}: the next release overwrites what is changed here\n"
@@ -82,13 +82,26 @@ def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
     return None
 
 
+class Hosts(NamedTuple):
+    """App host → address: all of them, and those that hold what is in each slot."""
+
+    all: Mapping[str, str]
+    by_slot: Mapping[str, Mapping[str, str]]
+
+    def of(self, slot: str, named: Sequence[str] | None) -> list[str]:
+        """Where a service runs that belongs on the hosts ``named`` (None: on each). Rather where it should be than nowhere."""
+        for hosts in (self.by_slot[slot], self.all):
+            found = sorted({address for host, address in hosts.items() if not named or host in named})
+            if found:
+                return found
+        return []
+
+
 class _App:
     """One app's configuration while it is written."""
 
-    def __init__(
-        self, app: str, held: Mapping[str, Sequence[Manifest]], addresses: Mapping[str, Sequence[str]], port: int
-    ) -> None:
-        self.app, self.held, self.addresses, self.port = app, held, addresses, port
+    def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], hosts: Hosts, port: int) -> None:
+        self.app, self.held, self.hosts, self.port = app, held, hosts, port
         self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that tells them apart
 
     def render(self) -> str:
@@ -106,15 +119,15 @@ class _App:
         }
         for service in sorted({name for release in self._releases() for name in release["services"]}):
             for slot in SLOTS:
-                ports = sorted(
-                    {port for release in self.held[slot] for port in release["ports"].get(service, {}).get(slot, [])}
-                )
-                if not ports or not self.addresses[slot]:
+                release = self.held[slot][-1]
+                ports = sorted(port_numbers(release["ports"], service, slot))
+                addresses = self.hosts.of(slot, release["services"].get(service, {}).get("hosts"))
+                if not ports or not addresses:
                     continue  # nothing of it runs there, and Nginx refuses an upstream without a server
                 name = upstream(self.app, service, slot)
-                yield self._upstream(name, self.addresses[slot], ports)
+                yield self._upstream(name, addresses, ports)
                 if service in with_assets:
-                    yield self._upstream(f"{name}_other", self.addresses[slot], ports)
+                    yield self._upstream(f"{name}_other", addresses, ports)
 
     def _upstream(self, name: str, addresses: Sequence[str], ports: Sequence[int]) -> str:
         hosts = [f"[{address}]" if ":" in address else address for address in addresses]

@@ -142,6 +142,15 @@ def registry_of(reference: str) -> str:
 
 def credentials(reference: str) -> dict[str, str]:
     """The header that logs in to an image's registry, from this user's Docker configuration; nothing where it has none."""
+    known = login(reference)
+    if not known:
+        return {}
+    text = json.dumps({**known, "serveraddress": registry_of(reference) or DOCKER_HUB})
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(text.encode()).decode()}
+
+
+def login(reference: str) -> dict[str, str]:
+    """What this user's Docker configuration has for an image's registry: a name and password, an identity token, or nothing."""
     folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
     try:
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as handle:
@@ -150,11 +159,7 @@ def credentials(reference: str) -> dict[str, str]:
         return {}
     server = registry_of(reference) or DOCKER_HUB
     helper = (config.get("credHelpers") or {}).get(server) or config.get("credsStore")
-    known = _from_helper(helper, server) if helper else _from_file((config.get("auths") or {}).get(server) or {})
-    if not known:
-        return {}
-    text = json.dumps({**known, "serveraddress": server})
-    return {"X-Registry-Auth": base64.urlsafe_b64encode(text.encode()).decode()}
+    return _from_helper(helper, server) if helper else _from_file((config.get("auths") or {}).get(server) or {})
 
 
 def _from_file(entry: Mapping[str, str]) -> dict[str, str]:

@@ -40,8 +40,15 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
 
 
 def kind(service: Mapping[str, Any]) -> str:
-    """What a service is: ``web`` (it has a port), ``job`` (it has a schedule) or ``worker``."""
-    return "web" if service["port"] else "job" if service.get("schedule") else "worker"
+    """What a service is: ``web`` (it has a port), ``single`` (and must not run twice), ``job`` (it has a schedule) or ``worker``."""
+    if service["port"]:
+        return "single" if service.get("strategy") == "recreate" else "web"
+    return "job" if service.get("schedule") else "worker"
+
+
+def is_served(service: Mapping[str, Any]) -> bool:
+    """Whether anybody sends it requests."""
+    return bool(service["port"])
 
 
 def of_kind(manifest: Mapping[str, Any], *kinds: str) -> dict[str, dict[str, Any]]:

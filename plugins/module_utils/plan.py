@@ -8,40 +8,28 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import ledger, plan_text, ports
+from ansible_collections.sluice.stack.plugins.module_utils import (
+    ledger,
+    placement,
+    plan_facts,
+    plan_text,
+    ports,
+    room,
+)
 from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils import wish as wishes
 from ansible_collections.sluice.stack.plugins.module_utils.edge_nginx import render_app
 from ansible_collections.sluice.stack.plugins.module_utils.lease import next_token
 from ansible_collections.sluice.stack.plugins.module_utils.ledger import History, Manifest
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+from ansible_collections.sluice.stack.plugins.module_utils.wish import Observation, PlanError, Wish
 
-Observation = Mapping[str, Any]
+__all__ = ["PlanError", "Wish", "confirmed_by_edges", "decide"]
+
 Plan = dict[str, Any]
-
-
-class PlanError(Exception):
-    """What is wanted cannot be done; the message says what stands in the way and what to do. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the run was asked for."""
-
-    action: str  # deploy, rollback, or what leaves the live release as it is: join, drain
-    contract: Mapping[str, Any]
-    addresses: Mapping[str, str]  # the private address of every app host, lost or not
-    edges: Sequence[str]
-    apps: Sequence[str]
-    now: datetime
-    lost: frozenset[str] = field(default_factory=frozenset)  # given up by the operator
-    silent: frozenset[str] = field(default_factory=frozenset)  # did not answer, and the run goes on without them
-    release_to: str | None = None
-    host: str | None = None  # the app host that joins or is drained
-    http_port: int = 80
 
 
 def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
@@ -63,9 +51,12 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     history = ledger.merge_texts(item["ledger"] for item in observed.values())
     live, lagging = confirmed_by_edges(edges, observed, history)
     live_manifest = _manifest_of(history, live, edges)
-    wanted = _wanted(wish, history, live, apps, observed)
+    wanted = wishes.release(wish, history, live, apps, observed)
     situation = _Situation(wish, observed, edges, apps, drained, history, live, live_manifest, lagging)
 
+    fault = placement.fault(wanted, wish.apps, apps, strict=wish.action == "deploy")
+    if fault:
+        raise PlanError(fault)
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
     body = _repair(situation) if same else _change(situation, wanted)
     target: Manifest = body["manifest"]
@@ -75,12 +66,12 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "token": next_token([item["highest"] for item in observed.values()]),
         "live": live,
         "addresses": dict(wish.addresses),
-        "images": sorted({service["image"] for service in target["services"].values()}),
         "abandon": [host for host in edges if observed[host]["edge"]["pending_alive"]],
         "converge": lagging,
         "lost": sorted({*wish.lost, *wish.silent}),
         "drained": sorted(drained),
         "join": [wish.host] if wish.action == "join" and observed[str(wish.host)]["drained"] else [],
+        "services": {host: names for host, names in situation.spread(target).items() if names},
         "background": _background(situation, target),
         "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
         **body,
@@ -89,10 +80,8 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     # A release gives the app back in its last two steps.
     plan["steps"] = [*plan["asked"], *([] if plan["flip"] and not plan["background"] else ["give_back"])]
     plan["status"] = "change" if not same else "repair" if plan["steps"] != ["give_back"] else "nothing"
-    _check_disk(wish, plan, observed)
-    plan["lines"] = plan_text.lines(
-        plan, live_manifest, {host: _missing_images(plan, observed[host]) for host in plan["start"]}
-    )
+    pulls = _pulls(situation, plan)
+    plan["lines"] = plan_text.lines(plan, live_manifest, plan_facts.of(plan, situation.live_manifest, observed, pulls))
     return plan
 
 
@@ -124,6 +113,33 @@ class _Situation:
     live_manifest: Manifest | None
     lagging: Sequence[str]
 
+    def spread(self, manifest: Manifest) -> dict[str, list[str]]:
+        """App host → the services it has of a release when this run is done."""
+        return placement.spread(manifest, self.wish.apps, self.apps)
+
+    def holds(self, host: str, manifest: Manifest, slot: str, well: bool = False) -> bool:
+        """Whether an app host has everything of a release that it shall have of it, in the slot."""
+        names = self.spread(manifest)[host]
+        return placement.holds(self.observed[host], manifest, slot, names, well)
+
+    def lacking(self, manifest: Manifest, slot: str, well: bool = False) -> list[str]:
+        """The app hosts where something of a release has to be started, or an image is missing for what follows it."""
+        return [
+            host
+            for host, names in self.spread(manifest).items()
+            if host in self.apps
+            and (
+                not self.holds(host, manifest, slot, well)
+                or placement.down(self.observed[host], manifest, names)
+                or self._images(manifest, placement.beside_slots(manifest, names))
+                - set(self.observed[host]["images_present"])
+            )
+        ]
+
+    @staticmethod
+    def _images(manifest: Manifest, names: Sequence[str]) -> set[str]:
+        return {manifest["services"][name]["image"] for name in names}
+
     def config(
         self, other: Manifest | None, target: Manifest, slot: str, other_on: Sequence[str] | None = None
     ) -> dict[str, Any]:
@@ -153,14 +169,14 @@ def _change(now: _Situation, wanted: Manifest) -> Plan:
     config = now.config(before, target, slot)
     if config["configure"] and live and before:
         # A reload that is due must not bring a host into the live slot that does not hold the live release.
-        on = [host for host in now.apps if holds(now.observed[host], before, live["slot"])]
+        on = [host for host in now.apps if now.holds(host, before, live["slot"])]
         config = now.config(before, target, slot, on)
     return {
         "manifest": target,
         "slot": slot,
         "migrate": _migration(now.wish, target, now.live_manifest, now.apps),
         # Where it still runs, well, from when it was live, there is nothing to start.
-        "start": [host for host in now.apps if not holds(now.observed[host], target, slot, well=True)],
+        "start": now.lacking(target, slot, well=True),
         **config,
         "canary": now.wish.contract["canary"] if now.wish.action == "deploy" and live else None,
         "flip": list(now.edges),
@@ -183,7 +199,7 @@ def _repair(now: _Situation) -> Plan:
         "manifest": target,
         "slot": slot,
         "migrate": None,
-        "start": [host for host in now.apps if not holds(now.observed[host], target, slot)],
+        "start": now.lacking(target, slot),
         **(
             now.config(now.history.manifests.get(before["release"]), target, slot, before["hosts"])
             if before
@@ -212,36 +228,13 @@ def _left_over(now: _Situation, slot: str) -> dict[str, str | None] | None:
 
 
 def _background(now: _Situation, target: Manifest) -> dict[str, list[str]]:
-    """App host → its workers and jobs, for hosts that have others, or none of the release yet. A job is on one host."""
-    wanted: dict[str, list[str]] = {host: [] for host in now.wish.apps if host in now.observed}
-    for name, service in manifests.of_kind(target, "worker", "job").items():
-        unknown = [host for host in service["hosts"] or [] if host not in now.wish.apps]
-        if unknown:
-            raise PlanError(
-                f"app_services.{name}.hosts names {unknown[0]}, which is no app host of the inventory: "
-                f"{did_you_mean(unknown[0], list(now.wish.apps))}"
-            )
-        # A job stays where it is named, or on the inventory's first host: another one might run it twice.
-        one = manifests.kind(service) == "job"
-        for host in service["hosts"] or (now.wish.apps[:1] if one else now.apps):
-            if host in now.apps:
-                wanted[host].append(name)
-    return {host: names for host, names in wanted.items() if not _runs(now.observed[host], target, names)}
-
-
-def _runs(observation: Observation, target: Manifest, names: Sequence[str]) -> bool:
-    """Whether a host has exactly these workers and jobs of the release."""
-    held = observation["background"]
-    have = {
-        name: sum(
-            1
-            for item in held
-            if (item["service"], item["release"]) == (name, target["id"])
-            and (item["state"] == "running" or manifests.kind(target["services"][name]) == "job")
-        )
-        for name in names
+    """App host → its services beside the slots, for hosts that have others, or none of the release yet."""
+    return {
+        host: beside
+        for host, names in now.spread(target).items()
+        if host in now.observed
+        and not placement.runs(now.observed[host], target, beside := placement.beside_slots(target, names))
     }
-    return len(held) == sum(have.values()) and all(have[name] == target["services"][name]["replicas"] for name in names)
 
 
 def _asked(plan: Plan) -> dict[str, list[str]]:
@@ -280,22 +273,6 @@ def _require_address(host: str, address: str) -> None:
         ) from None
 
 
-def holds(observation: Observation, manifest: Manifest, slot: str, well: bool = False) -> bool:
-    """Whether an app host runs every container of the release in the slot, and nothing else there; ``well``: and all answer."""
-    running = {
-        (item["service"], item["replica"])
-        for item in observation["containers"]
-        if item["slot"] == slot
-        and item["state"] == "running"
-        and item["release"] == manifest["id"]
-        and (item["healthy"] or not well)
-    }
-    there = sum(1 for item in observation["containers"] if item["slot"] == slot)
-    services = manifests.of_kind(manifest, "web")
-    wanted = {(name, index) for name, service in services.items() for index in range(service["replicas"])}
-    return running == wanted and there == len(wanted)
-
-
 def confirmed_by_edges(
     edges: Sequence[str], observed: Mapping[str, Observation], history: History
 ) -> tuple[dict[str, str] | None, list[str]]:
@@ -327,55 +304,6 @@ def _manifest_of(history: History, live: Mapping[str, str] | None, edges: Sequen
             "bring back a host that has it (/var/lib/sluice/apps/<app>/ledger.jsonl) and run the command again"
         )
     return found
-
-
-def _wanted(
-    wish: Wish,
-    history: History,
-    live: Mapping[str, str] | None,
-    apps: Sequence[str],
-    observed: Mapping[str, Observation],
-) -> Manifest:
-    if wish.action in ("join", "drain"):
-        if live is None:
-            raise PlanError(
-                "nothing is live, so there is nothing to join or to drain; deploy a version with deploy.yml"
-            )
-        return dict(history.manifests[live["release"]])
-    if wish.action == "rollback":
-        if live and not wish.release_to and _is_unfinished_rollback(history, live["release"]):
-            # It reached an edge and died: the same command finishes it, and does not go back one more release.
-            return dict(history.manifests[live["release"]])
-        try:
-            return dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
-        except ledger.NothingToGoBackTo as error:
-            raise PlanError(str(error)) from error
-    digests = _digests(apps, observed)
-    return manifests.build(wish.contract, digests, wish.now, history.manifests)
-
-
-def _is_unfinished_rollback(history: History, live: str) -> bool:
-    """Whether what is live was last begun by a rollback that no ledger says was confirmed."""
-    begun = [item for item in history.entries if item["release"] == live and item["event"] in ("started", "confirmed")]
-    return bool(begun) and begun[-1]["event"] == "started" and begun[-1]["action"] == "rollback"
-
-
-def _digests(apps: Sequence[str], observed: Mapping[str, Observation]) -> dict[str, str]:
-    """The digest of every image reference, as all app hosts see it in the registry."""
-    digests: dict[str, str] = {}
-    for reference in observed[apps[0]]["images"]:
-        answers = {host: observed[host]["images"][reference] for host in apps}
-        errors = {host: answer["error"] for host, answer in answers.items() if answer.get("error")}
-        if errors:
-            first = next(iter(errors.values()))
-            raise PlanError(f"image {reference}: {first} (asked from {', '.join(errors)})")
-        seen = {answer["digest"] for answer in answers.values()}
-        if len(seen) > 1:
-            raise PlanError(
-                f"image {reference} was moved to another digest while the hosts looked: {', '.join(sorted(seen))}; run again"
-            )
-        digests[reference] = seen.pop()
-    return digests
 
 
 def _with_ports(wish: Wish, wanted: Manifest, observed: Mapping[str, Observation]) -> Manifest:
@@ -411,17 +339,15 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
     return {**migration, "host": apps[0]}
 
 
-def _check_disk(wish: Wish, plan: Plan, observed: Mapping[str, Observation]) -> None:
-    least = wish.contract["disk_free"]
-    for host in plan["start"]:
-        missing = _missing_images(plan, observed[host])
-        free = observed[host]["disk_free"]
-        if missing and free < least:
-            raise PlanError(
-                f"{host} has {free / 2**30:.1f} GiB free for images in {observed[host]['docker_root']}, app_disk_free wants "
-                f"{least / 2**30:.1f} GiB: free some (docker image prune) or lower app_disk_free"
-            )
-
-
-def _missing_images(plan: Plan, observation: Observation) -> list[str]:
-    return [image for image in plan["images"] if image not in observation["images_present"]]
+def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:
+    """What each host that starts something has to pull. Raises PlanError when it does not fit."""
+    manifest = plan["manifest"]
+    known = {**manifest.get("sizes", {})}
+    pulls = {
+        host: room.pull(manifest, plan["services"].get(host, []), now.observed[host], known) for host in plan["start"]
+    }
+    for host, pull in pulls.items():
+        fault = room.fault(host, pull, now.wish.contract["disk_free"])
+        if fault:
+            raise PlanError(fault)
+    return pulls

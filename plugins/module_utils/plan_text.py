@@ -3,21 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils import placement
+from ansible_collections.sluice.stack.plugins.module_utils.plan_facts import Facts
+from ansible_collections.sluice.stack.plugins.module_utils.ports import port_numbers
 
 Plan = Mapping[str, Any]
 VERBS = {"deploy": "Deploy", "rollback": "Roll back to"}
 
 
-def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """The plan; ``missing`` are the images each host that starts something has to pull."""
+def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> list[str]:
+    """The plan, with what the hosts said beside it."""
     target, live = plan["manifest"], plan["live"]
+    drift = [("drift", f"{host}: {'; '.join(words)}") for host, words in sorted(facts.drift.items())]
     if plan["status"] == "nothing":
         return [
-            f"Nothing to do: {plan['app']} {target['version']} is live as {target['id']} in {plan['slot']}, as wanted"
+            f"Nothing to do: {plan['app']} {target['version']} is live as {target['id']} in {plan['slot']}, as wanted",
+            *_table(drift),
         ]
     serving = f"release {live['release']} in {live['slot']}" if live else "nothing"
     verb = VERBS[plan["action"]] if plan["status"] == "change" else "Repair"
@@ -28,73 +33,89 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, missing: Mapping[
             "drained",
             f"{', '.join(plan['drained'])}, until host_join.yml" if plan["drained"] and not plan["drain"] else "",
         ),
-        *_preparing(plan, serving, missing),
-        *_switching(plan),
-        *_ending(plan),
+        *drift,
+        *_preparing(plan, serving, facts),
+        *_switching(plan, facts),
+        *_ending(plan, facts),
     ]
     return [
         f"{verb} {plan['app']} {target['version']} as release {target['id']} (token {plan['token']}); live now: {serving}",
-        *(f"  {step:<10} {text}" for step, text in found if text),
+        *_table(found),
     ]
 
 
 Lines = list[tuple[str, str]]  # step and what it does; empty for a step that does not run
 
 
-def _preparing(plan: Plan, serving: str, missing: Mapping[str, Sequence[str]]) -> Lines:
+def _table(found: Lines) -> list[str]:
+    return [f"  {step:<10} {text}" for step, text in found if text]
+
+
+def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
     """What happens before any edge sends the release anything."""
     edges, late, migrate = plan["abandon"], plan["converge"], plan["migrate"]
     return [
         ("abandon", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
-        ("converge", f"{', '.join(late)} to {serving}, which another edge confirmed" if late else ""),
+        *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
         (
             "migrate",
             f"{migrate['engine']}, in {migrate['service']}'s new image, once, on {migrate['host']}" if migrate else "",
         ),
-        *(("start", _start(plan, host, missing[host])) for host in plan["start"]),
+        *(("start", _start(plan, host, facts)) for host in plan["start"]),
         ("join", f"{plan['join'][0]}: it gets requests again" if plan["join"] else ""),
     ]
 
 
-def _start(plan: Plan, host: str, missing: Sequence[str]) -> str:
+def _start(plan: Plan, host: str, facts: Facts) -> str:
     manifest, slot = plan["manifest"], plan["slot"]
-    pulls = f"pull {len(missing)} image{'s' if len(missing) != 1 else ''}, " if missing else ""
-    names = ", ".join(
-        f"{name} on port {'/'.join(map(str, manifest['ports'][name][slot]))}"
-        for name in manifests.of_kind(manifest, "web")
+    names = plan["services"].get(host, [])
+    ports = ", ".join(
+        f"{name} on port {'/'.join(map(str, port_numbers(manifest['ports'], name, slot)))}"
+        for name in placement.in_slots(manifest, names)
     )
-    return f"{host}: {pulls}{names} in {slot}"
+    cleared = facts.clear.get(host)
+    parts = [
+        facts.pull.get(host, ""),
+        f"clear {'; '.join(cleared)}" if cleared else "",
+        f"{ports} in {slot}" if ports else "",
+    ]
+    return f"{host}: {', '.join(part for part in parts if part)}"
 
 
-def _switching(plan: Plan) -> Lines:
+def _switching(plan: Plan, facts: Facts) -> Lines:
     """What changes who is sent where."""
-    reload, flip, canary = plan["configure"], plan["flip"], plan["canary"]
+    flip, canary, live = plan["flip"], plan["canary"], plan["live"]
     shares = ", ".join(f"{percent} %" for percent in canary["steps"]) if canary else ""
     looks = f"judged after {canary['seconds']:g} s each, up to {canary['looks']} times" if canary else ""
+    before = f" from {live['slot']}" if live else ""
     return [
-        ("configure", f"{', '.join(reload)}: routes, hosts or ports changed, one reload of Nginx" if reload else ""),
-        ("canary", f"{shares} of the visitors, {looks}" if canary else ""),
-        ("flip", f"{', '.join(flip)} to {plan['slot']}; undone by itself unless confirmed" if flip else ""),
+        *(("configure", f"{edge}: {'; '.join(facts.reload[edge])}; one reload of Nginx") for edge in plan["configure"]),
+        ("canary", f"{shares} of the visitors to {plan['slot']}, {looks}" if canary else ""),
+        (
+            "flip",
+            f"{', '.join(flip)}: all visitors{before} to {plan['slot']}; undone by itself unless confirmed"
+            if flip
+            else "",
+        ),
     ]
 
 
-def _ending(plan: Plan) -> Lines:
+def _ending(plan: Plan, facts: Facts) -> Lines:
     """What happens once the release is live."""
     unrecorded = plan["confirm"] and not plan["flip"]
-    retire = plan["retire"] or {}
-    what = retire.get("release") or "what an earlier run left there"
+    slot = (plan["retire"] or {}).get("slot")
     return [
         (
             "record",
             "the live release, which the run that confirmed it did not write into the ledgers" if unrecorded else "",
         ),
-        *(
-            ("background", f"{host}: {', '.join(names) or 'nothing of the release'}")
-            for host, names in sorted(plan["background"].items())
-        ),
+        *(("background", f"{host}: {', '.join(words)}") for host, words in facts.beside.items()),
         (
             "drain",
             f"{plan['drain'][0]}: it gets no requests any more, and finishes those it has" if plan["drain"] else "",
         ),
-        ("retire", f"{retire['slot']} ({what}), once it has drained" if retire else ""),
+        *(
+            ("retire", f"{host}: stop {'; '.join(words)} in {slot}, once it has drained")
+            for host, words in sorted(facts.stop.items())
+        ),
     ]

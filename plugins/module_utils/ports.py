@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 SLOTS = ("blue", "green")
+SINGLE = "single"  # in the place of a slot: of a service that must not run twice, and has one port for both
 Ports = dict[str, dict[str, list[int]]]  # service → slot → a port for each replica
 
 
@@ -16,6 +17,12 @@ class PortError(Exception):
 def key(app: str, service: str, slot: str, replica: int) -> str:
     """The name a port is recorded under."""
     return f"{app}/{service}/{slot}/{replica}"
+
+
+def port_numbers(ports: Mapping[str, Mapping[str, list[int]]], service: str, slot: str) -> list[int]:
+    """The ports of a service in a slot; none where it has none."""
+    slots = ports.get(service, {})
+    return slots.get(slot) or slots.get(SINGLE, [])
 
 
 def merge_records(records: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
@@ -44,17 +51,20 @@ def allocate(
     in_use: Iterable[int],
     low: int,
     high: int,
+    single: Collection[str] = (),
 ) -> Ports:
     """A port for every service, slot and replica of ``app``: the recorded one, else the lowest free one in the range.
 
-    ``replicas`` maps service to its count, ``in_use`` are ports something listens on anywhere. Raises PortError.
+    ``replicas`` maps service to its count, ``in_use`` are ports something listens on anywhere, ``single`` services that have one port
+    for both slots. Raises PortError.
     """
     taken = set(recorded.values()) | set(in_use)
     free = (port for port in range(low, high + 1) if port not in taken)
     result: Ports = {}
     for service, count in sorted(replicas.items()):
-        result[service] = {slot: [] for slot in SLOTS}
-        for slot in SLOTS:
+        slots = (SINGLE,) if service in single else SLOTS
+        result[service] = {slot: [] for slot in slots}
+        for slot in slots:
             for replica in range(count):
                 port = recorded.get(key(app, service, slot, replica)) or next(free, None)
                 if port is None:

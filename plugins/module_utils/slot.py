@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host
-from ansible_collections.sluice.stack.plugins.module_utils.containers import network, slot_containers
+from ansible_collections.sluice.stack.plugins.module_utils.containers import LABEL, network, slot_containers
 from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard
 from ansible_collections.sluice.stack.plugins.module_utils.health import NotHealthy, probe, wait_healthy
-from ansible_collections.sluice.stack.plugins.module_utils.manifest import of_kind
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.retire import wait_idle
 
@@ -27,6 +26,7 @@ def prepare(
     guard: Guard,
     manifest: Mapping[str, Any],
     slot: str,
+    services: Sequence[str],
     address: str,
     secrets: Mapping[str, str],
     *,
@@ -36,12 +36,13 @@ def prepare(
 ) -> dict[str, Any]:
     """Pull, clear what another release left in the slot, start what is missing, wait until all of it is healthy.
 
+    ``services`` are those of the release that this host has.
     Returns what was done and how long each part took, in seconds. Raises SlotError, EngineError or LeaseLost.
     """
     clock = _Clock()
-    wanted = slot_containers(manifest, slot, address, secrets)
+    wanted = [item for item in slot_containers(manifest, slot, address, secrets) if item["alias"] in services]
     # Those of workers and jobs too: what can fail for want of an image fails before anything is live.
-    images = sorted({service["image"] for service in manifest["services"].values()})
+    images = sorted({manifest["services"][name]["image"] for name in services})
     missing = [image for image in images if not docker_host.has_image(engine, image)]
     # Owning the app is enough to pull: an image on the disk changes nothing that is served.
     with guard.effect(extend=lease_seconds + (pull_seconds if missing else 0)):
@@ -50,13 +51,19 @@ def prepare(
     clock.mark("pull")
 
     held = [item for item in docker_host.app_containers(engine, manifest["app"]) if item["slot"] == slot]
-    good = {item["name"] for item in held if item["release"] == manifest["id"] and item["state"] == "running"}
-    stale = [item for item in held if item["name"] not in good]
-    window = max((service["health"]["window"] for service in of_kind(manifest, "web").values()), default=0)
+    right = {_place(item["labels"]) for item in wanted}
+    good = [
+        item
+        for item in held
+        if item["release"] == manifest["id"] and item["state"] == "running" and _here(item) in right
+    ]
+    stale = [item for item in held if item not in good]
+    window = max((manifest["services"][item["alias"]]["health"]["window"] for item in wanted), default=0)
     if stale:
         empty(engine, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
         clock.mark("discard")
-    fresh = [item for item in wanted if item["name"] not in good]
+    there = {_here(item) for item in good}
+    fresh = [item for item in wanted if _place(item["labels"]) not in there]
     with guard.effect(extend=window + lease_seconds):
         docker_host.ensure_network(engine, network(manifest["app"], slot), manifest["app"])
         together(lambda item: _start(engine, item), fresh)
@@ -71,6 +78,15 @@ def prepare(
         "started": [item["name"] for item in fresh],
         "seconds": clock.parts,
     }
+
+
+def _place(labels: Mapping[str, str]) -> tuple[str, int]:
+    """Which of a slot's containers one is to be: its service and its number."""
+    return labels[LABEL + "service"], int(labels[LABEL + "replica"])
+
+
+def _here(item: Mapping[str, Any]) -> tuple[str, int]:
+    return item["service"], item["replica"]
 
 
 def empty(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.plan import confirmed_by_edges, holds
+from ansible_collections.sluice.stack.plugins.module_utils import ledger, placement
+from ansible_collections.sluice.stack.plugins.module_utils.plan import confirmed_by_edges
 
 Summary = dict[str, Any]
 
@@ -28,15 +28,16 @@ def summarise(
     answering = [host for host in edges if host in observed]
     live, lagging = confirmed_by_edges(answering, observed, history)
     manifest = history.manifests.get(live["release"]) if live else None
-    partial = [
-        host
-        for host in apps
-        if host in observed
-        and live
-        and manifest
-        and not observed[host]["drained"]
-        and not holds(observed[host], manifest, live["slot"])
-    ]
+    taking_part = [host for host in apps if host in observed and not observed[host]["drained"]]
+    drift: dict[str, list[str]] = {}
+    partial = []
+    if live and manifest:
+        placed = placement.spread(manifest, apps, taking_part)
+        for host, item in ((host, observed[host]) for host in taking_part):
+            drift[host] = placement.drift(item, manifest, live["slot"], placed[host])
+            whole = placement.holds(item, manifest, live["slot"], placed[host])
+            if not whole or placement.down(item, manifest, placed[host]):
+                partial.append(host)
     state = "none" if live is None else "mixed" if lagging or partial else "incomplete" if silent else "live"
     return {
         "app": app,
@@ -45,6 +46,7 @@ def summarise(
         "manifest": manifest,
         "lagging": lagging,
         "partial": partial,
+        "drift": {host: words for host, words in drift.items() if words},
         "silent": dict(silent),
         "hosts": {host: _host(item) for host, item in sorted(observed.items())},
         "releases": [
@@ -135,6 +137,7 @@ def lines(summary: Summary) -> list[str]:
             result.append(
                 f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})"
             )
+    result += [f"  {host:<10} DRIFT  {'; '.join(words)}" for host, words in summary["drift"].items()]
     result += _silent(summary)
     if summary["releases"]:
         result.append("  releases, newest first:")

@@ -90,7 +90,8 @@ observation:
     ports: {marketplace/backend/blue/0: 20000}
     listening: [22, 20000]
     containers: []
-    images: {"registry.example.com/marketplace/backend:v1.4.2": {digest: "sha256:..."}}
+    # Of one that is not there: its size in the registry, and the layers that have to be pulled, in bytes.
+    images: {"registry.example.com/marketplace/backend:v1.4.2": {digest: "sha256:...", size: 31000000, layers: {"sha256:...": 1200}}}
     images_present: []
     disk_free: 70000000000
     docker_root: /var/lib/docker
@@ -103,11 +104,20 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import edge_control
-from ansible_collections.sluice.stack.plugins.module_utils.docker_host import Engine, EngineError, resolve_digest
+from ansible_collections.sluice.stack.plugins.module_utils import edge_control, registry
+from ansible_collections.sluice.stack.plugins.module_utils.docker_host import (
+    Engine,
+    EngineError,
+    has_image,
+    resolve_digest,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.manifest import pinned
 from ansible_collections.sluice.stack.plugins.module_utils.observe import app_host, edge_host, every_host
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+
+# A size is good to know; what has no way to the registry but through the engine's proxy must not wait long to find out.
+SIZE_SECONDS = 3.0
 
 
 def push(record: dict[str, Any] | None) -> None:
@@ -118,6 +128,15 @@ def push(record: dict[str, Any] | None) -> None:
     if record is not None:
         with contextlib.suppress(edge_control.EdgeDown, edge_control.EdgeRefused):
             edge_control.hold(record)
+
+
+def image_of(engine: Engine, reference: str, seconds: float) -> dict[str, Any]:
+    """The digest of a reference, and how large the image is when this host does not have it."""
+    found = resolve_digest(engine, reference, seconds)
+    if "digest" not in found:
+        return {**found}
+    image = pinned(reference, found["digest"])
+    return {**found, **({} if has_image(engine, image) else registry.sizes(engine, image, min(seconds, SIZE_SECONDS)))}
 
 
 ARGUMENTS: dict[str, Any] = {
@@ -170,7 +189,7 @@ def main() -> None:
             engine = Engine()
             look = [
                 lambda: app_host(app, engine),
-                *(partial(resolve_digest, engine, image, params["registry_seconds"]) for image in params["images"]),
+                *(partial(image_of, engine, image, params["registry_seconds"]) for image in params["images"]),
             ]
             found, *digests = together(lambda one: one(), look)
             observation |= {**found, "images": dict(zip(params["images"], digests, strict=True))}

@@ -25,6 +25,11 @@ options:
     description: The release.
     type: dict
     required: true
+  services:
+    description: Those of the release's services that this host has, workers and jobs too.
+    type: list
+    elements: str
+    required: true
   address:
     description: The host's private address, where the slot's ports are published.
     type: str
@@ -58,6 +63,7 @@ EXAMPLES = r"""
     token: "{{ plan.token }}"
     slot: green
     manifest: "{{ plan.manifest }}"
+    services: [backend, frontend]
     address: 10.0.0.21
     secrets: "{{ app_secrets }}"
 """
@@ -126,6 +132,7 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
         guard,
         manifest,
         params["slot"],
+        params["services"],
         params["address"],
         values,
         pull_seconds=params["pull_seconds"],
@@ -141,6 +148,7 @@ ARGUMENTS: dict[str, Any] = {
         **OUTCOME_ARGUMENTS,
         "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
         "manifest": {"type": "dict", "required": True},
+        "services": {"type": "list", "elements": "str", "required": True},
         "address": {"type": "str", "required": True},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
         "pull_seconds": {"type": "float", "default": 300},

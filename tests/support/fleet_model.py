@@ -418,8 +418,6 @@ class World:
             yield from self._empty(host, run, stale)
         self.own(host, run, WINDOW + LEASE)
         fresh = [] if good else [self._container(manifest, slot)]
-        if any(item["release"] == manifest["id"] for item in host.containers if item not in good) and fresh:
-            raise Fault("Conflict. The container name is already in use")
         host.containers += fresh
         yield
         if manifest["version"] in host.unhealthy:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.sluice.stack.plugins.module_utils import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils import ledger, ports
 from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.manifest import kind
 from hypothesis import settings
 
 # The whole suite runs on every save; for a longer look: pytest --hypothesis-profile=long
@@ -115,7 +116,8 @@ class Fleet:
             if plan["flip"]:
                 item["ledger"] += ledger.to_line(self._entry("started", plan))
             item["ports"] = {**item["ports"], **ports.records(manifest["app"], manifest["ports"])}
-            item["images_present"] = sorted({*item["images_present"], *plan["images"]})
+            images = {manifest["services"][name]["image"] for name in plan["services"][host]}
+            item["images_present"] = sorted({*item["images_present"], *images})
             kept = [one for one in item["containers"] if one["slot"] != plan["slot"]]
             item["containers"] = kept + [
                 {
@@ -128,7 +130,7 @@ class Fleet:
                     "healthy": True,
                 }
                 for name, service in manifest["services"].items()
-                if service["port"]
+                if kind(service) == "web" and name in plan["services"][host]
                 for replica in range(service["replicas"])
             ]
 

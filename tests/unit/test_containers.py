@@ -24,9 +24,9 @@ def test_there_is_a_container_for_each_replica_with_its_own_port(manifest: dict[
     found = slot_containers(manifest, "green", "10.0.0.21", SECRETS)
     release = manifest["id"]
     assert [item["name"] for item in found] == [
-        f"shop-backend-{release}-0",
-        f"shop-backend-{release}-1",
-        f"shop-frontend-{release}-0",
+        f"shop-backend-{release}-green-0",
+        f"shop-backend-{release}-green-1",
+        f"shop-frontend-{release}-green-0",
     ]
     published = [item["publish"] for item in found]
     assert {item["address"] for item in published} == {"10.0.0.21"}, (
@@ -36,6 +36,14 @@ def test_there_is_a_container_for_each_replica_with_its_own_port(manifest: dict[
         *manifest["ports"]["backend"]["green"],
         *manifest["ports"]["frontend"]["green"],
     ]
+
+
+def test_a_host_may_have_one_release_in_both_slots(manifest: dict[str, Any]) -> None:
+    """It was given up, and what went live meanwhile is what it still has, in the other slot."""
+    blue, green = (
+        {item["name"] for item in slot_containers(manifest, slot, "", SECRETS)} for slot in ("blue", "green")
+    )
+    assert not blue & green
 
 
 def test_a_container_can_do_as_little_as_possible(manifest: dict[str, Any]) -> None:

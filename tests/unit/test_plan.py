@@ -27,7 +27,8 @@ def test_the_printed_plan_has_a_line_for_each_step_that_will_run(fleet: Any) -> 
     lines = fleet.plan()["lines"]
     assert lines[0] == "Deploy shop v1.0.0 as release 20261122T231600Z-v1.0.0 (token 1); live now: nothing"
     assert [line.split()[0] for line in lines[1:]] == ["migrate", "start", "start", "configure", "flip"]
-    assert "app1: pull 2 images, backend on port 20000, frontend on port 20002 in blue" in lines[2]
+    pull = "pull 2 images (of unknown size; 50.0 GiB free)"
+    assert lines[2] == f"  start      app1: {pull}, backend on port 20000, frontend on port 20002 in blue"
 
 
 def test_upgrade_uses_the_idle_slot_and_retires_the_old_one(fleet: Any) -> None:
@@ -334,13 +335,16 @@ def test_a_release_that_still_runs_and_is_not_well_is_started_again(fleet: Any, 
 
 
 def test_what_a_dead_run_left_in_the_old_slot_is_retired_by_the_next_one(fleet: Any) -> None:
-    fleet.run()
+    first = fleet.run()
     fleet.version("v1.1.0")
     fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
     plan = fleet.plan()
     assert plan["steps"] == ["retire", "give_back"]
     assert plan["retire"] == {"release": None, "slot": "blue"}
-    assert plan["lines"][1] == "  retire     blue (what an earlier run left there), once it has drained"
+    assert plan["lines"][1:] == [
+        f"  retire     {host}: stop backend, frontend of {first['manifest']['id']} in blue, once it has drained"
+        for host in fleet.apps
+    ]
     fleet.carry_out(plan)
     assert fleet.plan()["status"] == "nothing"
 
@@ -364,7 +368,7 @@ def test_too_little_disk_is_refused_before_anything_is_pulled(fleet: Any) -> Non
     with pytest.raises(PlanError) as caught:
         fleet.plan()
     assert str(caught.value) == (
-        "app2 has 0.5 GiB free for images in /var/lib/docker, app_disk_free wants 1.0 GiB: "
+        "app2 has 512.0 MiB free for images in /var/lib/docker, app_disk_free wants 1.0 GiB: "
         "free some (docker image prune) or lower app_disk_free"
     )
 
@@ -475,7 +479,7 @@ def test_workers_and_jobs_follow_once_the_release_is_live(fleet: Any) -> None:
     assert plan["background"] == {"app1": ["mailer", "report"], "app2": ["mailer"]}
     assert plan["steps"][-4:] == ["confirm", "background", "retire", "give_back"]
     assert "mailer" not in plan["manifest"]["ports"]
-    assert "  background app1: mailer, report" in plan["lines"]
+    assert "  background app1: mailer (new here), report (new here)" in plan["lines"]
     assert fleet.plan()["steps"] == ["background", "give_back"], "they do not run yet"
     mailers = [background("mailer", release), background("mailer", release)]
     fleet.observed["app1"]["background"] = [*mailers, background("report", release, "exited")]
@@ -490,7 +494,7 @@ def test_a_worker_that_is_no_part_of_the_release_any_more_is_taken_away(fleet: A
     fleet.observed["app2"]["background"] = [background("mailer", "old")]
     plan = fleet.plan()
     assert plan["background"] == {"app2": []}
-    assert "  background app2: nothing of the release" in plan["lines"]
+    assert "  background app2: mailer goes" in plan["lines"]
 
 
 def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:

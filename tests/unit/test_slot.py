@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils import slot
+from ansible_collections.sluice.stack.plugins.module_utils.containers import labels
 
 BACKEND = {"image": "shop@sha256:0", "port": 4000, "health": {"window": 20}, "stop_grace": 5}
 MANIFEST = {"id": "r1", "app": "shop", "services": {"backend": BACKEND}}
+CONTAINER = {"name": "one", "alias": "backend", "labels": labels("shop", "backend", "blue", "r1", 0)}
 LEASE, PULL = 60.0, 300.0
 
 
@@ -33,7 +35,7 @@ def test_the_app_is_claimed_for_a_pull_only_when_there_is_one(
 ) -> None:
     """What is claimed is what the next run waits for when this one is killed."""
     claims: Any = Claims()
-    monkeypatch.setattr(slot, "slot_containers", lambda *_: [{"name": "one", "image": "shop@sha256:0"}])
+    monkeypatch.setattr(slot, "slot_containers", lambda *_: [CONTAINER])
     monkeypatch.setattr(slot, "_wait_all", lambda *_: None)
     for name in ("pull", "ensure_network", "create", "start", "set_restart"):
         monkeypatch.setattr(slot.docker_host, name, lambda *_: None)
@@ -41,7 +43,16 @@ def test_the_app_is_claimed_for_a_pull_only_when_there_is_one(
     monkeypatch.setattr(slot.docker_host, "app_containers", lambda *_: [])
     engine: Any = None
     done = slot.prepare(
-        engine, claims, MANIFEST, "blue", "10.0.0.1", {}, pull_seconds=PULL, drain_seconds=10, lease_seconds=LEASE
+        engine,
+        claims,
+        MANIFEST,
+        "blue",
+        ["backend"],
+        "10.0.0.1",
+        {},
+        pull_seconds=PULL,
+        drain_seconds=10,
+        lease_seconds=LEASE,
     )
     assert max(claims.seconds) == longest
     assert done["pulled"] == ([] if present else ["shop@sha256:0"])

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run was asked for, and which release that is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import ledger, room
+from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.ledger import History, Manifest
+
+Observation = Mapping[str, Any]
+
+
+class PlanError(Exception):
+    """What is wanted cannot be done; the message says what stands in the way and what to do. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the run was asked for."""
+
+    action: str  # deploy, rollback, or what leaves the live release as it is: join, drain
+    contract: Mapping[str, Any]
+    addresses: Mapping[str, str]  # the private address of every app host, lost or not
+    edges: Sequence[str]
+    apps: Sequence[str]
+    now: datetime
+    lost: frozenset[str] = field(default_factory=frozenset)  # given up by the operator
+    silent: frozenset[str] = field(default_factory=frozenset)  # did not answer, and the run goes on without them
+    release_to: str | None = None
+    host: str | None = None  # the app host that joins or is drained
+    http_port: int = 80
+
+
+def release(
+    wish: Wish,
+    history: History,
+    live: Mapping[str, str] | None,
+    apps: Sequence[str],
+    observed: Mapping[str, Observation],
+) -> Manifest:
+    """The manifest of the release that is wanted, its ports still to be given out. Raises PlanError."""
+    if wish.action in ("join", "drain"):
+        if live is None:
+            raise PlanError(
+                "nothing is live, so there is nothing to join or to drain; deploy a version with deploy.yml"
+            )
+        return dict(history.manifests[live["release"]])
+    if wish.action == "rollback":
+        if live and not wish.release_to and _is_unfinished_rollback(history, live["release"]):
+            # It reached an edge and died: the same command finishes it, and does not go back one more release.
+            return dict(history.manifests[live["release"]])
+        try:
+            return dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
+        except ledger.NothingToGoBackTo as error:
+            raise PlanError(str(error)) from error
+    digests = _digests(apps, observed)
+    built = manifests.build(wish.contract, digests, wish.now, history.manifests)
+    sizes = room.sizes(built, [observed[host] for host in apps], history.manifests.values())
+    return {**built, "sizes": sizes}
+
+
+def _is_unfinished_rollback(history: History, live: str) -> bool:
+    """Whether what is live was last begun by a rollback that no ledger says was confirmed."""
+    begun = [item for item in history.entries if item["release"] == live and item["event"] in ("started", "confirmed")]
+    return bool(begun) and begun[-1]["event"] == "started" and begun[-1]["action"] == "rollback"
+
+
+def _digests(apps: Sequence[str], observed: Mapping[str, Observation]) -> dict[str, str]:
+    """The digest of every image reference, as all app hosts see it in the registry."""
+    digests: dict[str, str] = {}
+    for reference in observed[apps[0]]["images"]:
+        answers = {host: observed[host]["images"][reference] for host in apps}
+        errors = {host: answer["error"] for host, answer in answers.items() if answer.get("error")}
+        if errors:
+            first = next(iter(errors.values()))
+            raise PlanError(f"image {reference}: {first} (asked from {', '.join(errors)})")
+        seen = {answer["digest"] for answer in answers.values()}
+        if len(seen) > 1:
+            raise PlanError(
+                f"image {reference} was moved to another digest while the hosts looked: {', '.join(sorted(seen))}; run again"
+            )
+        digests[reference] = seen.pop()
+    return digests
