@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary import Settings, SettingsError
+from ansible_collections.sluice.stack.plugins.module_utils.edge_nginx import SILENCE_SECONDS
 from ansible_collections.sluice.stack.plugins.module_utils.manifest import kind
 from ansible_collections.sluice.stack.plugins.module_utils.schema import (
     REQUIRED,
@@ -78,6 +79,7 @@ ROUTE = struct(
         "service": text(),
         "verify": text(None, *URL_PATH),  # none: the route's own path
         "assets": text(None, *URL_PATH),
+        "timeout": number(SILENCE_SECONDS, 1, 86400, whole=True),
     }
 )
 

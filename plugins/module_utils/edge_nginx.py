@@ -18,6 +18,8 @@ SLOTS = ("blue", "green")
 # The edge closes idle upstream connections before the app does (Node's default is 5 s), so it never writes into one
 # that is closing.
 UPSTREAM_IDLE_SECONDS = 4
+# After so long without a byte the edge gives an answer up, or ends a WebSocket; app.inc of role nginx has the same.
+SILENCE_SECONDS = 60
 # Written under a configuration until the workers are known to serve it: a run that dies in between leaves a file that differs
 # from what was wanted, and the next run installs it again.
 UNSERVED = "# installed, not known to be served yet\n"
@@ -157,18 +159,24 @@ class _App:
         for path in sorted(paths):
             if path != "/":
                 # Nginx would answer the bare path with a redirect.
-                yield self._location(f"= {path.rstrip('/')}", self._services(host, path), asset=False)
-            yield self._location(path, self._services(host, path), asset=path in assets)
+                yield self._location(f"= {path.rstrip('/')}", host, path, asset=False)
+            yield self._location(path, host, path, asset=path in assets)
         if assets:
             yield _OTHER_SLOT
 
-    def _location(self, match: str, services: Services, asset: bool) -> str:
+    def _location(self, match: str, host: str, path: str, asset: bool) -> str:
+        routes = {slot: _route(self.held[slot], host, path) for slot in SLOTS}
+        services: Services = {slot: route["service"] if route else "" for slot, route in routes.items()}
+        # While two releases share the location, the one that may be silent for longer.
+        silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes.values() if route)
         lines = [f"        set $sluice_service {self._value(services)};"]
         if asset:
             lines.append(
                 f"        set $sluice_other_service {self._value({'blue': services['green'], 'green': services['blue']})};"
             )
         lines.append("        include /etc/nginx/sluice/proxy.inc;")
+        if silence != SILENCE_SECONDS:
+            lines += [f"        proxy_{what}_timeout {silence}s;" for what in ("read", "send")]
         # In its own order: nothing live is 503, a path that the chosen release does not have is 404.
         lines.append('        if ($sluice_upstream = "") { return 597; }')
         if not all(services.values()):
@@ -181,9 +189,6 @@ class _App:
             ]
         lines.append("        proxy_pass http://$sluice_upstream;")
         return _block(f"    location {match}", lines, "    ")
-
-    def _services(self, host: str, path: str) -> Services:
-        return {slot: _service(self.held[slot], host, path) for slot in SLOTS}
 
     def _value(self, services: Services) -> str:
         """The service of a location, or a variable that tells it by slot where the two releases differ."""
@@ -212,16 +217,16 @@ def _table(release: Manifest, host: str) -> list[Route]:
     return own or [route for route in release["routes"] if not route["host"]]
 
 
-def _service(releases: Sequence[Manifest], host: str, path: str) -> str:
-    """The service that answers for a path: the longest route that holds it, of the newest release that has one."""
+def _route(releases: Sequence[Manifest], host: str, path: str) -> Route | None:
+    """What answers for a path: the longest route that holds it, of the newest release that has one."""
     for release in reversed(releases):
         routes = _table(release, host)
         # Files that a route names as its own belong to its service wherever they are.
         files = [route for route in routes if route["assets"] and _folder(route["assets"]) == path]
         found = files or [route for route in routes if path.startswith(_folder(route["path"]))]
         if found:
-            return str(max(found, key=lambda route: len(_folder(route["path"])))["service"])
-    return ""
+            return max(found, key=lambda route: len(_folder(route["path"])))
+    return None
 
 
 def _block(head: str, lines: Sequence[str], indent: str = "") -> str:

@@ -5,201 +5,38 @@ It never sends a request twice. Before it writes it looks whether the server has
 one, which is no failure, since nothing was asked yet. Once the first byte is written, everything but a whole response with an
 expected status is a failure. Load tools in common use repeat a failed request quietly, or do not look.
 
-    python -m tests.support.load http://127.0.0.1:8080 --get /api/version --post '/api/notes={"text": "x"}' --seconds 10
+WebSockets stay open over the whole load. One that the server ends with 1001 ("going away") comes back at once and has to meet another
+version: it was retired. Any other end is a failure.
+
+    python -m tests.support.load http://127.0.0.1:8080 --get /api/version --post '/api/notes={"text": "x"}' --sockets 8 --seconds 10
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import select
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.support.load_connection import Ask, Broken, Connection
+from tests.support.load_report import Report, Tally
+from tests.support.load_socket import GOING_AWAY, Closed, WebSocket
+
+__all__ = ["Ask", "Client", "Load", "Report", "Settings"]
+
 REPO = Path(__file__).resolve().parents[2]
-# How many failures are kept with their details; all are counted.
-KEPT = 200
 # Longer than the edge keeps an unused connection to the app (4 s): connections are used again just before and just after it ends.
 IDLE_GAPS = (0.4, 2.0, 3.9, 4.1, 5.0, 6.0)
-VERSION_HEADERS = ("x-version",)
-HOST_HEADERS = ("x-hostname",)
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One kind of request and the statuses that are a good answer to it."""
-
-    method: str
-    path: str
-    body: bytes = b""
-    expect: tuple[int, ...] = (200, 201, 204)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One request that was not answered as it should be; ``time`` is seconds of the epoch."""
-
-    time: float
-    method: str
-    path: str
-    what: str
-
-
-@dataclass
-class Report:
-    """What the client saw. ``versions`` counts answers by the version they name, ``hosts`` by the host they name."""
-
-    total: int = 0
-    failed: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    methods: dict[str, int] = field(default_factory=dict)
-    statuses: dict[str, int] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    hosts: dict[str, int] = field(default_factory=dict)
-    connections: int = 0
-    reconnects: int = 0
-    max_latency: float = 0.0
-    seconds: float = 0.0
-
-    @classmethod
-    def from_json(cls, text: str) -> Report:
-        """The report a client printed."""
-        data = json.loads(text)
-        return cls(**{**data, "failures": [Failure(**item) for item in data["failures"]]})
-
-    def to_json(self) -> str:
-        """The report as one line."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    def __str__(self) -> str:
-        shown = "\n".join(f"  {item.time:.3f} {item.method} {item.path}: {item.what}" for item in self.failures[:20])
-        return (
-            f"{self.total} requests ({dict(self.methods)}), {self.failed} failed, statuses {self.statuses}, versions {self.versions}, hosts {self.hosts}, "
-            f"{self.connections} connections, {self.reconnects} found closed before writing, slowest {self.max_latency:.2f} s, "
-            f"in {self.seconds:.1f} s\n{shown}"
-        )
-
-
-class Broken(Exception):
-    """The answer is not a whole HTTP response; the message says in what way."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """One whole response."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def closes(self) -> bool:
-        """Whether the server said that it ends the connection."""
-        return self.headers.get("connection", "").lower() == "close"
-
-    def named(self, headers: tuple[str, ...], keys: tuple[str, ...]) -> str | None:
-        """What the response says of itself, in a header or a key of its JSON body."""
-        for header in headers:
-            if header in self.headers:
-                return self.headers[header]
-        if "json" in self.headers.get("content-type", ""):
-            try:
-                data = json.loads(self.body)
-            except ValueError as error:
-                raise Broken(f"body is not JSON: {self.body[:80]!r}") from error
-            if isinstance(data, dict):
-                return next((str(data[key]) for key in keys if isinstance(data.get(key), str)), None)
-        return None
-
-
-class Connection:
-    """One TCP connection that speaks HTTP/1.1 and hides nothing."""
-
-    def __init__(self, host: str, port: int, timeout: float) -> None:
-        self._host = f"{host}:{port}"
-        self._socket = socket.create_connection((host, port), timeout=timeout)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._held = b""
-
-    def ended(self) -> bool:
-        """Whether the server has closed the connection, seen without writing. Raises Broken for bytes nobody asked for."""
-        data = self._held
-        if not data:
-            if not select.select([self._socket], [], [], 0)[0]:
-                return False
-            try:
-                data = self._socket.recv(100)
-            except OSError:
-                return True
-        if data:
-            raise Broken(f"the server sent bytes before it was asked: {data!r}")
-        return True
-
-    def exchange(self, ask: Ask, keep: bool) -> Response:
-        """Send one request and read the whole answer. Raises Broken or OSError."""
-        head = [f"{ask.method} {ask.path} HTTP/1.1", f"Host: {self._host}", "User-Agent: strict-load"]
-        head.append(f"Connection: {'keep-alive' if keep else 'close'}")
-        if ask.method == "POST":
-            head += ["Content-Type: application/json", f"Content-Length: {len(ask.body)}"]
-        self._socket.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + ask.body)
-        return self._response()
-
-    def close(self) -> None:
-        """Close it."""
-        self._socket.close()
-
-    def _response(self) -> Response:
-        first = self._line()
-        parts = first.split(" ", 2)
-        if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
-            raise Broken(f"not an HTTP response: {first[:80]!r}")
-        headers: dict[str, str] = {}
-        while line := self._line():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        status = int(parts[1])
-        return Response(status, headers, b"" if status in (204, 304) else self._body(headers))
-
-    def _body(self, headers: dict[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            body = b""
-            while size := int(self._line().split(";")[0], 16):
-                body += self._bytes(size)
-                self._bytes(2)
-            self._line()
-            return body
-        if "content-length" not in headers:
-            raise Broken("a response without a length: a cut one could not be told from a whole one")
-        return self._bytes(int(headers["content-length"]))
-
-    def _more(self) -> None:
-        data = self._socket.recv(65536)
-        if not data:
-            raise Broken(f"the server closed the connection after {len(self._held)} unread bytes of the response")
-        self._held += data
-
-    def _line(self) -> str:
-        while b"\r\n" not in self._held:
-            self._more()
-        line, _, self._held = self._held.partition(b"\r\n")
-        return line.decode("latin-1")
-
-    def _bytes(self, count: int) -> bytes:
-        while len(self._held) < count:
-            self._more()
-        data, self._held = self._held[:count], self._held[count:]
-        return data
+# How long a WebSocket only listens, in seconds.
+SILENCES = (0.5, 0.5, 1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -213,6 +50,8 @@ class Settings:
     seconds: float = 120.0
     requests: int = 100_000
     timeout: float = 15.0
+    sockets: int = 0  # WebSockets that stay open over the whole load
+    socket_path: str = "/api/live"
 
 
 class Client:
@@ -222,30 +61,22 @@ class Client:
         parts = urlsplit(settings.url)
         self._settings = settings
         self._address = (parts.hostname or "", parts.port or 80)
-        self._report = Report()
-        self._lock = threading.Lock()
+        self._tally = Tally()
         self._stop = threading.Event()
-        self._methods: Counter[str] = Counter()
-        self._statuses: Counter[str] = Counter()
-        self._versions: Counter[str] = Counter()
-        self._hosts: Counter[str] = Counter()
 
     def run(self) -> Report:
         """Load until a bound is reached or ``stop`` is called; every request that was begun is finished."""
         begin = time.monotonic()
-        workers = [
-            threading.Thread(target=self._work, args=(number, begin + self._settings.seconds), daemon=True)
-            for number in range(self._settings.workers)
-        ]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        report = self._report
-        report.methods, report.statuses = dict(self._methods), dict(self._statuses)
-        report.versions, report.hosts = dict(self._versions), dict(self._hosts)
-        report.seconds = time.monotonic() - begin
-        return report
+        deadline = begin + self._settings.seconds
+        work = [(self._work, (number, deadline)) for number in range(self._settings.workers)]
+        work += [(self._stay, (number,)) for number in range(self._settings.sockets)]
+        threads = [threading.Thread(target=what, args=arguments, daemon=True) for what, arguments in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._tally.report.seconds = time.monotonic() - begin
+        return self._tally.report
 
     def stop(self) -> None:
         """End the run soon."""
@@ -255,14 +86,13 @@ class Client:
         kind = ("keep", "keep", "idle", "fresh")[number % 4]
         chance = random.Random(number)
         connection: Connection | None = None
+        # Half of the requests are POST when there is one to send.
+        posts = [ask for ask in self._settings.asks if ask.method == "POST"]
+        gets = [ask for ask in self._settings.asks if ask.method != "POST"]
         while not self._stop.is_set():
-            if time.monotonic() > deadline or self._report.total >= self._settings.requests:
+            if time.monotonic() > deadline or self._tally.report.total >= self._settings.requests:
                 self.stop()  # wakes the workers that are idle
                 break
-            asks = self._settings.asks
-            # Half of the requests are POST when there is one to send.
-            posts = [ask for ask in asks if ask.method == "POST"]
-            gets = [ask for ask in asks if ask.method != "POST"]
             ask = chance.choice(posts if posts and (not gets or chance.random() < 0.5) else gets)
             connection = self._one(connection, ask, keep=kind != "fresh")
             pause = chance.choice(IDLE_GAPS) if kind == "idle" and chance.random() < 0.2 else 0.0
@@ -274,25 +104,23 @@ class Client:
         """One request; returns the connection when it can be used again."""
         begin = time.monotonic()
         try:
+            again = False
             if connection and connection.ended():
                 connection.close()
-                connection = None
-                with self._lock:
-                    self._report.reconnects += 1
+                connection, again = None, True
             if connection is None:
                 connection = Connection(*self._address, timeout=self._settings.timeout)
-                with self._lock:
-                    self._report.connections += 1
+                self._tally.connected(again)
             response = connection.exchange(ask, keep)
             if response.status not in ask.expect:
                 raise Broken(f"status {response.status}, body {response.body[:120]!r}")
             if response.status == 503 and "retry-after" not in response.headers:
                 raise Broken("status 503 without Retry-After")
-            self._count(ask, begin, response)
+            self._tally.answered(ask, begin, response)
         except TimeoutError:
-            self._fail(ask, begin, f"no whole answer within {self._settings.timeout:g} s")
+            self._tally.dropped(ask, begin, f"no whole answer within {self._settings.timeout:g} s")
         except (Broken, OSError, ValueError) as error:
-            self._fail(ask, begin, f"{type(error).__name__}: {error}")
+            self._tally.dropped(ask, begin, f"{type(error).__name__}: {error}")
         else:
             if keep and not response.closes:
                 return connection
@@ -300,28 +128,47 @@ class Client:
             connection.close()
         return None
 
-    def _count(self, ask: Ask, begin: float, response: Response) -> None:
-        version = response.named(VERSION_HEADERS, ("version",))
-        host = response.named(HOST_HEADERS, ("hostname",))
-        with self._lock:
-            self._seen(ask, begin)
-            self._statuses[str(response.status)] += 1
-            if version:
-                self._versions[version] += 1
-            if host:
-                self._hosts[host] += 1
+    def _stay(self, number: int) -> None:
+        """Have a WebSocket open, and another one when it was sent away."""
+        chance = random.Random(-number)
+        gone: str | None = None  # the version that sent the last one away
+        while not self._stop.is_set():
+            try:
+                gone = self._converse(chance, gone)
+            except (Broken, Closed, OSError, ValueError) as error:
+                gone = None
+                self._tally.lost(self._settings.socket_path, f"{type(error).__name__}: {error}")
+                self._stop.wait(0.5)
 
-    def _fail(self, ask: Ask, begin: float, what: str) -> None:
-        with self._lock:
-            self._seen(ask, begin)
-            self._report.failed += 1
-            if len(self._report.failures) < KEPT:
-                self._report.failures.append(Failure(time.time(), ask.method, ask.path, what))
+    def _converse(self, chance: random.Random, gone: str | None) -> str | None:
+        """One WebSocket from its greeting to its end; the version that sent it away, None when it left by itself.
 
-    def _seen(self, ask: Ask, begin: float) -> None:
-        self._report.total += 1
-        self._report.max_latency = max(self._report.max_latency, time.monotonic() - begin)
-        self._methods[ask.method] += 1
+        Raises for every other end, and when it comes back to the very version that has ended: that one was live.
+        """
+        socket = WebSocket(*self._address, self._settings.socket_path, self._settings.timeout)
+        try:
+            version = str(socket.greeting()["version"])
+            self._tally.greeted(version)
+            if gone:
+                if gone == version:
+                    raise Broken(f"sent away by {gone} and greeted by it again")
+                self._tally.heard(retired=1)
+            while not self._stop.is_set():
+                socket.ping()
+                self._tally.heard(pongs=1)
+                silence = chance.choice(SILENCES)
+                while silence > 0 and not self._stop.is_set():
+                    socket.listen(min(silence, 0.5))
+                    silence -= 0.5
+            socket.leave()
+        except Closed as end:
+            if end.code != GOING_AWAY:
+                raise
+            return version
+        finally:
+            self._tally.heard(notices=socket.notices)
+            socket.close()
+        return None
 
 
 class Load:
@@ -339,19 +186,10 @@ class Load:
         rate: float = 250.0,
         timeout: float = 15.0,
         requests: int = 100_000,
+        sockets: int = 0,
     ) -> None:
-        self._arguments = [
-            "--requests",
-            str(requests),
-            "--seconds",
-            str(seconds),
-            "--workers",
-            str(workers),
-            "--rate",
-            str(rate),
-            "--timeout",
-            str(timeout),
-        ]
+        bounds = {"requests": requests, "seconds": seconds, "workers": workers, "rate": rate, "timeout": timeout}
+        self._arguments = [f"--{name}={value}" for name, value in {**bounds, "sockets": sockets}.items()]
         self._folder = tempfile.TemporaryDirectory(prefix="sluice-load-")
         for number, ask in enumerate(asks):
             if ask.method == "POST":
@@ -433,6 +271,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=16, help="connections at once")
     parser.add_argument("--rate", type=float, default=250.0, help="requests a second over all workers, at most")
     parser.add_argument("--timeout", type=float, default=15.0, help="seconds for one answer")
+    parser.add_argument("--sockets", type=int, default=0, help="WebSockets that stay open over the whole load")
+    parser.add_argument("--socket-path", default="/api/live", help="where they are opened")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     given = parser.parse_args(arguments)
@@ -445,6 +285,8 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=given.seconds,
             requests=given.requests,
             timeout=given.timeout,
+            sockets=given.sockets,
+            socket_path=given.socket_path,
         )
     )
     if given.until_eof:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,12 @@ def answers(text: str, host: str, uri: str, slot: str) -> str:
     if value and value[1].startswith("$"):
         return re.search(rf'^map \$sluice_slot {re.escape(value[1])} \{{\n.*?    {slot} "(\S*)";', text, re.M | re.S)[1]
     return value[1].strip('"') if value else ""
+
+
+def location(text: str, path: str) -> str:
+    found = re.search(rf"^    location {path} \{{\n(.*?)^    \}}", text, re.M | re.S)
+    assert found, path
+    return found[1]
 
 
 BOTH = release(route("/", "frontend", assets="/assets/"), route("/api", "backend"))
@@ -229,3 +236,23 @@ def test_each_slot_answers_as_if_its_release_were_alone(old: dict[str, str], new
     text = render_app(first, second, HOSTS, 80, "green")
     assert answers(text, "any", uri, "blue") == answers(render_app(None, first, HOSTS), "any", uri, "blue")
     assert answers(text, "any", uri, "green") == answers(render_app(None, second, HOSTS), "any", uri, "green")
+
+
+def test_a_route_may_be_silent_for_longer_and_only_it() -> None:
+    patient = {**route("/live", "backend"), "timeout": 900}
+    text = render_app(None, release({**route("/", "frontend"), "timeout": 60}, patient), HOSTS)
+    for path in ("/live/", "= /live"):
+        assert "proxy_read_timeout 900s;" in location(text, path) and "proxy_send_timeout 900s;" in location(text, path)
+    assert text.count("_timeout 900s;") == 4 and "proxy_read_timeout" not in location(text, "/")
+
+
+@pytest.mark.parametrize(("old", "new"), [(900, 5), (5, 900), (900, None), (None, 900)])
+def test_while_two_releases_share_a_path_the_longer_silence_holds(old: int | None, new: int | None) -> None:
+    """``None``: a release from before there was such a setting."""
+    held = [{**route("/", "web"), **({"timeout": seconds} if seconds else {})} for seconds in (old, new)]
+    assert "proxy_read_timeout 900s;" in location(render_app(release(held[0]), release(held[1]), HOSTS), "/")
+
+
+def test_the_role_has_the_same_silence_for_all_other_routes() -> None:
+    text = (Path(__file__).parents[2] / "roles/nginx/files/app.inc").read_text()
+    assert set(re.findall(r"^proxy_(?:read|send)_timeout (\d+)s;$", text, re.M)) == {str(edge_nginx.SILENCE_SECONDS)}

@@ -5,5 +5,5 @@ import { defineConfig } from 'vite';
 export default defineConfig({
   plugins: [react()],
   // In development the API runs beside Vite; behind the edge both share one address.
-  server: { proxy: { '/api': 'http://localhost:4000' } },
+  server: { proxy: { '/api': { target: 'http://localhost:4000', ws: true } } },
 });

@@ -3,6 +3,8 @@ import { addRoutes, createServer } from './app.js';
 import { openCache } from './cache.js';
 import { ConfigError, EXIT_CONFIG, readConfig, type Config } from './config.js';
 import { openDatabase } from './db.js';
+import { openLive } from './live.js';
+import { listen } from './notices.js';
 import { Receipts } from './receipt.js';
 import { SLOWEST_MILLISECONDS } from './routes/slow.js';
 
@@ -10,9 +12,12 @@ const config = configOrExit();
 const app = createServer(config);
 const db = openDatabase(config.databaseUrl);
 const cache = openCache(config.redisUrl, app.log);
+const notices = openCache(config.redisUrl, app.log);
+listen(notices, app.log, openLive(app, config));
 addRoutes(app, { config, db, cache, receipts: new Receipts(config.jwtSecret) });
 app.addHook('onClose', async () => {
   cache.disconnect();
+  notices.disconnect();
   await db.$disconnect();
 });
 

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { AccountantCard } from './AccountantCard';
 import { getAccountants, getVersion } from './api';
 import { Bookings } from './Bookings';
+import { useLive } from './live';
 import { rememberedEmail } from './memory';
 import { useLoaded } from './useLoaded';
 
@@ -13,6 +14,7 @@ const PAGE_VERSION: string = import.meta.env['VITE_APP_VERSION'] || 'dev';
 export function App() {
   const version = useLoaded(getVersion, 'once');
   const accountants = useLoaded(getAccountants, 'once');
+  const live = useLive();
   const [email, setEmail] = useState(rememberedEmail);
   const [bookingCount, setBookingCount] = useState(0);
 
@@ -34,6 +36,9 @@ export function App() {
           <h1>Marketplace</h1>
           <p>An hour with a chartered accountant, booked in a minute.</p>
         </div>
+        <p className="badge live" data-testid="live" data-open={live.open} data-version={live.version}>
+          {live.open ? 'Live' : 'Connecting…'}
+        </p>
         <p className="badge" data-testid="version" data-api-version={api?.version} data-page-version={PAGE_VERSION} title={api && `answered by ${api.hostname}`}>
           API {api?.version ?? '…'} · page {PAGE_VERSION}
         </p>

@@ -4,6 +4,7 @@ import { useState } from 'react';
 import { getSlots } from './api';
 import { BookingForm } from './BookingForm';
 import { day, hour, moment } from './format';
+import { useSlotChanges } from './live';
 import type { Accountant, Slot } from './types';
 import { useLoaded } from './useLoaded';
 
@@ -18,12 +19,13 @@ export function Slots({ accountant, onBooked }: Props) {
   const [chosen, setChosen] = useState<Slot | null>(null);
   const [confirmation, setConfirmation] = useState('');
   const slots = useLoaded(() => getSlots(accountant.id), round);
+  const refresh = () => setRound((current) => current + 1);
+  useSlotChanges(accountant.id, refresh);
 
   if (slots.state === 'loading') return <p>Loading…</p>;
   if (slots.state === 'failed') return <p className="error" role="alert">{slots.message}</p>;
 
   const days = Map.groupBy(slots.value, (slot) => day(slot.startsAt));
-  const refresh = () => setRound((current) => current + 1);
   const choose = (slot: Slot) => {
     setConfirmation('');
     setChosen(slot);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger } from 'fastify';
 
 import type { Services } from '../app.js';
 import { book, cancel, listBookings, normalEmail, type Booking } from '../bookings.js';
+import { announce } from '../notices.js';
 import { Problem } from '../problem.js';
 import { countUse } from '../rate-limit.js';
 
@@ -34,6 +36,7 @@ export const bookingRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { 
     await countUse(cache, normalEmail(body.email), config.bookingsPerMinute, request.log);
     const { booking, replayed } = await book(db, { ...body, note }, request.headers['idempotency-key']);
     if (replayed) reply.header('idempotent-replayed', 'true');
+    else void tell(booking, 'BOOKED', request.log);
     return reply.code(201).send({ booking: view(booking), receipt: await receipts.issue(booking.id) });
   });
 
@@ -48,8 +51,15 @@ export const bookingRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { 
     if (!(await receipts.proves(id, request.headers.authorization))) {
       throw new Problem(403, 'receipt_required', "Send the booking's receipt as 'Authorization: Bearer <receipt>'.");
     }
-    return { booking: view(await cancel(db, id)) };
+    const booking = await cancel(db, id);
+    void tell(booking, 'OPEN', request.log);
+    return { booking: view(booking) };
   });
+
+  /** Nobody waits for it: the booking is made, whether pages hear of it or not. */
+  function tell({ slot }: Booking, status: 'OPEN' | 'BOOKED', log: FastifyBaseLogger): Promise<void> {
+    return announce(cache, { type: 'slot', accountantId: slot.accountant.id, slotId: slot.id, status }, log);
+  }
 };
 
 function view({ slot: { accountant, ...slot }, ...booking }: Booking) {

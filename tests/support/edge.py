@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge's configuration in an Nginx of a test's own, before two small apps.
+
+A private Nginx runs the role's own configuration with its paths moved into a temporary directory. It needs Nginx with an njs that
+has shared dictionaries, which Debian 13 has: `make edge-tests` runs these tests in a container.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from ansible_collections.sluice.stack.plugins.module_utils import edge_control, edge_nginx, edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge_record import Record
+
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "nginx"
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+SLOTS = ("blue", "green")
+VISITOR = "203.0.113.9"
+# Who a request is from: the edge under test believes it, so that no test depends on this machine's addresses.
+CLIENT = "X-Test-Client"
+# 1.5 MB: more than fits into any buffer on the way, so it is still being sent when the edge decides.
+LARGE = b"x" * 1_500_000
+
+Answer = tuple[int, dict[str, str], str]
+
+
+def app(slot: str) -> type[BaseHTTPRequestHandler]:
+    """An app that says which slot it is and what it was sent."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 65536  # an answer in two writes waits for the edge's delayed acknowledgement
+
+        def do_GET(self) -> None:
+            if self.headers.get("Upgrade"):
+                self._converse()
+                return
+            time.sleep(float(self.headers.get("X-Wait") or 0))
+            size = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+            body = json.dumps({"slot": slot, "size": size, "headers": dict(self.headers)}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815
+
+        def _converse(self) -> None:
+            """Another protocol from here on: each line comes back with the slot before it."""
+            self.close_connection = True
+            self.send_response(101)
+            self.send_header("Upgrade", self.headers["Upgrade"])
+            self.send_header("Connection", self.headers["Connection"])
+            self.end_headers()
+            self.wfile.flush()
+            while line := self.rfile.readline():
+                self.wfile.write(f"{slot}: ".encode() + line)
+                self.wfile.flush()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    return Handler
+
+
+class Edge:
+    """An Nginx of this test's own, and the record of its app."""
+
+    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
+        self.folder, self.record = folder, edge_record.empty("shop")
+        self.socket = str(folder / "run" / "control.sock")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._configure(ports)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _configure(self, ports: dict[str, int]) -> None:
+        for name in ("conf", "run", "records", "log", "temp"):
+            (self.folder / name).mkdir()
+        moved = {
+            "/etc/nginx/sluice": "conf",
+            "/run/sluice-edge": "run",
+            "/run/nginx.pid": "run/nginx.pid",
+            "/var/lib/sluice-edge": "records",
+            "/var/log/nginx": "log",
+        }
+
+        def write(name: str, text: str) -> None:
+            for there, here in moved.items():
+                text = text.replace(there, str(self.folder / here))
+            (self.folder / name).write_text(text)
+
+        settings = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()) | {"nginx_http_port": self.port}
+        environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)
+        main = environment.from_string((ROLE / "templates" / "nginx.conf.j2").read_text()).render(settings)
+        write("nginx.conf", main.replace("user www-data;", "user root;" if os.getuid() == 0 else ""))
+        for source in (ROLE / "files").iterdir():
+            write(f"conf/{source.name}", source.read_text())
+        release = {
+            "app": "shop",
+            "services": {"web": {}},
+            "ports": {"web": {slot: [port] for slot, port in ports.items()}},
+            "routes": [
+                {"host": None, "path": "/", "service": "web", "assets": "/assets"},
+                {"host": None, "path": "/brief", "service": "web", "assets": None, "timeout": 1},
+            ],
+        }
+        write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port))
+        places = [f"{kind}_temp_path {self.folder}/temp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")]
+        write(
+            "conf/test.conf",
+            "\n".join(
+                [
+                    *places,
+                    f"client_body_temp_path {self.folder}/temp/body;",
+                    f"set_real_ip_from 127.0.0.1; real_ip_header {CLIENT};",
+                ]
+            ),
+        )
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        files = ["-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "log" / "error.log")]
+        self._process = subprocess.Popen([str(NGINX), *files, "-g", "daemon off;"])
+        deadline = time.monotonic() + 10
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                self.control()
+            except edge_control.EdgeDown:
+                time.sleep(0.02)
+            else:
+                return
+        self.stop()
+        raise AssertionError((self.folder / "log" / "error.log").read_text())
+
+    def stop(self) -> None:
+        """End it."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(10)
+
+    def control(self) -> dict[str, Any]:
+        """What it holds, and what that means."""
+        return edge_control.call("GET", "/split/shop", socket_path=self.socket)
+
+    def change(self, step: Callable[..., Record], **arguments: Any) -> None:
+        """Take a step of the record as edge_split does: the file, then Nginx's memory."""
+        self.record = step(self.record, token=1, **arguments)
+        (self.folder / "records" / "shop.json").write_text(json.dumps(self.record))
+        edge_control.hold(self.record, socket_path=self.socket)
+
+    def canary(self, percent: int) -> None:
+        """Try r2 in green with a share of the visitors."""
+        self.change(edge_record.propose, release="r2", slot="green", percent=percent, seconds=600, now=time.time())
+
+    def maintain(self, message: str = "Back soon.", allow: tuple[str, ...] = ()) -> None:
+        """Begin maintenance."""
+        self.change(edge_record.maintain, message=message, retry_after=120, allow=allow, now=time.time())
+
+    def serve(self) -> None:
+        """End maintenance."""
+        self.change(edge_record.serve)
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection that is not opened again when the edge closes it."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.connect()
+        connection.auto_open = 0
+        return connection
+
+    def ask(self, headers: dict[str, str] | None = None, client: str = VISITOR, method: str = "GET") -> Answer:
+        """One request on a connection of its own."""
+        connection = self.connect()
+        try:
+            return ask(connection, method, headers=headers, client=client)
+        finally:
+            connection.close()
+
+    def log(self, holds: Callable[[dict[str, Any]], bool], count: int = 1) -> list[dict[str, Any]]:
+        """The lines of the access log that are looked for; one is written just after its answer."""
+        deadline = time.monotonic() + 5
+        while True:
+            text = (self.folder / "log" / "access.log").read_text()
+            found = [entry for entry in map(json.loads, text[: text.rfind("\n") + 1].splitlines()) if holds(entry)]
+            if len(found) >= count:
+                return found
+            assert time.monotonic() < deadline, f"{len(found)} of {count} lines"
+            time.sleep(0.01)
+
+
+def ask(
+    connection: http.client.HTTPConnection,
+    method: str = "GET",
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    client: str = VISITOR,
+) -> Answer:
+    """One request on an open connection: status, headers, body."""
+    connection.request(method, "/", body, {CLIENT: client, **(headers or {})})
+    answer = connection.getresponse()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+
+
+def slot_of(answer: Answer) -> str:
+    """The slot that answered."""
+    assert answer[0] == 200, answer
+    return str(json.loads(answer[2])["slot"])
