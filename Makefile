@@ -82,7 +82,7 @@ e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e)
 
 bench: images ## What a release costs, in rulers of ten pings; writes build/bench.json
-	@python tests/bench/bench.py
+	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 soak: images ## The long ones: a kill at every task of a deploy, reboots, many releases under load
 	$(call part,Soak,pytest tests/e2e --soak -m soak)
