@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VERSION ?= v1.0.0
 # Scenarios that `make test` runs; `make molecule SCENARIO=single` runs one.
-SCENARIOS ?= $(filter-out lab,$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
+SCENARIOS ?= $(filter-out lab fleet edge2,$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Without byte code Ansible compiles itself anew at every start.
@@ -82,7 +82,7 @@ e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e)
 
 bench: images ## What a release costs, in rulers of ten pings; writes build/bench.json
-	@python tests/bench/bench.py
+	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
 soak: images ## The long ones: a kill at every task of a deploy, reboots, many releases under load
 	$(call part,Soak,pytest tests/e2e --soak -m soak)

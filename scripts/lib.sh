@@ -44,3 +44,17 @@ need_packages() {
   fi
   rm -f "$log"
 }
+
+# molecule_steps COMMAND SCENARIO: what Molecule says goes to .lab/SCENARIO.log; people see the steps.
+molecule_steps() {
+  local log="$LAB_DIR/$2.log"
+  # A place of our own for Molecule's state: two checkouts do not share one.
+  export MOLECULE_EPHEMERAL_DIRECTORY="$LAB_DIR/molecule/$2"
+  mkdir -p "$MOLECULE_EPHEMERAL_DIRECTORY"
+  rm -f "$MOLECULE_EPHEMERAL_DIRECTORY/state.yml" # Molecule trusts this over the engine
+  if ! (cd "$REPO" && molecule "$1" --scenario-name "$2" --no-command-borders) 2>&1 | tee "$log" |
+    sed -u -n -E 's/\x1b\[[0-9;]*m//g; s/^(TASK|RUNNING HANDLER) \[(.*)\].*/  \2/p' >&2; then
+    sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E -A 12 '^(fatal|failed|\[ERROR\]|ERROR|CRITICAL)' | head -n 40 >&2
+    fail "molecule $1 of $2 failed; everything it said is in ${log#"$REPO"/}"
+  fi
+}

@@ -28,6 +28,9 @@ options:
     description: Names the network and the containers, C(sluice-<scenario>) and C(sluice-<scenario>-<host>).
     type: str
     required: true
+  beside:
+    description: Another scenario, in whose network the hosts shall be and by whose name the containers go; its hosts must be there.
+    type: str
   platforms:
     description: The hosts, each with name, address, image and publish (ports of the host shown on 127.0.0.1).
     type: list
@@ -161,7 +164,8 @@ class Lab:
     def __init__(self, scenario: str, params: dict[str, Any]) -> None:
         """Keep the names; nothing is done yet."""
         self.scenario = scenario
-        self.network = f"sluice-{scenario}"
+        self.beside = params["beside"] or None
+        self.network = f"sluice-{self.beside or scenario}"
         self.params = params
 
     def container(self, host: Host) -> str:
@@ -171,8 +175,15 @@ class Lab:
     # -- network ---------------------------------------------------------------------------------------------------
 
     def ensure_network(self, subnet: str) -> bool:
-        """Make the network; a changed subnet is refused while containers use it."""
+        """Make the network, a changed subnet anew; another scenario's has to be there."""
         known = inspect("network", self.network)
+        if self.beside:
+            have = known["IPAM"]["Config"][0]["Subnet"] if known else "not there"
+            if have != subnet:
+                raise LabError(
+                    f"the hosts shall be in network {self.network} with {subnet}, and it is {have}: bring up {self.beside} first"
+                )
+            return False
         if known is not None:
             have = known["IPAM"]["Config"][0]["Subnet"]
             if have == subnet:
@@ -283,7 +294,7 @@ class Lab:
     def remove(self) -> bool:
         """Remove all that `ensure` made."""
         changed = self.remove_hosts()
-        if inspect("network", self.network) is not None:
+        if not self.beside and inspect("network", self.network) is not None:
             docker("network", "rm", self.network)
             changed = True
         return changed
@@ -311,6 +322,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "scenario": {"type": "str", "required": True},
+            "beside": {"type": "str"},
             "platforms": {"type": "list", "elements": "dict", "default": []},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "public_key": {"type": "path", "no_log": False},
