@@ -31,7 +31,7 @@ def judge(
 
     ``answers`` maps each host to its result, None when there is none. Hosts in ``silent_allowed`` may be unreachable, and are
     noted as silent; reachable ones must succeed everywhere. ``needed`` is ``all``, or ``none`` for steps whose failure leaves
-    a good state behind and is reported as a note. A verdict that is not "ok" any more is passed on as it is.
+    a good state behind and is reported as a note, as are an answer's own ``notes``. A verdict that is not "ok" any more is passed on as it is.
     """
     if not before["ok"]:
         return before
@@ -39,8 +39,14 @@ def judge(
     silent = [host for host in failed if host in silent_allowed and _is_silent(answers[host])]
     for host in silent:
         del failed[host]
+    told = [
+        f"{step}: {host}: {note}"
+        for host, answer in sorted(answers.items())
+        for note in (answer or {}).get("notes", [])
+    ]
     after = {
         **before,
+        "notes": [*before["notes"], *told],
         "silent": sorted({*before["silent"], *silent}),
         "times": [*before["times"], [step, now]] if answers else before["times"],
     }
@@ -48,7 +54,7 @@ def judge(
         return after
     message = _message(failed)
     if needed == "none":
-        return {**after, "notes": [*before["notes"], f"{step}: {message}"]}
+        return {**after, "notes": [*after["notes"], f"{step}: {message}"]}
     return {**after, "ok": False, "message": message, "step": step, "failed": failed}
 
 
