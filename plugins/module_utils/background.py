@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers and scheduled jobs on one host: from the release that ran before to the live one, or back."""
+"""What runs beside the slots of one host, from the release that ran before to the live one, or back.
+
+Workers, scheduled jobs, and services that must not run twice.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from ansible_collections.sluice.stack.plugins.module_utils.containers import bac
 from ansible_collections.sluice.stack.plugins.module_utils.docker_host import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.manifest import kind
+from ansible_collections.sluice.stack.plugins.module_utils.readiness import SlotError, wait_all
 
 UNITS = "/etc/systemd/system"
+ALIVE = ("running", "starting", "restarting", "paused")
 Held = Sequence[Mapping[str, Any]]
 
 
@@ -23,44 +28,67 @@ class BackgroundError(Exception):
     """A worker or job could not be brought to the release; what ran before runs again."""
 
 
+def longest(service: Mapping[str, Any]) -> float:
+    """How long it may take a service to go over to another release, in seconds."""
+    health = service["health"]
+    return float(service["stop_grace"] + (health["window"] if service["port"] else health["settle"]))
+
+
 def switch(
-    engine: Engine, manifest: Mapping[str, Any], service: str, slot: str, secrets: Mapping[str, str], held: Held
-) -> None:
-    """Bring a worker to the release. ``held`` are its containers, of whichever release. Raises BackgroundError."""
+    engine: Engine,
+    manifest: Mapping[str, Any],
+    service: str,
+    slot: str,
+    secrets: Mapping[str, str],
+    held: Held,
+    address: str = "",
+) -> float:
+    """Bring a worker, or what must not run twice, to the release; for how many seconds none of it ran.
+
+    ``held`` are its containers, of whichever release; ``address`` is the host's private one. Raises BackgroundError.
+    """
     settings = manifest["services"][service]
     old = [item for item in held if item["release"] != manifest["id"]]
-    running = [item for item in old if item["state"] == "running"]
+    alive = [item for item in old if item["state"] in ALIVE]
+    running = [item for item in alive if item["state"] == "running"]
     good = {item["name"] for item in held if item not in old and item["state"] == "running"}
-    wanted = background_containers(manifest, service, slot, secrets)
+    wanted = background_containers(manifest, service, slot, secrets, address)
     for item in held:
         if item not in old and item["name"] not in good:
             docker_host.remove(engine, item["id"], force=True)
     fresh = [item for item in wanted if item["name"] not in good]
-    docker_host.ensure_network(engine, network(manifest["app"], slot), manifest["app"])
+    for name in (network(manifest["app"], slot), *(name for item in fresh for name in item.get("also_in", []))):
+        docker_host.ensure_network(engine, name, manifest["app"])
+    begin = time.monotonic()
     if settings["switch"] == "stop_first":
-        _stop(engine, running, settings["stop_grace"])
+        _stop(engine, alive, settings["stop_grace"])
     try:
         for item in fresh:
             docker_host.start(engine, docker_host.create(engine, item))
-        _settled(engine, [item["name"] for item in fresh], settings["health"]["settle"])
-    except EngineError as error:
+        if settings["port"]:
+            wait_all(engine, manifest, fresh)
+        else:
+            _settled(engine, [item["name"] for item in fresh], settings["health"]["settle"])
+    except (EngineError, SlotError) as error:
         for item in fresh:
             docker_host.remove(engine, item["name"], force=True)
         again = "what ran before goes on" if running else "nothing ran before"
         for item in running if settings["switch"] == "stop_first" else []:
             docker_host.start(engine, item["id"])
             again = "what ran before runs again"
-        raise BackgroundError(f"worker {service}: {again}; {error}") from error
+        raise BackgroundError(f"{kind(settings).replace('single', 'service')} {service}: {again}; {error}") from error
+    gap = time.monotonic() - begin if running and settings["switch"] == "stop_first" else 0.0
     for item in fresh:
         docker_host.set_restart(engine, item["name"], "unless-stopped")
     if settings["switch"] == "start_first":
-        _stop(engine, running, settings["stop_grace"])
+        _stop(engine, alive, settings["stop_grace"])
     for item in old:
         docker_host.remove(engine, item["id"], force=True)
+    return gap
 
 
-def _stop(engine: Engine, running: Held, grace: float) -> None:
-    for item in running:
+def _stop(engine: Engine, alive: Held, grace: float) -> None:
+    for item in alive:
         engine.post(f"/containers/{item['id']}/stop", timeout=grace + 60, t=int(grace))
 
 
@@ -131,11 +159,19 @@ def _systemctl(arguments: list[str]) -> None:
 
 
 def apply(
-    engine: Engine, manifest: Mapping[str, Any], services: Sequence[str], slot: str, secrets: Mapping[str, str]
-) -> list[str]:
-    """Have exactly these workers and jobs of the release on this host; the names of those that changed. Raises BackgroundError."""
+    engine: Engine,
+    manifest: Mapping[str, Any],
+    services: Sequence[str],
+    slot: str,
+    secrets: Mapping[str, str],
+    address: str,
+) -> dict[str, float]:
+    """Have exactly these services of the release beside this host's slots. Raises BackgroundError.
+
+    Returns those that changed, each with the seconds in which none of it ran.
+    """
     held = docker_host.background_containers(engine, manifest["app"])
-    changed = []
+    changed: dict[str, float] = {}
     for service in services:
         mine = [item for item in held if item["service"] == service]
         settings = manifest["services"][service]
@@ -143,11 +179,10 @@ def apply(
         if kind(settings) == "job":
             schedule(engine, manifest, service, slot, secrets, mine)
         elif now != settings["replicas"] or len(mine) != now:
-            switch(engine, manifest, service, slot, secrets, mine)
-            changed.append(service)
+            changed[service] = switch(engine, manifest, service, slot, secrets, mine, address)
     for item in held:
         if item["service"] not in services:
             unschedule(manifest["app"], item["service"])
             docker_host.stop_and_remove(engine, item["id"], 30)
-            changed.append(item["service"])
-    return sorted(set(changed))
+            changed[item["service"]] = 0.0
+    return changed

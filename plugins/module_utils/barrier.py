@@ -32,7 +32,8 @@ def judge(
 
     ``answers`` maps each host to its result, None when there is none; the step is done when the last of them ``ended``, in seconds of
     the controller's clock. Hosts in ``silent_allowed`` may be unreachable, and are noted as silent; reachable ones must succeed
-    everywhere. What fails in a step of ``noted`` is noted only. A verdict that is not "ok" any more is passed on as it is.
+    everywhere. What fails in a step of ``noted``, and an answer's own ``notes``, are noted only. A verdict that is not "ok" any more is
+    passed on as it is.
     """
     if not before["ok"]:
         return before
@@ -41,8 +42,14 @@ def judge(
     for host in silent:
         del failed[host]
     ended = [answer["ended"] for answer in answers.values() if answer and "ended" in answer]
+    told = [
+        f"{step}: {host}: {note}"
+        for host, answer in sorted(answers.items())
+        for note in (answer or {}).get("notes", [])
+    ]
     after = {
         **before,
+        "notes": [*before["notes"], *told],
         "silent": sorted({*before["silent"], *silent}),
         "times": [*before["times"], [step, max(ended)]] if ended else before["times"],
     }
@@ -50,7 +57,7 @@ def judge(
         return after
     message = _message(failed)
     if step in noted:
-        return {**after, "notes": [*before["notes"], f"{step}: {message}"]}
+        return {**after, "notes": [*after["notes"], f"{step}: {message}"]}
     return {**after, "ok": False, "message": message, "step": step, "failed": failed}
 
 

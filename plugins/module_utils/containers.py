@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.manifest import of_kind
+from ansible_collections.sluice.stack.plugins.module_utils.ports import SLOTS, port_numbers
 
 LABEL = "stack.sluice."
 
@@ -86,10 +87,21 @@ def slot_containers(
 
 
 def background_containers(
-    manifest: Mapping[str, Any], service_name: str, slot: str, secrets: Mapping[str, str]
+    manifest: Mapping[str, Any], service_name: str, slot: str, secrets: Mapping[str, str], address: str = ""
 ) -> list[dict[str, Any]]:
-    """The containers of a worker or a job on a host: in the network of its release's slot, with no port."""
+    """The containers of a service beside the slots of a host: a worker or a job is in the network of its release's slot, with no port.
+
+    What must not run twice is in both networks, since both slots' services call the one there is, and has one port for both.
+    """
     app, release = manifest["app"], manifest["id"]
+    service = manifest["services"][service_name]
+    more: dict[str, Any] = {}
+    if service["port"]:
+        port = port_numbers(manifest["ports"], service_name, slot)[0]
+        more = {
+            "publish": {"port": service["port"], "address": address, "host_port": port},
+            "also_in": [network(app, other) for other in SLOTS if other != slot],
+        }
     return [
         {
             **specification(manifest, service_name, secrets),
@@ -102,6 +114,7 @@ def background_containers(
             },
             "network": network(app, slot),
             "alias": service_name,
+            **more,
         }
-        for replica in range(manifest["services"][service_name]["replicas"])
+        for replica in range(service["replicas"])
     ]

@@ -53,6 +53,7 @@ SERVICE = struct(
         "port": number(None, 1, 65535, whole=True),  # none: nobody connects to it, a worker or a job
         "schedule": text(None, r"\S.*", "when a job runs, as systemd writes it: '*-*-* 03:00'"),
         "switch": text("stop_first", choices=("stop_first", "start_first")),
+        "strategy": text("blue_green", choices=("blue_green", "recreate")),
         "hosts": sequence(text(), default=None),  # none: all app hosts; the first for what is on one host
         "command": sequence(text(), default=None),
         "env": mapping(scalar(), {}, *ENV_NAME),

@@ -91,7 +91,10 @@ def _container(engine: Engine, item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def background_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
-    """The containers of an app's workers and jobs, each as plain data."""
+    """The containers of an app's services beside its slots, each as plain data.
+
+    One that answers requests has the state ``starting`` until it has been healthy, as in a slot.
+    """
     labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}background"]})
     listed = engine.get("/containers/json", all="true", filters=labels)
     return sorted(
@@ -101,13 +104,18 @@ def background_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
                 "name": item["Names"][0].lstrip("/"),
                 "service": item["Labels"][LABEL + "background"],
                 "release": item["Labels"][LABEL + "release"],
-                "state": item["State"],
+                "state": "starting" if _is_starting(engine, item) else item["State"],
                 "status": item["Status"],
             }
             for item in listed
         ),
         key=lambda one: str(one["name"]),
     )
+
+
+def _is_starting(engine: Engine, item: Mapping[str, Any]) -> bool:
+    published = any("PublicPort" in port for port in item.get("Ports") or [])
+    return published and item["State"] == "running" and not _was_healthy(engine, item["Id"])
 
 
 def _was_healthy(engine: Engine, container: str) -> bool:
@@ -151,7 +159,12 @@ def create(engine: Engine, wanted: Mapping[str, Any], restart: str = "no") -> st
         },
         "NetworkingConfig": {"EndpointsConfig": {wanted["network"]: {"Aliases": [wanted["alias"]]}}},
     }
-    return str(engine.post("/containers/create", body, name=wanted["name"])["Id"])
+    created = str(engine.post("/containers/create", body, name=wanted["name"])["Id"])
+    for name in wanted.get("also_in", []):
+        engine.post(
+            f"/networks/{name}/connect", {"Container": created, "EndpointConfig": {"Aliases": [wanted["alias"]]}}
+        )
+    return created
 
 
 def start(engine: Engine, container: str) -> None:

@@ -163,12 +163,14 @@ class _App:
             yield self._location(path, host, path, asset=path in assets)
         if assets:
             yield _OTHER_SLOT
+        if any(self._is_single(self._services(host, path)) for path in paths):
+            yield _REPLACED
 
     def _location(self, match: str, host: str, path: str, asset: bool) -> str:
-        routes = {slot: _route(self.held[slot], host, path) for slot in SLOTS}
-        services: Services = {slot: route["service"] if route else "" for slot, route in routes.items()}
+        services = self._services(host, path)
         # While two releases share the location, the one that may be silent for longer.
-        silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes.values() if route)
+        routes = self._routes(host, path).values()
+        silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes if route)
         lines = [f"        set $sluice_service {self._value(services)};"]
         if asset:
             lines.append(
@@ -182,13 +184,25 @@ class _App:
         if not all(services.values()):
             lines.append('        if ($sluice_service = "") { return 404; }')
         if asset:
-            lines += [
-                "        proxy_intercept_errors on;",
-                "        error_page 404 = @sluice_other_slot;",
-                "        error_page 597 = @sluice_nothing_live;",
-            ]
+            lines += ["        proxy_intercept_errors on;", "        error_page 404 = @sluice_other_slot;"]
+        replaced = self._is_single(services)
+        if replaced:
+            lines.append("        error_page 502 = @sluice_replaced;")
+        if asset or replaced:
+            lines.append("        error_page 597 = @sluice_nothing_live;")
         lines.append("        proxy_pass http://$sluice_upstream;")
         return _block(f"    location {match}", lines, "    ")
+
+    def _is_single(self, services: Services) -> bool:
+        """Whether a location's service is one that nobody answers for while it is replaced."""
+        known = [self.held[slot][-1]["services"].get(name) for slot, name in services.items()]
+        return any(service and service.get("strategy") == "recreate" for service in known)
+
+    def _services(self, host: str, path: str) -> Services:
+        return {slot: route["service"] if route else "" for slot, route in self._routes(host, path).items()}
+
+    def _routes(self, host: str, path: str) -> dict[str, Route | None]:
+        return {slot: _route(self.held[slot], host, path) for slot in SLOTS}
 
     def _value(self, services: Services) -> str:
         """The service of a location, or a variable that tells it by slot where the two releases differ."""
@@ -232,6 +246,17 @@ def _route(releases: Sequence[Manifest], host: str, path: str) -> Route | None:
 def _block(head: str, lines: Sequence[str], indent: str = "") -> str:
     return "\n".join([f"{head} {{", *lines, f"{indent}}}"])
 
+
+# What must not run twice is away while it is replaced. Nobody was asked, or somebody who ended in the middle of the answer.
+_REPLACED = _block(
+    "    location @sluice_replaced",
+    [
+        "        default_type text/plain;",
+        "        add_header Retry-After 2 always;",
+        '        return 503 "This part is being replaced. Please try again.\\n";',
+    ],
+    "    ",
+)
 
 # Hashed files: a page opened before a flip asks for its own release's, so a miss is asked from the other slot. That slot may be
 # empty, or fail: for the visitor it stays a miss.

@@ -20,6 +20,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     EDGE_RECORDS,
     app_folder,
     drained_file,
+    gaps_file,
     ledger_file,
     ports_file,
 )
@@ -54,6 +55,7 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
     return {
         "containers": containers,
         "background": docker_host.background_containers(engine, app),
+        "gaps": read_json(gaps_file(app), {}),
         "drained": os.path.exists(drained_file(app)),
         "retiring": retire.read_note(folder, time.time()),
         "images_present": sorted(digests),

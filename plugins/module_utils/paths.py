@@ -25,6 +25,11 @@ def drained_file(app: str, root: str = STATE_ROOT) -> str:
     return os.path.join(app_folder(app, root), "drained")
 
 
+def gaps_file(app: str, root: str = STATE_ROOT) -> str:
+    """For how long each service that must not run twice answered nobody when it was last replaced."""
+    return os.path.join(app_folder(app, root), "gaps.json")
+
+
 def ports_file(root: str = STATE_ROOT) -> str:
     """The slot ports of all apps."""
     return os.path.join(root, "ports.json")

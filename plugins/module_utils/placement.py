@@ -12,8 +12,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_yo
 Observation = Mapping[str, Any]
 Manifest = Mapping[str, Any]
 
-# What is on one host of the fleet: the one that is named, or the inventory's first.
-ON_ONE_HOST = ("job", "single")
 BESIDE_THE_SLOTS = ("worker", "job", "single")
 
 
@@ -21,8 +19,8 @@ def spread(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str])
     """App host → the services it has of the release, for each of the inventory's hosts ``named``; of those that take part."""
     found: dict[str, list[str]] = {host: [] for host in named}
     for name, service in sorted(manifest["services"].items()):
-        # What is on one host stays where it is named, or on the inventory's first: another one might run it twice.
-        alone = manifests.kind(service) in ON_ONE_HOST
+        # A job stays where it is named, or on the inventory's first host: another one might run it twice.
+        alone = manifests.kind(service) == "job"
         for host in service["hosts"] or (named[:1] if alone else taking_part):
             if host in taking_part:
                 found[host].append(name)
@@ -62,9 +60,10 @@ def beside_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
     return [name for name in names if manifests.kind(manifest["services"][name]) in BESIDE_THE_SLOTS]
 
 
-def runs(observation: Observation, manifest: Manifest, names: Sequence[str]) -> bool:
-    """Whether a host has exactly these services of the release beside its slots."""
-    held = observation["background"]
+def runs(observation: Observation, manifest: Manifest, names: Sequence[str], started: Sequence[str] = ()) -> bool:
+    """Whether a host has exactly these services of the release beside its slots, those that are ``started`` before taken as there."""
+    held = [item for item in observation["background"] if item["service"] not in started]
+    names = [name for name in names if name not in started]
     have = {
         name: sum(
             1

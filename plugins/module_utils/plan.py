@@ -18,6 +18,7 @@ from ansible_collections.sluice.stack.plugins.module_utils import (
     plan_text,
     ports,
     room,
+    singles,
 )
 from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
 from ansible_collections.sluice.stack.plugins.module_utils import wish as wishes
@@ -54,7 +55,9 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     wanted = wishes.release(wish, history, live, apps, observed)
     situation = _Situation(wish, observed, edges, apps, drained, history, live, live_manifest, lagging)
 
-    fault = placement.fault(wanted, wish.apps, apps, strict=wish.action == "deploy")
+    fault = placement.fault(wanted, wish.apps, apps, strict=wish.action == "deploy") or singles.fault(
+        live_manifest, wanted, {host: observed[host] for host in wish.apps if host in observed}
+    )
     if fault:
         raise PlanError(fault)
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
@@ -228,13 +231,18 @@ def _left_over(now: _Situation, slot: str) -> dict[str, str | None] | None:
 
 
 def _background(now: _Situation, target: Manifest) -> dict[str, list[str]]:
-    """App host → its services beside the slots, for hosts that have others, or none of the release yet."""
-    return {
-        host: beside
-        for host, names in now.spread(target).items()
-        if host in now.observed
-        and not placement.runs(now.observed[host], target, beside := placement.beside_slots(target, names))
-    }
+    """App host → its services beside the slots, for hosts that have others, or none of the release yet.
+
+    What must not run twice and does not run at all was brought up before, when the slot was.
+    """
+    found = {}
+    for host, names in now.spread(target).items():
+        if host in now.observed:
+            beside = placement.beside_slots(target, names)
+            started = placement.down(now.observed[host], target, names)
+            if not placement.runs(now.observed[host], target, beside, started):
+                found[host] = beside
+    return found
 
 
 def _asked(plan: Plan) -> dict[str, list[str]]:
@@ -313,11 +321,12 @@ def _with_ports(wish: Wish, wanted: Manifest, observed: Mapping[str, Observation
         recorded = ports.merge_records({host: item["ports"] for host, item in observed.items()})
         numbers = ports.allocate(
             wanted["app"],
-            {name: service["replicas"] for name, service in manifests.of_kind(wanted, "web").items()},
+            {name: service["replicas"] for name, service in manifests.of_kind(wanted, "web", "single").items()},
             recorded,
             {port for item in observed.values() for port in item["listening"]},
             low,
             high,
+            manifests.of_kind(wanted, "single"),
         )
     except ports.PortError as error:
         raise PlanError(str(error)) from error

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import edge_changes, placement, room
+from ansible_collections.sluice.stack.plugins.module_utils import edge_changes, placement, room, singles
+from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
 
 Plan = Mapping[str, Any]
 Observed = Mapping[str, Mapping[str, Any]]
@@ -20,9 +21,11 @@ class Facts:
     drift: Mapping[str, list[str]]  # how what it has differs from the live release
     late: Mapping[str, str]  # what an edge confirmed that is not the live release
     pull: Mapping[str, str]
+    alone: Mapping[str, list[str]]  # what must not run twice and does not run at all: it starts with the slot
     clear: Mapping[str, list[str]]  # containers in the slot that is about to be filled
     reload: Mapping[str, list[str]]  # why an edge's configuration is written again
-    beside: Mapping[str, list[str]]  # workers, jobs, and what must not run twice, with what is there now
+    beside: Mapping[str, list[str]]  # workers and jobs, with what is there now
+    replaced: Mapping[str, list[str]]  # what must not run twice, and is away meanwhile
     stop: Mapping[str, list[str]]  # containers of the slot that is retired
 
 
@@ -36,12 +39,24 @@ def of(
         drift=_drift(plan, live_manifest, observed),
         late={host: _confirmed(observed[host]["edge"]["record"]) for host in plan["converge"]},
         pull={host: words for host, pull in pulls.items() if (words := room.words(pull))},
+        alone={
+            host: found
+            for host in plan["start"]
+            if (found := placement.down(observed[host], plan["manifest"], plan["services"].get(host, [])))
+        },
         clear={host: found for host in plan["start"] if (found := _cleared(plan, host, observed[host]))},
         reload={
             host: edge_changes.reasons(observed[host]["edge"]["config"], plan["edge_config"], names)
             for host in plan["configure"]
         },
-        beside={host: _beside(plan, wanted, observed[host]) for host, wanted in sorted(plan["background"].items())},
+        beside={
+            host: found
+            for host, wanted in sorted(plan["background"].items())
+            if (found := _beside(plan, wanted, observed[host]))
+        },
+        replaced={
+            host: found for host in sorted(plan["background"]) if (found := _replaced(plan, host, observed[host]))
+        },
         stop={
             host: found for host in plan["record"] if (found := _of_slot(observed[host]["containers"], retire["slot"]))
         },
@@ -86,12 +101,27 @@ def _cleared(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str]
 
 
 def _beside(plan: Plan, wanted: list[str], observation: Mapping[str, Any]) -> list[str]:
-    """Each service that goes over, with what runs of it now; those of no use any more last."""
+    """Each worker and job that goes over, with what runs of it now; those of no use any more last."""
     held = observation["background"]
+    single = manifests.of_kind(plan["manifest"], "single")
     found = []
-    for name in wanted:
+    for name in (name for name in wanted if name not in single):
         mine = [item for item in held if item["service"] == name]
         others = sorted({item["release"] for item in mine} - {plan["manifest"]["id"]})
         found.append(f"{name} ({f'from release {others[0]}' if others else 'in part' if mine else 'new here'})")
     gone = sorted({item["service"] for item in held} - set(wanted))
     return found + [f"{name} goes" for name in gone]
+
+
+def _replaced(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str]:
+    """Each service that must not run twice and runs in another release now."""
+    manifest = plan["manifest"]
+    return [
+        singles.outlook(name, manifest, observation)
+        for name in plan["background"][host]
+        if manifests.kind(manifest["services"][name]) == "single"
+        and any(
+            item["service"] == name and item["state"] == "running" and item["release"] != manifest["id"]
+            for item in observation["background"]
+        )
+    ]

@@ -73,11 +73,13 @@ def _start(plan: Plan, host: str, facts: Facts) -> str:
         f"{name} on port {'/'.join(map(str, port_numbers(manifest['ports'], name, slot)))}"
         for name in placement.in_slots(manifest, names)
     )
+    alone = [f"{name} on port {port_numbers(manifest['ports'], name, slot)[0]}" for name in facts.alone.get(host, [])]
     cleared = facts.clear.get(host)
     parts = [
         facts.pull.get(host, ""),
         f"clear {'; '.join(cleared)}" if cleared else "",
         f"{ports} in {slot}" if ports else "",
+        f"{', '.join(alone)} beside the slots" if alone else "",
     ]
     return f"{host}: {', '.join(part for part in parts if part)}"
 
@@ -110,6 +112,7 @@ def _ending(plan: Plan, facts: Facts) -> Lines:
             "the live release, which the run that confirmed it did not write into the ledgers" if unrecorded else "",
         ),
         *(("background", f"{host}: {', '.join(words)}") for host, words in facts.beside.items()),
+        *(("recreate", f"{host}: {words}") for host, found in facts.replaced.items() for words in found),
         (
             "drain",
             f"{plan['drain'][0]}: it gets no requests any more, and finishes those it has" if plan["drain"] else "",

@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils import background, docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.containers import LABEL, network, slot_containers
 from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.guard import Guard
-from ansible_collections.sluice.stack.plugins.module_utils.health import NotHealthy, probe, wait_healthy
+from ansible_collections.sluice.stack.plugins.module_utils.manifest import kind
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.readiness import SlotError, wait_all
 from ansible_collections.sluice.stack.plugins.module_utils.retire import wait_idle
 
-
-class SlotError(Exception):
-    """The slot could not be brought to the wanted state; the message names the container and what it said."""
+__all__ = ["SlotError", "any_busy", "empty", "grace_of", "prepare", "stop"]
 
 
 def prepare(
@@ -62,13 +60,14 @@ def prepare(
     if stale:
         empty(engine, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
         clock.mark("discard")
+    _bring_back(engine, guard, manifest, slot, services, address, secrets, lease_seconds)
     there = {_here(item) for item in good}
     fresh = [item for item in wanted if _place(item["labels"]) not in there]
     with guard.effect(extend=window + lease_seconds):
         docker_host.ensure_network(engine, network(manifest["app"], slot), manifest["app"])
         together(lambda item: _start(engine, item), fresh)
     clock.mark("start")
-    _wait_all(engine, manifest, wanted)
+    wait_all(engine, manifest, wanted)
     clock.mark("healthy")
     for item in fresh:
         docker_host.set_restart(engine, item["name"], "unless-stopped")
@@ -78,6 +77,26 @@ def prepare(
         "started": [item["name"] for item in fresh],
         "seconds": clock.parts,
     }
+
+
+def _bring_back(
+    engine: Engine,
+    guard: Guard,
+    manifest: Mapping[str, Any],
+    slot: str,
+    services: Sequence[str],
+    address: str,
+    secrets: Mapping[str, str],
+    lease_seconds: float,
+) -> None:
+    """Start what must not run twice and does not run at all: the others may need it, and there is nothing to wait for."""
+    singles = [name for name in services if kind(manifest["services"][name]) == "single"]
+    held = docker_host.background_containers(engine, manifest["app"]) if singles else []
+    for name in singles:
+        mine = [item for item in held if item["service"] == name]
+        if not any(item["state"] == "running" for item in mine):
+            with guard.effect(extend=background.longest(manifest["services"][name]) + lease_seconds):
+                background.switch(engine, manifest, name, slot, secrets, mine, address)
 
 
 def _place(labels: Mapping[str, str]) -> tuple[str, int]:
@@ -154,44 +173,3 @@ def _start(engine: Engine, item: Mapping[str, Any]) -> None:
         docker_host.start(engine, docker_host.create(engine, item))
     except docker_host.EngineError as error:
         raise SlotError(f"container {item['name']} could not be started: {error}") from error
-
-
-def _wait_all(engine: Engine, manifest: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
-    """Wait for every container at once; the first that dies or stays unhealthy ends the wait for all."""
-    failed = threading.Event()
-
-    def wait(item: Mapping[str, Any]) -> None:
-        health = manifest["services"][item["alias"]]["health"]
-        publish = item["publish"]
-
-        def still_worth_it() -> None:
-            end = docker_host.died(engine, item["name"])
-            if end:
-                raise SlotError(f"container {item['name']} {end}")
-            if failed.is_set():
-                raise _Abandoned
-
-        try:
-            wait_healthy(lambda: probe(publish["address"], publish["host_port"], health), health, still_worth_it)
-        except NotHealthy as error:
-            failed.set()
-            log = docker_host.last_lines(engine, item["name"])
-            raise SlotError(f"container {item['name']} is {error}; last log lines:\n{log}") from error
-        except SlotError:
-            failed.set()
-            raise
-
-    def guarded(item: Mapping[str, Any]) -> Exception | None:
-        try:
-            wait(item)
-        except (SlotError, docker_host.EngineError, _Abandoned) as error:
-            return error
-        return None
-
-    real = [error for error in together(guarded, wanted) if error and not isinstance(error, _Abandoned)]
-    if real:
-        raise real[0]
-
-
-class _Abandoned(Exception):
-    """Another container failed; waiting for this one has no point."""

@@ -59,9 +59,15 @@ def release(
         except ledger.NothingToGoBackTo as error:
             raise PlanError(str(error)) from error
     digests = _digests(apps, observed)
-    built = manifests.build(wish.contract, digests, wish.now, history.manifests)
+    services = {name: _on_one_host(service, wish.apps) for name, service in wish.contract["services"].items()}
+    built = manifests.build({**wish.contract, "services": services}, digests, wish.now, history.manifests)
     sizes = room.sizes(built, [observed[host] for host in apps], history.manifests.values())
     return {**built, "sizes": sizes}
+
+
+def _on_one_host(service: Mapping[str, Any], named: Sequence[str]) -> Mapping[str, Any]:
+    """A service with the host it has when it must not run twice: a release says where, so that it moves only when it is told to."""
+    return {**service, "hosts": service["hosts"] or list(named[:1])} if manifests.kind(service) == "single" else service
 
 
 def _is_unfinished_rollback(history: History, live: str) -> bool:

@@ -66,7 +66,8 @@ def read(engine: Engine, params: dict[str, Any]) -> list[dict[str, str]]:
     """The lines of every container, merged by time."""
     since = {"since": int(time.time()) - params["since"]} if params["since"] else {}
     found = []
-    for item in docker_host.app_containers(engine, params["app"]):
+    app = params["app"]
+    for item in [*docker_host.app_containers(engine, app), *docker_host.background_containers(engine, app)]:
         if params["service"] in ("", item["service"]):
             raw = engine.logs(item["id"], timestamps="true", tail=params["lines"], **since)
             for line in raw.splitlines():

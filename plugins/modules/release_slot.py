@@ -95,7 +95,14 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host, ledger, ports, secret_store, slot
+from ansible_collections.sluice.stack.plugins.module_utils import (
+    background,
+    docker_host,
+    ledger,
+    ports,
+    secret_store,
+    slot,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.guard import (
@@ -142,6 +149,13 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
     return {**done, "changed": bool(done["started"] or done["discarded"] or done["pulled"])}
 
 
+FAULTS = (
+    LeaseError,
+    docker_host.EngineError,
+    slot.SlotError,
+    background.BackgroundError,
+    secret_store.SecretMissing,
+)
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         **RUN_ARGUMENTS,
@@ -171,7 +185,7 @@ def main() -> None:
             module.exit_json(changed=not any(item["release"] == params["manifest"]["id"] for item in mine))
         result = present(params, guard, engine)
         guard.finish([], give_back=params["release_lease"])
-    except (LeaseError, docker_host.EngineError, slot.SlotError, secret_store.SecretMissing) as error:
+    except FAULTS as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -67,6 +67,7 @@ class Fleet:
                 "retiring": None,
                 "drained": False,
                 "background": [],
+                "gaps": {},
                 "images": {},
                 "images_present": [],
                 "docker_root": "/var/lib/docker",

@@ -65,6 +65,12 @@ def test_a_step_whose_failure_does_no_harm_is_noted_and_goes_on() -> None:
     assert verdict["notes"] == ["retire: app1: disk full"]
 
 
+def test_what_a_host_has_to_say_is_noted() -> None:
+    verdict = judge({"app1": {"changed": True, "notes": ["lock answered nobody for 1.8 s"]}, "app2": GOOD})
+    assert verdict["ok"]
+    assert verdict["notes"] == ["start: app1: lock answered nobody for 1.8 s"]
+
+
 def test_the_first_line_names_every_host_and_their_details_follow() -> None:
     log = "container a exited with code 1; last log lines:\n    boom"
     verdict = judge({"app1": {"failed": True, "msg": log}, "app2": {"failed": True, "msg": "disk full"}})

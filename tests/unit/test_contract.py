@@ -52,6 +52,7 @@ def test_the_smallest_app_gets_safe_defaults() -> None:
         "schedule": None,
         "switch": "stop_first",
         "hosts": None,
+        "strategy": "blue_green",
     }
     assert contract["routes"] == []
     assert contract["migration"] is None
@@ -264,6 +265,17 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ({"health": {"path": "/ready"}}, "app_services.more.health.path cannot be asked without a port"),
         ({"schedule": "daily", "hosts": ["a", "b"]}, "app_services.more.hosts names several hosts: a job runs on one"),
         ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),
+        ({"port": 80, "strategy": "recreate", "hosts": ["app1"]}, ""),
+        ({"port": 80, "strategy": "rolling"}, "app_services.more.strategy is 'rolling'"),
+        ({"strategy": "recreate"}, "app_services.more.strategy is for services with a port: a worker has 'switch'"),
+        (
+            {"port": 80, "strategy": "recreate", "replicas": 2},
+            "app_services.more.replicas is 2: what is recreated runs",
+        ),
+        (
+            {"port": 80, "strategy": "recreate", "hosts": ["a", "b"]},
+            "app_services.more.hosts names several hosts: what is recreated runs on one",
+        ),
         ({"switch": "both"}, "app_services.more.switch is 'both'"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.sluice.stack.plugins.module_utils import slot
 from ansible_collections.sluice.stack.plugins.module_utils.containers import labels
 
-BACKEND = {"image": "shop@sha256:0", "port": 4000, "health": {"window": 20}, "stop_grace": 5}
+BACKEND = {"image": "shop@sha256:0", "port": 4000, "strategy": "blue_green", "health": {"window": 20}, "stop_grace": 5}
 MANIFEST = {"id": "r1", "app": "shop", "services": {"backend": BACKEND}}
 CONTAINER = {"name": "one", "alias": "backend", "labels": labels("shop", "backend", "blue", "r1", 0)}
 LEASE, PULL = 60.0, 300.0
@@ -36,7 +36,7 @@ def test_the_app_is_claimed_for_a_pull_only_when_there_is_one(
     """What is claimed is what the next run waits for when this one is killed."""
     claims: Any = Claims()
     monkeypatch.setattr(slot, "slot_containers", lambda *_: [CONTAINER])
-    monkeypatch.setattr(slot, "_wait_all", lambda *_: None)
+    monkeypatch.setattr(slot, "wait_all", lambda *_: None)
     for name in ("pull", "ensure_network", "create", "start", "set_restart"):
         monkeypatch.setattr(slot.docker_host, name, lambda *_: None)
     monkeypatch.setattr(slot.docker_host, "has_image", lambda *_: present)
