@@ -81,10 +81,10 @@ molecule: images ## Molecule scenarios on real hosts
 e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e)
 
-bench: images ## What a release costs, in rulers of ten pings; writes build/bench.json
+bench: images ## What a release costs at 1 to 8 app hosts, in rulers of ten pings; writes build/bench.json
 	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
-soak: images ## The long ones: a kill at every task of a deploy, reboots, many releases under load
+soak: images ## The long ones: a kill at every task of a deploy, reboots, two edges, many releases under load
 	$(call part,Soak,pytest tests/e2e --soak -m soak)
 
 ##@ Set-up

@@ -20,6 +20,8 @@ def explain(error: Exception, registry: str = "") -> str:
     text = str(error)
     where = f"registry {registry}" if registry else "the registry"
     lowered = text.lower()
+    if "no space left" in lowered:
+        return f"the disk is full where the Docker engine keeps images: free some (docker system df, docker image prune) ({text})"
     if "manifest unknown" in lowered or "not found" in lowered:
         return f"not in {where}: no such name, version or tag; push it, or check app_version"
     if any(word in lowered for word in ("unauthorized", "no basic auth", "authentication required", "denied")):

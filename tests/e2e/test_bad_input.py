@@ -63,9 +63,19 @@ def test_a_registry_that_is_down(lab: Lab, v1_0_0: str) -> None:
     assert f"registry {REGISTRY} cannot be reached from this host" in message
 
 
-def test_a_registry_that_hangs(lab: Lab, v1_0_0: str) -> None:
-    rule = "OUTPUT -p tcp --dport 5000 -j DROP"
-    with undone(lab, APP_HOSTS, f"iptables -I {rule}", f"iptables -D {rule}"), nothing_changes(lab):
+LOST = "OUTPUT -p tcp --dport 5000 -j DROP"
+MUTE = "systemctl kill docker-registry --signal"  # stopped, it still accepts connections, and says nothing
+
+
+@pytest.mark.parametrize(
+    ("hosts", "do", "undo"),
+    [
+        pytest.param(APP_HOSTS, f"iptables -I {LOST}", f"iptables -D {LOST}", id="no way there"),
+        pytest.param(("store1",), f"{MUTE}=STOP", f"{MUTE}=CONT", id="accepts and says nothing"),
+    ],
+)
+def test_a_registry_that_hangs(lab: Lab, v1_0_0: str, hosts: tuple[str, ...], do: str, undo: str) -> None:
+    with undone(lab, hosts, do, undo), nothing_changes(lab):
         # Far less than the engine's own patience; a run that does not end is killed and fails.
         message = one_line(
             lab.playbook("deploy", "-e", "app_version=v1.1.0", "-e", "release_registry_seconds=2", timeout=60)

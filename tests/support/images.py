@@ -7,10 +7,14 @@ The protocol is the OCI distribution specification: https://github.com/openconta
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
+import io
 import json
+import random
 import ssl
+import tarfile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +24,8 @@ from tests.support.playbook import REPO
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 # The base of every variant; its migrations are applied when a variant is deployed.
 GOOD = "v1.1.0"
+# As it comes.
+SOUND = ["node", "dist/main.js"]
 # Everything works but the question whether it is ready.
 UNHEALTHY = [
     "node",
@@ -40,12 +46,22 @@ class Variants:
         self._headers = {"Authorization": "Basic " + base64.b64encode(login).decode()}
         self._tls = ssl.create_default_context(cafile=str(REPO / ".lab/ca/ca.pem"))
 
-    def push(self, tag: str, command: list[str]) -> str:
-        """Give the good frontend, and the good backend with another command, a tag; returns the tag."""
+    def push(self, tag: str, command: list[str], weight: int = 0) -> str:
+        """Give the good frontend, and the good backend with another command, a tag; returns the tag.
+
+        With a ``weight``, in bytes, the backend has one more layer of about that size, which no host has.
+        """
         self._tag("frontend", tag, *self._manifest("frontend"))
         manifest, kind = self._manifest("backend")
         config = json.loads(self._call("GET", "backend", f"/blobs/{manifest['config']['digest']}")[0])
         config["config"]["Cmd"] = command
+        if weight:
+            layer = _layer(weight)
+            packed = gzip.compress(layer)
+            config["rootfs"]["diff_ids"].append("sha256:" + hashlib.sha256(layer).hexdigest())
+            kind_of_layer = manifest["layers"][-1]["mediaType"]
+            added = {"mediaType": kind_of_layer, "digest": self._upload("backend", packed), "size": len(packed)}
+            manifest["layers"].append(added)
         blob = json.dumps(config).encode()
         manifest["config"] = {**manifest["config"], "digest": self._upload("backend", blob), "size": len(blob)}
         self._tag("backend", tag, manifest, kind)
@@ -82,3 +98,13 @@ class Variants:
             return text, {key.lower(): value for key, value in answer.getheaders()}
         finally:
             connection.close()
+
+
+def _layer(weight: int) -> bytes:
+    """A layer with one file that does not compress and was never there before."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("ballast")
+        entry.size = weight
+        tar.addfile(entry, io.BytesIO(random.randbytes(weight)))
+    return archive.getvalue()

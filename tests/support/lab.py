@@ -27,6 +27,8 @@ RECORD = f"/var/lib/sluice-edge/{APP}.json"
 HOSTS = ("edge1", "app1", "app2", "db1", "store1")
 APP_HOSTS = ("app1", "app2")
 MIGRATION = "20261115090000"  # the one that v1.1.0 brings, by the beginning of its name
+# Answers to SSH go nowhere; with what every host has, also an edge.
+NO_SSH = "pref 1 ipproto tcp sport 22 blackhole"
 # Windows as short as a promise allows, for what is not the subject of a test.
 QUICK = ("-e", "app_drain_seconds=1", "-e", "release_retire=wait")
 
@@ -50,9 +52,11 @@ class Response:
 class Lab:
     """The running lab."""
 
-    def __init__(self) -> None:
+    def __init__(self, edge: str = "edge1") -> None:
+        """Through one of its edges; the lab itself has one, see scripts/fleet for a second."""
+        self.edge = edge
         found = subprocess.run(
-            ["docker", "port", f"{PREFIX}-edge1", "80/tcp"], capture_output=True, text=True, check=False
+            ["docker", "port", f"{PREFIX}-{edge}", "80/tcp"], capture_output=True, text=True, check=False
         )
         if found.returncode:
             raise RuntimeError("the lab is not up: run `make lab` (or `make demo`) first")
@@ -93,19 +97,26 @@ class Lab:
         output = self.on("db1", "runuser", "-u", "postgres", "--", "psql", "-AtX", "-F", "\t", "-d", APP, "-c", query)
         return [line.split("\t") for line in output.splitlines() if line]
 
-    @contextlib.contextmanager
-    def silent(self, host: str) -> Iterator[None]:
-        """The host goes on serving and answers no SSH, not even on connections that are open."""
-        rule = "INPUT -p tcp --dport 22 -j DROP"
+    def silence(self, host: str) -> str:
+        """The shell command, on this machine, from which on a host answers no SSH; ``hear`` ends that."""
         address = self.address(host)
         control = Path("~/.ansible/cp").expanduser() / f"sluice-{address}-admin"
         # The controller would wait on its kept connection for longer than for a new one.
-        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={control}", address], capture_output=True, check=False)
-        self.shell(host, f"iptables -I {rule}")
+        close = f"ssh -O exit -o ControlPath={control} {address} 2>/dev/null"
+        return f"{close}; docker exec {PREFIX}-{host} ip rule add {NO_SSH}"
+
+    def hear(self, host: str) -> None:
+        """End a host's silence; one that is not silent stays as it is."""
+        self.shell(host, f"ip rule del {NO_SSH} 2>/dev/null", check=False)
+
+    @contextlib.contextmanager
+    def silent(self, host: str) -> Iterator[None]:
+        """The host goes on serving and answers no SSH, not even on connections that are open."""
+        subprocess.run(self.silence(host), shell=True, check=True, capture_output=True)
         try:
             yield
         finally:
-            self.shell(host, f"iptables -D {rule}")
+            self.hear(host)
 
     @contextlib.contextmanager
     def cut_off(self, host: str) -> Iterator[None]:
@@ -147,9 +158,10 @@ class Lab:
 
     # the playbooks
 
-    def start(self, playbook: str, *extra: str, kill: str | None = None) -> Started:
-        """Start a playbook and go on; ``kill`` says where its controller dies, see callbacks/killer.py."""
-        return Started([f"{playbook}.yml", "-i", INVENTORY, *extra], {"SLUICE_KILL": kill} if kill else None)
+    def start(self, playbook: str, *extra: str, kill: str | None = None, instead: str = "") -> Started:
+        """Start a playbook and go on; ``kill`` says where its controller dies, or does ``instead``: see callbacks/killer.py."""
+        fault = {"SLUICE_KILL": kill, "SLUICE_INSTEAD": instead} if kill else None
+        return Started([f"{playbook}.yml", "-i", INVENTORY, *extra], fault)
 
     def playbook(self, playbook: str, *extra: str, timeout: float = 240) -> Run:
         """Run a playbook to its end."""
@@ -175,7 +187,7 @@ class Lab:
 
     def record(self) -> dict[str, Any] | None:
         """What the edge sends requests to."""
-        text = self.shell("edge1", f"cat {RECORD} 2>/dev/null", check=False)
+        text = self.shell(self.edge, f"cat {RECORD} 2>/dev/null", check=False)
         return json.loads(text) if text else None
 
     def live(self) -> str | None:

@@ -54,6 +54,10 @@ def test_applied_migrations_are_read_from_prismas_words() -> None:
             "registry r:5000 does not answer in time",
         ),
         ("dial tcp 10.0.0.1:5000: connect: connection refused", "registry r:5000 cannot be reached from this host"),
+        (
+            "write /var/lib/docker/tmp/GetImageBlob1: no space left on device",
+            "the disk is full where the Docker engine",
+        ),
     ],
 )
 def test_the_engines_errors_say_what_to_do(words: str, start: str) -> None:
