@@ -31,8 +31,6 @@ def asks(lab: Lab) -> list[Ask]:
 
 # 200 kB that the edge takes in whole and passes on; the app reads it and does not want it.
 UPLOAD = Ask("POST", "/upload", b"x" * 200_000, expect=(405,))
-# Answered after more time than anything waits that was told not to wait.
-SLOW = Ask("GET", "/api/slow?ms=3000", expect=(200,))
 # So many WebSockets stay open over the whole load.
 SOCKETS = 12
 
@@ -86,7 +84,8 @@ def test_deploys_and_rollbacks_drop_nothing(lab: Lab, v1_0_0: str, artefacts: Pa
 
 def test_the_client_does_see_what_dies(lab: Lab, v1_0_0: str) -> None:
     """The control: the serving processes are killed under the same load, with slow requests in flight."""
-    with Load(lab.url, *asks(lab), SLOW, rate=60, sockets=SOCKETS) as load:
+    slow = Ask("GET", "/api/slow?ms=3000", expect=(200,))
+    with Load(lab.url, *asks(lab), slow, rate=60, sockets=SOCKETS) as load:
         time.sleep(3)
         for host in APP_HOSTS:
             serving = [item for item in lab.containers(host).values() if item["service"] == "backend"]
@@ -105,7 +104,8 @@ def test_the_client_does_see_a_release_that_waits_for_nobody(lab: Lab, v1_0_0: s
     services = inventory_app()["app_services"]
     services["backend"]["stop_grace"] = 0
     lab.deploy("v1.1.0", *QUICK, "-e", json.dumps({"app_services": services})).good()
-    with Load(lab.url, SLOW, rate=60) as load:
-        time.sleep(3)
+    # Longer than from the flip to the end of the old slot, also where this machine is busy.
+    slow = Ask("GET", "/api/slow?ms=10000", expect=(200,))
+    with Load(lab.url, slow, rate=60) as load:
         lab.deploy("v1.0.0", "-e", "app_drain_seconds=0", "-e", "release_retire=wait").good()
     assert load.report.failed > 0, str(load.report)
