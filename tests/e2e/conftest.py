@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """End-to-end tests run on the lab: `make e2e` brings it up, builds the images and runs them.
 
-Each module starts from and leaves v1.0.0 live on both app hosts, and can be run alone.
+Each module starts from v1.0.0 live on both app hosts, and can be run alone; the last one leaves it so.
 """
 
 from __future__ import annotations
@@ -29,19 +29,15 @@ def provisioned() -> tuple[Lab, Run]:
 
 
 @pytest.fixture(scope="session")
-def lab(provisioned: tuple[Lab, Run]) -> Lab:
-    """The lab, provisioned."""
-    return provisioned[0]
+def lab(provisioned: tuple[Lab, Run]) -> Iterator[Lab]:
+    """The lab, provisioned; what people find there afterwards is v1.0.0."""
+    yield provisioned[0]
+    provisioned[0].ensure("v1.0.0")
 
 
 @pytest.fixture(scope="module")
-def v1_0_0(lab: Lab) -> Iterator[str]:
-    """v1.0.0 is live with example data in the database, before the module and after it; the release's id."""
-    yield _start(lab)
-    _start(lab)
-
-
-def _start(lab: Lab) -> str:
+def v1_0_0(lab: Lab) -> str:
+    """v1.0.0 is live with example data in the database; the release's id."""
     release = lab.ensure("v1.0.0")
     if not lab.ask("/api/accountants").json()["accountants"]:
         lab.seed()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,23 @@ def book(browser: Browser) -> str:
     return str(slot)
 
 
+def live(browser: Browser) -> Any:
+    """The version at the other end of the page's WebSocket, while it is open."""
+    return browser.script("return document.querySelector('[data-testid=live][data-open=true]')?.dataset.version")
+
+
+def somebody_else_books(lab: Lab, browser: Browser) -> None:
+    """The page that shows the hours is told when one is taken or free again, wherever that happened."""
+    slot = browser.script("return document.querySelector('[data-testid=slot][data-status=OPEN]').dataset.slotId")
+    shown = "return document.querySelector(`[data-testid=slot][data-slot-id='${arguments[0]}']`).dataset.status"
+    order = {"slotId": slot, "name": "Otto Other", "email": "other@example.com"}
+    made = lab.ask("/api/bookings", "POST", order).json()
+    until(lambda: browser.script(shown, slot) == "BOOKED", 15, "the page shows that the hour is taken")
+    receipt = {"Authorization": f"Bearer {made['receipt']}"}
+    lab.ask(f"/api/bookings/{made['booking']['id']}/cancel", "POST", {}, receipt)
+    until(lambda: browser.script(shown, slot) == "OPEN", 15, "the page shows that the hour is free again")
+
+
 def booked(browser: Browser, slot: str) -> bool:
     """Whether the page lists a live booking of the slot."""
     return bool(
@@ -70,6 +88,8 @@ def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, br
         ["BOOKED"]
     ]
     browser.picture("2-booked")
+    until(lambda: live(browser) == "v1.0.0", 15, "the page is told of changes")
+    somebody_else_books(lab, browser)
 
     # The page stays open over the flip, with a part of it not loaded yet.
     deploy = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_drain_seconds=30")
@@ -103,7 +123,11 @@ def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, br
     until(lambda: booked(browser, slot), 15, "the booking is listed by v1.1.0")
     browser.picture("4-page-of-v1.1.0")
 
+    # The release that the page is connected to sends it away, and it comes back to the next one by itself.
+    until(lambda: live(browser) == "v1.1.0", 15, "the page is told of changes by v1.1.0")
     lab.rollback("-e", "app_drain_seconds=1").good()
+    until(lambda: live(browser) == "v1.0.0", 30, "the page is told of changes by v1.0.0")
+    assert versions(browser)[0] == "v1.1.0", "it was not loaded anew"
     browser.open(PAGE)
     assert versions(browser) == ("v1.0.0", "v1.0.0")
     until(lambda: booked(browser, slot), 15, "the booking is listed after the rollback")

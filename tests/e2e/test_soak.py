@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_no_dropped_request import SENDER, UPLOAD, asks, messages
+from tests.e2e.test_no_dropped_request import SENDER, SOCKETS, UPLOAD, asks, messages
 from tests.support.lab import Lab
 from tests.support.load import Load
 
@@ -22,10 +22,12 @@ RATE = 250.0
 def test_many_releases_drop_nothing(lab: Lab, v1_0_0: str, artefacts: Path) -> None:
     lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
     begin = time.monotonic()
-    with Load(lab.url, *asks(lab), UPLOAD, rate=RATE, seconds=7200, requests=100 * REQUESTS) as load:
-        for _ in range(RELEASES):
-            lab.deploy("v1.1.0").good()
-            lab.rollback().good()
+    with Load(lab.url, *asks(lab), UPLOAD, rate=RATE, seconds=7200, requests=100 * REQUESTS, sockets=SOCKETS) as load:
+        for number in range(RELEASES):
+            # By turns back to a slot that still runs, and to one that was retired: which sends the WebSockets away.
+            retire = ("-e", "release_retire=wait") if number % 2 else ()
+            lab.deploy("v1.1.0", *retire).good()
+            lab.rollback(*retire).good()
         # RATE is a ceiling: answers take their time too.
         time.sleep(max(0.0, begin + 2 * REQUESTS / RATE - time.monotonic()))
     report = load.report
@@ -34,5 +36,6 @@ def test_many_releases_drop_nothing(lab: Lab, v1_0_0: str, artefacts: Path) -> N
     assert report.failed == 0, str(report)
     assert report.total >= REQUESTS, str(report)
     assert set(report.versions) == {"v1.0.0", "v1.1.0"}, str(report)
+    assert report.sockets.retired >= RELEASES // 2 * 2 * SOCKETS, str(report)
     assert messages(lab) == report.statuses["201"], "a message that was accepted is not in the database"
     lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
