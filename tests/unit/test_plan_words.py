@@ -54,7 +54,7 @@ def test_it_says_what_is_cleared_out_of_the_slot_first(fleet: Any) -> None:
     crashed = fleet.plan()
     fleet.carry_out(crashed, steps=("start",))
     starts = told(fleet, "start")
-    assert starts[0].startswith(f"app1: clear backend, frontend of {crashed['manifest']['id']}, backend on port 20001")
+    assert starts[0].startswith(f"app1: clear backend, frontend of {crashed['manifest']['id']}, backend on port 20587")
 
 
 @pytest.mark.parametrize(
