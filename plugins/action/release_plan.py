@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,6 +67,7 @@ class ActionModule(ActionBase):
             release_to=args.get("release_to") or None,
             host=args.get("host") or None,
             http_port=int(args["http_port"]),
+            age=time.time() - verdict["times"][0][1],
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}

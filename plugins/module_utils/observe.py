@@ -66,11 +66,14 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
 
 def edge_host(app: str, now: float) -> dict[str, Any]:
     """An edge's record of the app and its configuration; ``now`` is this edge's clock."""
-    record = read_json(os.path.join(EDGE_RECORDS, f"{app}.json"))
+    path = os.path.join(EDGE_RECORDS, f"{app}.json")
+    record = read_json(path)
     pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
     return {
         "record": record,
         "pending_alive": pending,
+        # Seconds since it was last changed.
+        **({"age": now - os.stat(path).st_mtime} if record else {}),
         "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
     }
 

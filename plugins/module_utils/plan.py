@@ -134,14 +134,9 @@ class _Situation:
             and (
                 not self.holds(host, manifest, slot, well)
                 or placement.down(self.observed[host], manifest, names)
-                or self._images(manifest, placement.beside_slots(manifest, names))
-                - set(self.observed[host]["images_present"])
+                or room.missing(manifest, placement.beside_slots(manifest, names), self.observed[host])
             )
         ]
-
-    @staticmethod
-    def _images(manifest: Manifest, names: Sequence[str]) -> set[str]:
-        return {manifest["services"][name]["image"] for name in names}
 
     def config(
         self, other: Manifest | None, target: Manifest, slot: str, other_on: Sequence[str] | None = None
@@ -350,11 +345,12 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
 
 def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:
     """What each host that starts something has to pull. Raises PlanError when it does not fit."""
-    manifest = plan["manifest"]
-    known = {**manifest.get("sizes", {})}
-    pulls = {
-        host: room.pull(manifest, plan["services"].get(host, []), now.observed[host], known) for host in plan["start"]
-    }
+    manifest, known = plan["manifest"], plan["manifest"].get("sizes", {})
+    names = {host: plan["services"].get(host, []) for host in plan["start"]}
+    if plan["migrate"]:  # in its service's image, wherever that service is
+        host = plan["migrate"]["host"]
+        names[host] = [*names.get(host, []), plan["migrate"]["service"]]
+    pulls = {host: room.pull(manifest, wanted, now.observed[host], known) for host, wanted in names.items()}
     for host, pull in pulls.items():
         fault = room.fault(host, pull, now.wish.contract["disk_free"])
         if fault:

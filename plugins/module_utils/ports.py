@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterable, Mapping
 
 SLOTS = ("blue", "green")
@@ -53,13 +54,18 @@ def allocate(
     high: int,
     single: Collection[str] = (),
 ) -> Ports:
-    """A port for every service, slot and replica of ``app``: the recorded one, else the lowest free one in the range.
+    """A port for every service, slot and replica of ``app``: the recorded one, else the next free one in the range.
+
+    Where the search begins follows from the app's name: two apps that are deployed for the first time at the same moment do not see
+    each other's ports yet.
 
     ``replicas`` maps service to its count, ``in_use`` are ports something listens on anywhere, ``single`` services that have one port
     for both slots. Raises PortError.
     """
     taken = set(recorded.values()) | set(in_use)
-    free = (port for port in range(low, high + 1) if port not in taken)
+    span = high + 1 - low
+    first = zlib.crc32(app.encode()) % span
+    free = (port for port in (low + (first + index) % span for index in range(span)) if port not in taken)
     result: Ports = {}
     for service, count in sorted(replicas.items()):
         slots = (SINGLE,) if service in single else SLOTS

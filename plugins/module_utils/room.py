@@ -24,12 +24,23 @@ def sizes(manifest: Manifest, observed: Iterable[Observation], known: Iterable[M
     return found
 
 
+def missing(manifest: Manifest, names: Iterable[str], observation: Observation) -> list[str]:
+    """The images of the services ``names`` that a host does not have."""
+    present = set(observation["images_present"])
+    return sorted({image for name in names if _familiar(image := manifest["services"][name]["image"]) not in present})
+
+
+def _familiar(image: str) -> str:
+    """A reference as the engine lists it: without what stands for Docker Hub."""
+    return image.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
+
+
 def pull(manifest: Manifest, names: Sequence[str], observation: Observation, known: Mapping[str, int]) -> Pull:
     """What a host has to pull for the services ``names``; ``known`` are sizes of whole images.
 
     Exact where the host told which layers it lacks. A layer that several images have travels once.
     """
-    images = sorted({manifest["services"][name]["image"] for name in names} - set(observation["images_present"]))
+    images = missing(manifest, names, observation)
     answers = _answers(manifest, observation)
     layers = [answers.get(image, {}).get("layers") for image in images]
     exact = all(item is not None for item in layers)

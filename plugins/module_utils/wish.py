@@ -34,6 +34,7 @@ class Wish:
     release_to: str | None = None
     host: str | None = None  # the app host that joins or is drained
     http_port: int = 80
+    age: float = 0.0  # seconds since the run was begun, by its controller's clock
 
 
 def release(
@@ -54,6 +55,12 @@ def release(
         if live and not wish.release_to and _is_unfinished_rollback(history, live["release"]):
             # It reached an edge and died: the same command finishes it, and does not go back one more release.
             return dict(history.manifests[live["release"]])
+        by = _rolled_back_meanwhile(wish, history, live, observed)
+        if by:
+            raise PlanError(
+                f"release {live['release'] if live else ''} went live by another rollback (run {by}) after this one was begun: what was "
+                "live then has been gone back from already. To go back further run rollback.yml again, or name a release with -e release_to=..."
+            )
         try:
             return dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
         except ledger.NothingToGoBackTo as error:
@@ -68,6 +75,27 @@ def release(
 def _on_one_host(service: Mapping[str, Any], named: Sequence[str]) -> Mapping[str, Any]:
     """A service with the host it has when it must not run twice: a release says where, so that it moves only when it is told to."""
     return {**service, "hosts": service["hosts"] or list(named[:1])} if manifests.kind(service) == "single" else service
+
+
+def _rolled_back_meanwhile(
+    wish: Wish, history: History, live: Mapping[str, str] | None, observed: Mapping[str, Observation]
+) -> str | None:
+    """The run of the rollback that made a release live after this run was begun; None when there was none, or it was told where to go.
+
+    Ages are compared, each by one clock: how long ago an edge changed its record, and how long ago this run was begun.
+    """
+    if live is None or wish.release_to:
+        return None
+    confirmed = [
+        item for item in history.entries if item["release"] == live["release"] and item["event"] == "confirmed"
+    ]
+    last = confirmed[-1] if confirmed else None
+    if last is None or last["action"] != "rollback":
+        return None
+    edges = [observed[host]["edge"] for host in wish.edges if host in observed]
+    # Nobody has touched the record since: it is that run's change whose age is known.
+    ages = [edge["age"] for edge in edges if edge["record"] and edge["record"]["token"] == last["token"]]
+    return str(last["run_id"]) if any(age < wish.age for age in ages) else None
 
 
 def _is_unfinished_rollback(history: History, live: str) -> bool:

@@ -95,7 +95,7 @@ observation:
     images_present: []
     disk_free: 70000000000
     docker_root: /var/lib/docker
-    edge: {record: null, pending_alive: false, config: ""}
+    edge: {record: null, pending_alive: false, config: ""}  # and the record's age in seconds, when there is one
 """
 
 import contextlib

@@ -97,8 +97,10 @@ plan:
   description:
     - C(status) is V(change), V(repair) (the wanted release is live and something is missing), V(nothing) or V(refused).
     - C(manifest) is the release to go to, C(slot) the slot for it, C(live) what the edges confirmed last.
-    - C(abandon), C(converge), C(start), C(configure), C(flip) and C(configure_after) list the hosts of each step; C(migrate) has the
-      migration and its host; C(retire) the slot and release that are stopped at the end.
+    - C(steps) names the steps that run. C(abandon), C(converge), C(start), C(join), C(configure), C(flip), C(confirm), C(drain) and
+      C(record) list the hosts of each; C(migrate) has the migration and its host; C(retire) the slot and release that are stopped at
+      the end.
+    - C(services) maps app host to the release's services there; C(background) to those beside the slots, for hosts where they change.
     - C(started_entry) is what the ledgers get before the first effect, C(lines) what was printed.
   returned: success
   type: dict
@@ -107,26 +109,27 @@ plan:
     app: marketplace
     token: 8
     status: change
+    steps: [migrate, start, flip, confirm, retire]
     live: {release: 20261101T080000Z-v1.4.1, slot: blue}
     slot: green
     manifest: {id: 20261122T231500Z-v1.4.2, app: marketplace, version: v1.4.2}
-    images: ["registry.example.com/marketplace/backend@sha256:..."]
+    services: {app1: [backend, frontend], app2: [backend, frontend]}
+    background: {}
     abandon: []
     converge: []
     migrate: {engine: prisma, service: backend, host: app1}
     start: [app1, app2]
     configure: []
     edge_config: "..."
-    edge_config_after: "..."
-    configure_after: []
     flip: [edge1]
-    record: false
+    confirm: [edge1]
+    record: [app1, app2]
     retire: {release: 20261101T080000Z-v1.4.1, slot: blue}
     lost: []
     lines: ["Deploy marketplace v1.4.2 as release 20261122T231500Z-v1.4.2 (token 8); live now: release 20261101T080000Z-v1.4.1 in blue"]
 verdict:
-  description: The verdict after the plan; C(go) is false when there is nothing to do, in check mode, and when the plan was refused.
+  description: The verdict after the plan; not C(ok) when it was refused.
   returned: success
   type: dict
-  sample: {ok: true, go: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0], [fence, 1795389301.2]]}
+  sample: {ok: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0], [fence, 1795389301.2]]}
 """

@@ -83,6 +83,7 @@ class Host:
     unhealthy: set[str] = field(default_factory=set)  # versions that do not get well here
     owner: str | None = None  # who fenced it last and has not given it back
     flip_ends: float = 0.0
+    changed: float = 0.0  # when its record was last changed, by its own clock
 
     def append(self, entry: ledger.Entry) -> None:
         """As ledger.append, in memory."""
@@ -217,6 +218,10 @@ class World:
         """A container's state, as docker_host.app_containers tells it."""
         return "starting" if item["state"] == "running" and not item["healthy"] else str(item["state"])
 
+    def age(self, run: Run) -> float:
+        """Seconds since a run began, by its controller's clock."""
+        return self.t - run.begun
+
     def timers(self) -> None:
         """What hosts do by themselves as time passes: nothing."""
 
@@ -262,6 +267,7 @@ class World:
             seen["edge"] = {
                 "record": dict(host.record) if host.record["seq"] else None,
                 "pending_alive": edge_record.pending_alive(host.record, self.now(host)),
+                "age": self.now(host) - host.changed,
                 "config": host.config,
             }
         else:
@@ -283,7 +289,7 @@ class World:
     def change(self, edge: Host, run: Run, decide: Callable[[], edge_record.Record], extend: float = LEASE) -> Module:
         """One change of an edge's record, as edge_split makes it."""
         self.own(edge, run, extend)
-        edge.record = decide()
+        edge.record, edge.changed = decide(), self.now(edge)
         yield
         return {}
 
@@ -548,6 +554,7 @@ class World:
             now,
             run.lost,
             silent,
+            age=self.age(run),
         )
         copies = [ledger.from_lines(item["ledger"]) for item in observed.values()]
         self.require(

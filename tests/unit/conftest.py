@@ -144,6 +144,7 @@ class Fleet:
     def confirm(self, edge: str, release: str, slot: str, token: int) -> None:
         """An edge's confirmed record."""
         before = self.observed[edge]["edge"]["record"] or {"seq": 0}
+        self.observed[edge]["edge"]["age"] = 60.0
         self.observed[edge]["highest"] = token
         self.observed[edge]["edge"]["record"] = {
             "app": "shop",

@@ -29,7 +29,7 @@ def test_it_starts_there_and_is_asked_there(placed: Any) -> None:
     assert servers(plan["edge_config"], "backend", "blue") == ["10.0.0.21"]
     assert servers(plan["edge_config"], "frontend", "blue") == ["10.0.0.21", "10.0.0.22"]
     assert [line for line in plan["lines"] if "app2:" in line] == [
-        "  start      app2: pull 1 image (of unknown size; 50.0 GiB free), frontend on port 20002 in blue"
+        "  start      app2: pull 1 image (of unknown size; 50.0 GiB free), frontend on port 20588 in blue"
     ]
     assert placed.plan()["status"] == "nothing"
 

@@ -28,7 +28,7 @@ def test_the_printed_plan_has_a_line_for_each_step_that_will_run(fleet: Any) -> 
     assert lines[0] == "Deploy shop v1.0.0 as release 20261122T231600Z-v1.0.0 (token 1); live now: nothing"
     assert [line.split()[0] for line in lines[1:]] == ["migrate", "start", "start", "configure", "flip"]
     pull = "pull 2 images (of unknown size; 50.0 GiB free)"
-    assert lines[2] == f"  start      app1: {pull}, backend on port 20000, frontend on port 20002 in blue"
+    assert lines[2] == f"  start      app1: {pull}, backend on port 20586, frontend on port 20588 in blue"
 
 
 def test_upgrade_uses_the_idle_slot_and_retires_the_old_one(fleet: Any) -> None:
@@ -412,9 +412,9 @@ def test_without_any_edge_or_app_host_there_is_no_plan(fleet: Any) -> None:
 
 def test_two_apps_whose_recorded_ports_clash_stop_the_run(fleet: Any) -> None:
     fleet.run()
-    fleet.observed["app2"]["ports"]["other/web/blue/0"] = 20000
+    fleet.observed["app2"]["ports"]["other/web/blue/0"] = 20586
     fleet.version("v1.1.0")
-    clash = "^port 20000 is recorded for shop/backend/blue/0 on app1 and for other/web/blue/0 on app2: "
+    clash = "^port 20586 is recorded for shop/backend/blue/0 on app1 and for other/web/blue/0 on app2: "
     with pytest.raises(PlanError, match=clash):
         fleet.plan()
 

@@ -54,7 +54,7 @@ def test_it_says_what_is_cleared_out_of_the_slot_first(fleet: Any) -> None:
     crashed = fleet.plan()
     fleet.carry_out(crashed, steps=("start",))
     starts = told(fleet, "start")
-    assert starts[0].startswith(f"app1: clear backend, frontend of {crashed['manifest']['id']}, backend on port 20001")
+    assert starts[0].startswith(f"app1: clear backend, frontend of {crashed['manifest']['id']}, backend on port 20587")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,24 @@ def test_what_does_not_fit_is_refused_before_anything_is_pulled(fleet: Any) -> N
         "app2 has 2.0 GiB free for images in /var/lib/docker, the release needs 3.0 GiB (twice the 1000.0 MiB to pull, packed and "
         "unpacked, and app_disk_free): free some (docker image prune) or lower app_disk_free"
     )
+
+
+def test_an_image_of_docker_hub_is_found_by_the_name_the_engine_gives_it(fleet: Any) -> None:
+    fleet.variables["app_services"]["cache"] = {"image": "docker.io/library/redis:8", "command": ["redis-server"]}
+    fleet.run()
+    for host in fleet.apps:
+        item = fleet.observed[host]
+        item["images_present"] = [image.removeprefix("docker.io/library/") for image in item["images_present"]]
+    assert any(image.startswith("redis@") for image in item["images_present"])
+    assert fleet.plan()["start"] == []
+
+
+def test_the_migrations_host_needs_room_for_its_image_too(fleet: Any) -> None:
+    heard(fleet, "v1.0.0", backend=900 * MIB)
+    fleet.variables["app_services"]["backend"]["hosts"] = ["app2"]
+    fleet.observed["app1"]["disk_free"] = 2 * 2**30
+    with pytest.raises(PlanError, match=r"app1 has 2\.0 GiB free .* the release needs 2\.8 GiB"):
+        fleet.plan()
 
 
 def test_a_bound_refuses_nothing() -> None:

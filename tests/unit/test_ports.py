@@ -9,6 +9,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.ports import (
     allocate,
     clash,
     merge_records,
+    port_numbers,
     records,
 )
 from hypothesis import given
@@ -68,3 +69,21 @@ def test_a_host_refuses_ports_that_are_not_the_apps() -> None:
     assert clash(recorded, {"shop/a/blue/0": 20000, "shop/a/green/0": 20002}) is None
     assert "is recorded as 20000, the release wants 20005" in str(clash(recorded, {"shop/a/blue/0": 20005}))
     assert "belongs to blog/a/blue/0 on this host" in str(clash(recorded, {"shop/a/green/0": 20001}))
+
+
+def test_apps_that_do_not_see_each_other_yet_begin_in_different_places() -> None:
+    shop, blog = (records(app, allocate(app, {"web": 2}, {}, [], 20000, 20999)) for app in ("shop", "blog"))
+    assert not set(shop.values()) & set(blog.values())
+
+
+def test_the_whole_range_is_used_from_wherever_it_begins() -> None:
+    assert sorted(records("shop", allocate("shop", {"web": 5}, {}, [], 20000, 20009)).values()) == list(
+        range(20000, 20010)
+    )
+
+
+def test_what_must_not_run_twice_has_one_port() -> None:
+    ports = allocate("shop", {"lock": 1, "web": 1}, {}, [], LOW, HIGH, single=["lock"])
+    assert set(ports["lock"]) == {"single"} and set(ports["web"]) == {"blue", "green"}
+    assert port_numbers(ports, "lock", "blue") == port_numbers(ports, "lock", "green") == ports["lock"]["single"]
+    assert allocate("shop", {"lock": 1, "web": 1}, records("shop", ports), [], LOW, HIGH, single=["lock"]) == ports

@@ -41,7 +41,7 @@ def test_at_first_it_starts_with_the_slot_because_the_flip_asks_for_it(shop: Any
     plan = shop.plan()
     assert plan["services"] == {"app1": ["backend", "frontend", "lock"], "app2": ["backend", "frontend"]}
     assert plan["background"] == {} and "background" not in plan["steps"]
-    assert said(plan, "start")[0].endswith("in blue, lock on port 20004 beside the slots")
+    assert said(plan, "start")[0].endswith("in blue, lock on port 20590 beside the slots")
     assert plan["manifest"]["services"]["lock"]["hosts"] == ["app1"], "the release says where"
 
 
@@ -57,7 +57,7 @@ def test_it_is_replaced_when_the_release_is_live_and_the_plan_says_for_how_long(
         "app1: lock: 503 from its stop until the new one is well, at most 70 s; 1.8 s the last time"
     ]
     assert said(plan, "background") == []
-    assert plan["manifest"]["ports"]["lock"] == first["manifest"]["ports"]["lock"] == {"single": [20004]}
+    assert plan["manifest"]["ports"]["lock"] == first["manifest"]["ports"]["lock"] == {"single": [20590]}
     assert plan["configure"] == [], "its port stays, so there is no reload"
 
 
@@ -65,7 +65,7 @@ def test_both_slots_ask_the_one_there_is_and_its_visitors_get_503_meanwhile(shop
     config = live(shop)["edge_config"]
     for slot in ("blue", "green"):
         found = re.search(rf"^upstream sluice_shop_lock_{slot} \{{\n(.*?)^\}}", config, re.M | re.S)
-        assert found and re.findall(r"server (\S+) ", found[1]) == ["10.0.0.21:20004"]
+        assert found and re.findall(r"server (\S+) ", found[1]) == ["10.0.0.21:20590"]
     lock = re.search(r"^    location /lock/ \{\n(.*?)^    \}", config, re.M | re.S)
     assert lock and "error_page 502 = @sluice_replaced;" in lock[1] and "error_page 597" in lock[1]
     assert config.count("location @sluice_replaced {") == 1
@@ -206,4 +206,4 @@ def test_services_of_both_slots_reach_it_by_name(shop: Any) -> None:
     assert [(item["network"], item["also_in"], item["alias"]) for item in found] == [
         ("sluice-shop-green", ["sluice-shop-blue"], "lock")
     ]
-    assert found[0]["publish"] == {"port": 5000, "address": "10.0.0.21", "host_port": 20004}
+    assert found[0]["publish"] == {"port": 5000, "address": "10.0.0.21", "host_port": 20590}

@@ -331,3 +331,53 @@ def test_what_a_dead_rollback_went_back_to_is_not_stopped() -> None:
 def test_a_lease_that_ran_out_does_not_say_that_nothing_happened() -> None:
     with pytest.raises(Violation, match=r"^4 app"):
         a_rollback_that_died_before_it_told_the_app_hosts(RetiresWhenALeaseRanOut())
+
+
+class ForgetsWhenItBegan(World):
+    """Controllers that take what is live when they plan for what their operator saw."""
+
+    def age(self, run: Run) -> float:
+        return 0.0
+
+
+def two_rollbacks_at_once(world: World) -> Run:
+    """Two operators go back from the same release; the second run comes to its plan when the first is done."""
+    for version in VERSIONS:
+        deploy(world, version)
+        world.step_background(1000)
+    first = world.begin(Run("back1", "rollback", VERSIONS[-1]))
+    second = world.begin(Run("back2", "rollback", VERSIONS[-1]))
+    assert world.finish(first).verdict["ok"]
+    return world.finish(second)
+
+
+def live_version(world: World) -> str:
+    return str((world.hosts["edge1"].record["confirmed"] or {})["release"]).rpartition("-")[2]
+
+
+def test_two_rollbacks_at_once_go_back_once() -> None:
+    world = World()
+    second = two_rollbacks_at_once(world)
+    assert live_version(world) == "v2"
+    assert "went live by another rollback (run back1) after this one was begun" in second.verdict["message"]
+    third = world.finish(world.begin(Run("back3", "rollback", VERSIONS[-1])))
+    assert third.verdict["ok"] and live_version(world) == "v1", "who asks again, knowing it, goes back further"
+
+
+def test_a_rollback_takes_the_app_from_a_deploy_after_a_rollback_long_ago() -> None:
+    world = World()
+    for version in VERSIONS:
+        deploy(world, version)
+        world.step_background(1000)
+    world.finish(world.begin(Run("long ago", "rollback", VERSIONS[-1])))
+    world.wait(3600)
+    rollback = world.begin(Run("back", "rollback", VERSIONS[-1]))
+    world.finish(world.begin(Run("forth", "deploy", "v4")), until="confirm")  # has flipped just now
+    assert world.finish(rollback).verdict["ok"]
+    assert live_version(world) == "v1"
+
+
+def test_a_run_that_does_not_know_when_it_began_goes_back_twice() -> None:
+    world = ForgetsWhenItBegan()
+    two_rollbacks_at_once(world)
+    assert live_version(world) == "v1"
