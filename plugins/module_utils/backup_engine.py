@@ -84,8 +84,11 @@ def require(chosen: Engine, action: str) -> None:
         )
 
 
-def limits(chosen: Engine, *, archive_timeout: float, backup_interval: float) -> list[str]:
-    """What a plan prints of what the engine cannot do, a line each; empty when there is nothing to warn of."""
+def limits(chosen: Engine, *, backup_interval: float) -> list[str]:
+    """What a plan prints of what the engine cannot do, a line each; empty when there is nothing to warn of.
+
+    ``backup_interval`` is the time between two backups in seconds.
+    """
     if not chosen.backs_up:
         who = "its provider" if chosen.name == "external" else "nobody"
         return [

@@ -39,7 +39,7 @@ def test_what_can_be_lost() -> None:
 
 
 def test_a_plan_prints_what_the_engine_cannot_do() -> None:
-    said = {name: engines.limits(chosen, **TIMES) for name, chosen in engines.ENGINES.items()}
+    said = {name: engines.limits(chosen, backup_interval=86400) for name, chosen in engines.ENGINES.items()}
     assert said["pgbackrest"] == []
     assert "up to 24 h of changes would be lost" in said["pg_dump"][0]
     assert "its provider" in said["external"][0] and "nobody" in said["none"][0]
