@@ -21,8 +21,9 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     as_postgres,
     control_data,
     free_bytes,
-    pgbackrest,
+    last_on,
     repositories,
+    restore_files,
     sql,
     wait_until,
 )
@@ -122,14 +123,14 @@ def _restore(scratch: Mapping[str, Any], repository: Repository) -> None:
         f"pgbackrest --stanza={scratch['stanza']} --repo={repository.number} --pg1-path={scratch['data']} "
         '--log-level-file=off archive-get %f "%p"'
     )
-    done = pgbackrest(
+    done = restore_files(
         scratch,
+        "latest",
         f"--repo={repository.number}",
         f"--pg1-path={scratch['data']}",
         "--archive-mode=off",
         f"--tablespace-map-all={scratch['socket']}/tablespaces",
         f"--recovery-option=restore_command={fetch}",
-        "restore",
         timeout=scratch["drill_seconds"],
     )
     if done.code:
@@ -196,10 +197,11 @@ def _compare_with_archive(scratch: Mapping[str, Any], repository: Repository, re
     timeline, end = backup_repository.parent(sql(scratch, f"select pg_read_file('pg_wal/{name}')"))
     segment_bytes = int(sql(scratch, "select setting from pg_settings where name = 'wal_segment_size'"))
     record |= {"timeline": timeline, "lsn": end}
-    missing = backup_repository.hole(timeline, end, repository.last_wal, segment_bytes)
+    last = last_on(scratch, repository, timeline)
+    missing = backup_repository.hole(timeline, end, last, segment_bytes)
     if missing:
         raise Broken(
-            f"{repository.name}: WAL file {missing} is missing: the recovery ended at {end}, and the archive goes to {repository.last_wal}"
+            f"{repository.name}: WAL file {missing} is missing: the recovery ended at {end}, and the archive goes to {last}"
         )
 
 

@@ -105,6 +105,29 @@ def _repository(host: Mapping[str, Any], number: int, name: str, endpoint: str) 
         return Repository(name, number, backup_repository.explain(done.said), (), None)
 
 
+def restore_files(host: Mapping[str, Any], timeline: str, *words: str, timeout: float) -> Done:
+    """Have pgBackRest restore; ``words`` are its options.
+
+    The newest timeline in the archive is not the way on from a backup that was made on an older one after the two parted: that is so when
+    somebody has gone back to what was there before a restore. Then it is the backup's own.
+    """
+    done = pgbackrest(host, *words, f"--target-timeline={timeline}", "restore", timeout=timeout)
+    if done.code and timeline == "latest" and "forked from backup timeline" in done.said:
+        done = pgbackrest(host, *words, "--target-timeline=current", "restore", timeout=timeout)
+    return done
+
+
+def last_on(host: Mapping[str, Any], repository: Repository, timeline: int) -> str | None:
+    """The last WAL file of a timeline in a repository."""
+    if repository.last_wal is None or backup_repository.timeline_of(repository.last_wal) == timeline:
+        return repository.last_wal
+    wanted = f"{timeline:08X}[0-9A-F]{{16}}-"
+    done = pgbackrest(
+        host, f"--repo={repository.number}", "repo-ls", f"archive/{host['stanza']}", "--recurse", f"--filter={wanted}"
+    )
+    return max((line.rpartition("/")[2][:24] for line in done.out.splitlines() if line.strip()), default=None)
+
+
 def sql(host: Mapping[str, Any], query: str, database: str = "postgres", timeout: float = 60) -> str:
     """The answer to a query, unaligned and without headings. Raises HostError.
 

@@ -19,8 +19,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     HostError,
     control_data,
     free_bytes,
-    pgbackrest,
     repositories,
+    restore_files,
     sql,
     wait_until,
 )
@@ -147,7 +147,7 @@ def _way_back(host: Mapping[str, Any], made: Mapping[str, Any]) -> str:
         return "(there was nothing before)"
     return (
         f"systemctl stop {host['unit']}; mv {host['data']} {host['data']}.left-{made['id']}; "
-        f"mv {made['aside']} {host['data']}; systemctl start {host['unit']}"
+        f"mv {made['aside']} {host['data']}; systemctl start {host['unit']}; sluice-backup full"
     )
 
 
@@ -156,13 +156,13 @@ def _restore(host: Mapping[str, Any], made: Mapping[str, Any], wanted: plans.Tar
     shutil.chown(host["data"], USER, USER)
     number = made["number"]
     fetch = f'pgbackrest --stanza={host["stanza"]} --repo={number} archive-get %f "%p"'
-    done = pgbackrest(
+    done = restore_files(
         host,
+        made["timeline"],
         f"--repo={number}",
         f"--set={made['backup']}",
         f"--recovery-option=restore_command={fetch}",
-        *plans.pgbackrest_arguments(wanted, made["timeline"]),
-        "restore",
+        *plans.pgbackrest_arguments(wanted),
         timeout=host["drill_seconds"],
     )
     if done.code:

@@ -88,11 +88,11 @@ def identity(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def pgbackrest_arguments(wanted: Target, timeline: str) -> list[str]:
+def pgbackrest_arguments(wanted: Target) -> list[str]:
     """How pgBackRest is told the target; the server opens for writing when it is reached."""
     kinds = {"latest": [], "time": ["--type=time"], "point": ["--type=name"]}
     more = ["--target-action=promote", f"--target={wanted.value}"] if wanted.kind != "latest" else []
-    return [*kinds[wanted.kind], *more, f"--target-timeline={timeline}"]
+    return [*kinds[wanted.kind], *more]
 
 
 def described(plan: Mapping[str, Any]) -> list[str]:

@@ -76,14 +76,12 @@ def _of_archiver(host: Mapping[str, Any], archiver: Mapping[str, Any]) -> list[s
 
 def _of_drill(host: Mapping[str, Any], drill: Mapping[str, Any] | None, now: float) -> list[str]:
     limit = host["drill_max_age_hours"]
-    if not limit:
-        return []
     if drill is None:
-        return ["no restore was ever tried: run restore_drill.yml"]
+        return ["no restore was ever tried: run restore_drill.yml"] if limit else []
     if drill["verdict"] != "proved":
         return [f"the last restore drill ({when(drill['begun'])}) {drill['verdict']}: {drill['reason']}"]
     hours = (now - drill["begun"]) / HOUR
-    return [f"the last proved restore is {hours:.0f} h old, more than {limit} h"] if hours > limit else []
+    return [f"the last proved restore is {hours:.0f} h old, more than {limit} h"] if limit and hours > limit else []
 
 
 def when(stamp: float) -> str:
@@ -110,9 +108,8 @@ def described(
         )
         lines.append(f"{repository.name:<10} {about}")
     if archiver:
-        lines.append(
-            f"{'archiver':<10} {archiver['waiting']} files wait; last one {when(archiver['archived_at'] or 0)}"
-        )
+        shipped = when(archiver["archived_at"]) if archiver["archived_at"] else "not since the server started"
+        lines.append(f"{'archiver':<10} {archiver['waiting']} files wait; last one {shipped}")
     if drill:
         lines.append(f"{'drill':<10} {drill['verdict']}, {when(drill['begun'])}: {drill['reason']}")
     return [*lines, *(f"WRONG: {line}" for line in wrong), "" if wrong else "all is well"]

@@ -27,23 +27,22 @@ DOWN = Repository("store", 1, Failure("unreachable", "the object store does not 
 def test_without_a_target_it_is_the_newest_backup_and_all_wal() -> None:
     wanted = plans.target("", "", NOW)
     assert plans.choose([STORE, LOCAL], wanted, "") == (STORE, BACKUPS[2])
-    assert plans.pgbackrest_arguments(wanted, "latest") == ["--target-timeline=latest"]
+    assert plans.pgbackrest_arguments(wanted) == []
 
 
 def test_a_time_takes_the_last_backup_that_had_ended_by_then() -> None:
     wanted = plans.target("2026-11-21T04:00:00+01:00", "", NOW)
     assert plans.choose([STORE, LOCAL], wanted, "")[1].label == "middle"
-    assert "--target=2026-11-21 03:00:00+00:00" in plans.pgbackrest_arguments(wanted, "latest")
+    assert "--target=2026-11-21 03:00:00+00:00" in plans.pgbackrest_arguments(wanted)
 
 
 def test_a_release_says_itself_when_its_restore_point_was_set() -> None:
     wanted = plans.target("", "20261122T010000Z-v1.4.2", NOW)
     assert plans.choose([STORE], wanted, "")[1].label == "middle"
-    assert plans.pgbackrest_arguments(wanted, "current") == [
+    assert plans.pgbackrest_arguments(wanted) == [
         "--type=name",
         "--target-action=promote",
         "--target=20261122T010000Z-v1.4.2",
-        "--target-timeline=current",
     ]
 
 

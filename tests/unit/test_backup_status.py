@@ -72,7 +72,14 @@ def test_an_archiver_that_failed_and_works_again_is_well() -> None:
 
 
 def test_a_host_that_is_not_drilled_says_so_by_zero() -> None:
-    assert wrong(drill=None, host={**HOST, "drill_max_age_hours": 0}) == []
+    host = {**HOST, "drill_max_age_hours": 0}
+    assert wrong(drill=None, host=host) == []
+    assert wrong(drill={**DRILL, "begun": 0.0}, host=host) == []
+
+
+def test_a_drill_that_failed_is_wrong_whether_it_was_asked_for_or_not() -> None:
+    found = wrong(drill={**DRILL, "verdict": "failed", "reason": "damaged"}, host={**HOST, "drill_max_age_hours": 0})
+    assert len(found) == 1 and "damaged" in found[0]
 
 
 def test_metrics_say_what_failed() -> None:
