@@ -12,6 +12,7 @@ import jinja2
 import jinja2.nodes
 import pytest
 import yaml
+from ansible_collections.sluice.stack.plugins.plugin_utils import host_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1].name for path in (REPOSITORY / "roles").glob("*/meta/argument_specs.yml"))
@@ -174,3 +175,12 @@ def test_a_dispatcher_only_includes(role: str) -> None:
     for task in read(path):
         actions = {key for key in task if "." in key}
         assert actions <= {"ansible.builtin.import_tasks", "ansible.builtin.include_tasks"}, task["name"]
+
+
+def test_the_backup_program_is_installed_whole(role: str) -> None:
+    if role != "backup":
+        return
+    installed = set(read(folder(role) / "vars" / "main.yml")["__backup_sources"])
+    sources = (REPOSITORY / "plugins" / "module_utils" / f"{name}.py" for name in installed)
+    needed = {name for path in sources for name in host_program.imported(path.read_text())}
+    assert installed == needed | {"backup_program"}

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each way to back a database up can do: pure decisions, plain data in and out.
+
+A plan prints what the configured engine cannot do before anything relies on it, and an action the engine has no capability for is refused
+before anything is touched. Another engine (a provider's snapshots) is one more entry of ENGINES and a program that carries it out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+
+
+class UnknownEngine(Exception):
+    """No engine has this name."""
+
+
+class NotCapable(Exception):
+    """The engine cannot do what is asked; the message says why and what can be done instead."""
+
+
+class Engine(NamedTuple):
+    """What an engine can do."""
+
+    name: str
+    what: str  # one phrase for people
+    backs_up: bool  # whether Sluice makes the backups and can restore them
+    pitr: bool  # any moment, not only those at which a backup was made
+    restore_point: str  # what naming a moment costs: "cheap", "backup" (a whole backup each time), "none" (cannot)
+    continuous: bool  # changes are shipped between backups
+
+
+ENGINES: dict[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine("pgbackrest", "pgBackRest with WAL archiving", True, True, "cheap", True),
+        Engine("pg_dump", "a logical dump of each database", True, False, "backup", False),
+        Engine("external", "the database's provider", False, False, "none", False),
+        Engine("none", "nobody", False, False, "none", False),
+    )
+}
+
+# What an action needs: the attribute, and what to say when it is not there.
+ACTIONS: dict[str, tuple[str, str]] = {
+    "backup": ("backs_up", "its backups are not made from here"),
+    "restore": ("backs_up", "its backups are not made from here"),
+    "restore_to_time": ("pitr", "it can only go back to moments at which a backup was made"),
+    "restore_to_point": ("pitr", "it can only go back to moments at which a backup was made"),
+    "restore_point": ("restore_point", "it cannot name a moment to go back to"),
+    "drill": ("backs_up", "there is no backup that could be tried here"),
+}
+
+
+def engine(name: str) -> Engine:
+    """The engine called ``name``. Raises UnknownEngine."""
+    if name not in ENGINES:
+        raise UnknownEngine(f"backup_engine={name} is no backup engine; {did_you_mean(name, ENGINES)}")
+    return ENGINES[name]
+
+
+def rpo_seconds(chosen: Engine, *, archive_timeout: float, backup_interval: float) -> float | None:
+    """How much can be lost with the host, in seconds, when all goes as it is set up; None when nobody can say.
+
+    ``archive_timeout`` is how long a change waits at most until it is shipped, ``backup_interval`` the time between two backups.
+    """
+    if not chosen.backs_up:
+        return None
+    return archive_timeout if chosen.continuous else backup_interval
+
+
+def can(chosen: Engine, action: str) -> bool:
+    """Whether the engine can do ``action``, one of ACTIONS."""
+    return getattr(chosen, ACTIONS[action][0]) not in (False, "none")
+
+
+def require(chosen: Engine, action: str) -> None:
+    """Raise NotCapable unless the engine can do ``action``."""
+    if not can(chosen, action):
+        able = [name for name, other in ENGINES.items() if can(other, action)]
+        raise NotCapable(
+            f"{action} refused: the data is backed up by {chosen.what} (backup_engine={chosen.name}), and {ACTIONS[action][1]}; "
+            f"engines that can: {', '.join(able)}"
+        )
+
+
+def limits(chosen: Engine, *, backup_interval: float) -> list[str]:
+    """What a plan prints of what the engine cannot do, a line each; empty when there is nothing to warn of.
+
+    ``backup_interval`` is the time between two backups in seconds.
+    """
+    if not chosen.backs_up:
+        who = "its provider" if chosen.name == "external" else "nobody"
+        return [
+            f"the database is backed up by {who} (backup_engine={chosen.name}): no restore point before the migration, and no restore from here",
+            "a rollback cannot bring back what a migration or this release changes in the data",
+        ]
+    lines = []
+    if not chosen.pitr:
+        lines.append(
+            f"{chosen.what} goes back to the last backup only: with the host, up to {backup_interval / 3600:.0f} h of changes would be lost"
+        )
+    if chosen.restore_point == "backup":
+        lines.append("a restore point is a whole backup: it takes as long as the database is large")
+    return lines
