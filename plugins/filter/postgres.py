@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters of the role postgres: its decisions are pure functions of module_utils."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import postgres_settings, postgres_standby
+
+
+class FilterModule:
+    """Filters by the names templates use."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The functions; their documentation is theirs."""
+        return {
+            "postgres_tuned": postgres_settings.tuned,
+            "postgres_restarts": postgres_settings.restarts,
+            "postgres_control": postgres_standby.control,
+            "postgres_at_least": postgres_standby.at_least,
+            "postgres_standby_step": postgres_standby.step,
+        }
