@@ -29,7 +29,19 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        ("contract", "run", "edges", "apps", "lost", "release_to", "host", "http_port", "observed_by", "verdict")
+        (
+            "contract",
+            "run",
+            "edges",
+            "apps",
+            "lost",
+            "release_to",
+            "host",
+            "http_port",
+            "observed_by",
+            "verdict",
+            "past_contract",
+        )
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -53,6 +65,7 @@ class ActionModule(ActionBase):
             release_to=args.get("release_to") or None,
             host=args.get("host") or None,
             http_port=int(args["http_port"]),
+            past_contract=bool(args.get("past_contract", False)),
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
@@ -73,7 +86,8 @@ class ActionModule(ActionBase):
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
-            plan["steps"] = []  # nothing was fenced
+            # Nothing was fenced; what is pending can be looked at all the same.
+            plan["steps"] = [step for step in plan["steps"] if step == "pending"]
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 
     @staticmethod

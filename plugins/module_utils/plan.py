@@ -42,6 +42,7 @@ class Wish:
     release_to: str | None = None
     host: str | None = None  # the app host that joins or is drained
     http_port: int = 80
+    past_contract: bool = False  # whether a rollback may go past a migration that took something away
 
 
 def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
@@ -74,6 +75,7 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "app": target["app"],
         "token": next_token([item["highest"] for item in observed.values()]),
         "live": live,
+        "contracted": history.contracted,
         "addresses": dict(wish.addresses),
         "images": sorted({service["image"] for service in target["services"].values()}),
         "abandon": [host for host in edges if observed[host]["edge"]["pending_alive"]],
@@ -246,6 +248,7 @@ def _steps(plan: Plan) -> list[str]:
     """The steps that have something to do; their order is the playbook's."""
     needs = {
         "settle": plan["abandon"] or plan["converge"],
+        "pending": plan["migrate"],
         "migrate": plan["migrate"],
         "start": plan["start"],
         "join": plan["join"],
@@ -339,11 +342,24 @@ def _wanted(
             # It reached an edge and died: the same command finishes it, and does not go back one more release.
             return dict(history.manifests[live["release"]])
         try:
-            return dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
+            target = dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
         except ledger.NothingToGoBackTo as error:
             raise PlanError(str(error)) from error
+        _refuse_past_contract(wish, history, target)
+        return target
     digests = _digests(apps, observed)
     return manifests.build(wish.contract, digests, wish.now, history.manifests)
+
+
+def _refuse_past_contract(wish: Wish, history: History, target: Manifest) -> None:
+    """A release from before a contract half finds things gone that it uses."""
+    gone = ledger.past_contracts(history, target["id"])
+    if gone and not wish.past_contract:
+        raise PlanError(
+            f"release {target['id']} is from before migration {', '.join(gone)}, which took away what it may use (-- sluice: contract). "
+            "Go back to a later release with -e release_to=..., restore the database to this release's restore point, or, when you know "
+            "that it does without, say -e release_past_contract=true"
+        )
 
 
 def _is_unfinished_rollback(history: History, live: str) -> bool:
@@ -400,7 +416,8 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
     same = live is not None and live["migration"] == migration and service in live["services"]
     if same and live and live["services"][service]["image"] == target["services"][service]["image"]:
         return None
-    return {**migration, "host": apps[0]}
+    served = (live or {"services": {}})["services"].get(service)
+    return {**migration, "host": apps[0], "live_image": served["image"] if served else ""}
 
 
 def _check_disk(wish: Wish, plan: Plan, observed: Mapping[str, Observation]) -> None:

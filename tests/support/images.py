@@ -7,10 +7,13 @@ The protocol is the OCI distribution specification: https://github.com/openconta
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
+import io
 import json
 import ssl
+import tarfile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,16 +43,34 @@ class Variants:
         self._headers = {"Authorization": "Basic " + base64.b64encode(login).decode()}
         self._tls = ssl.create_default_context(cafile=str(REPO / ".lab/ca/ca.pem"))
 
-    def push(self, tag: str, command: list[str]) -> str:
-        """Give the good frontend, and the good backend with another command, a tag; returns the tag."""
+    def push(self, tag: str, command: list[str] | None = None, files: dict[str, str] | None = None) -> str:
+        """Give the good frontend, and the good backend with another command or more files, a tag; returns the tag.
+
+        ``files`` maps paths without the leading slash to texts; they come in a layer of their own.
+        """
         self._tag("frontend", tag, *self._manifest("frontend"))
         manifest, kind = self._manifest("backend")
         config = json.loads(self._call("GET", "backend", f"/blobs/{manifest['config']['digest']}")[0])
-        config["config"]["Cmd"] = command
+        if command:
+            config["config"]["Cmd"] = command
+        if files:
+            layer = _layer(files)
+            blob = gzip.compress(layer, mtime=0)
+            manifest["layers"].append(
+                {**manifest["layers"][-1], "digest": self._upload("backend", blob), "size": len(blob)}
+            )
+            config["rootfs"]["diff_ids"].append("sha256:" + hashlib.sha256(layer).hexdigest())
+            config.setdefault("history", []).append({"created_by": "a test's files"})
         blob = json.dumps(config).encode()
         manifest["config"] = {**manifest["config"], "digest": self._upload("backend", blob), "size": len(blob)}
         self._tag("backend", tag, manifest, kind)
         return tag
+
+    def migrations(self, tag: str, **scripts: str) -> str:
+        """The good app with more migrations; ``scripts`` maps their names, which begin with a letter, to SQL."""
+        return self.push(
+            tag, files={f"app/prisma/migrations/30000101_{name}/migration.sql": sql for name, sql in scripts.items()}
+        )
 
     def _manifest(self, service: str) -> tuple[dict[str, Any], str]:
         body, headers = self._call("GET", service, f"/manifests/{GOOD}", headers={"Accept": MANIFESTS})
@@ -82,3 +103,15 @@ class Variants:
             return text, {key.lower(): value for key, value in answer.getheaders()}
         finally:
             connection.close()
+
+
+def _layer(files: dict[str, str]) -> bytes:
+    """A layer with these files."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for path, text in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(text.encode())
+            entry.mode = 0o644
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return target.getvalue()

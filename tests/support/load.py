@@ -70,6 +70,7 @@ class Report:
     connections: int = 0
     reconnects: int = 0
     max_latency: float = 0.0
+    p99: float = 0.0  # seconds; of the requests that were answered
     seconds: float = 0.0
 
     @classmethod
@@ -86,7 +87,7 @@ class Report:
         shown = "\n".join(f"  {item.time:.3f} {item.method} {item.path}: {item.what}" for item in self.failures[:20])
         return (
             f"{self.total} requests ({dict(self.methods)}), {self.failed} failed, statuses {self.statuses}, versions {self.versions}, hosts {self.hosts}, "
-            f"{self.connections} connections, {self.reconnects} found closed before writing, slowest {self.max_latency:.2f} s, "
+            f"{self.connections} connections, {self.reconnects} found closed before writing, p99 {self.p99:.2f} s, slowest {self.max_latency:.2f} s, "
             f"in {self.seconds:.1f} s\n{shown}"
         )
 
@@ -229,6 +230,7 @@ class Client:
         self._statuses: Counter[str] = Counter()
         self._versions: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
+        self._latencies: list[float] = []
 
     def run(self) -> Report:
         """Load until a bound is reached or ``stop`` is called; every request that was begun is finished."""
@@ -245,6 +247,9 @@ class Client:
         report.methods, report.statuses = dict(self._methods), dict(self._statuses)
         report.versions, report.hosts = dict(self._versions), dict(self._hosts)
         report.seconds = time.monotonic() - begin
+        latencies = sorted(self._latencies)
+        if latencies:
+            report.max_latency, report.p99 = latencies[-1], latencies[int(0.99 * (len(latencies) - 1))]
         return report
 
     def stop(self) -> None:
@@ -320,7 +325,7 @@ class Client:
 
     def _seen(self, ask: Ask, begin: float) -> None:
         self._report.total += 1
-        self._report.max_latency = max(self._report.max_latency, time.monotonic() - begin)
+        self._latencies.append(time.monotonic() - begin)
         self._methods[ask.method] += 1
 
 
