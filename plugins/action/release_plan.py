@@ -40,6 +40,7 @@ class ActionModule(ActionBase):
             "release_to",
             "host",
             "http_port",
+            "past_contract",
             "steps",
             "observed_by",
             "verdict",
@@ -68,6 +69,7 @@ class ActionModule(ActionBase):
             host=args.get("host") or None,
             http_port=int(args["http_port"]),
             age=time.time() - verdict["times"][0][1],
+            past_contract=bool(args.get("past_contract", False)),
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
@@ -89,7 +91,9 @@ class ActionModule(ActionBase):
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
-            plan["asked"], plan["steps"] = {}, []  # nothing was fenced
+            # Nothing was fenced; what is pending can be looked at all the same.
+            plan["asked"] = {step: hosts for step, hosts in plan["asked"].items() if step == "pending"}
+            plan["steps"] = list(plan["asked"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 
     @staticmethod

@@ -17,13 +17,20 @@ def verdict(
     silent_allowed: Collection[str] = (),
 ) -> barrier.Verdict:
     """See the documentation in verdict.yml."""
+    needless: set[str] = set()
     for step, hosts in asked.items():
         if step == until or not before["ok"]:
             break
+        if step in needless:
+            continue
         answers = {host: hostvars[host].get(f"__release_{step}") for host in hosts}
-        # A step of several rounds has judged them itself.
-        concluded = next((answer["verdict"] for answer in answers.values() if answer and "verdict" in answer), None)
-        before = concluded or barrier.judge(step, answers, before, silent_allowed=silent_allowed)
+        # A step of several rounds has judged them itself, and may have found that a later step has nothing to do.
+        concluded = next((answer for answer in answers.values() if answer and "verdict" in answer), None)
+        if concluded:
+            before = concluded["verdict"]
+            needless |= {*concluded.get("needless", ())}
+        else:
+            before = barrier.judge(step, answers, before, silent_allowed=silent_allowed)
     return before
 
 

@@ -86,10 +86,18 @@ ROUTE = struct(
 
 MIGRATION = struct(
     {
-        "engine": text(choices=("prisma", "command")),
+        "engine": text(choices=("prisma", "sql", "command")),
         "service": text(),
         "command": sequence(text(), default=None),
+        "status": sequence(text(), default=None),  # of the engine `command`: prints what is pending
+        "down": sequence(text(), default=None),  # of the engine `command`: undoes the migrations that are added to it
+        "path": text(None, r"\S+", "a directory in the image"),
+        "database": text("DATABASE_URL", *ENV_NAME),
         "timeout": number(600, 1, 86400),
+        "lock_timeout": number(3, 0.1, 3600),
+        "statement_timeout": number(None, 1, 86400),  # none: the timeout
+        "retries": number(5, 0, 100, whole=True),
+        "gate": text("refuse", choices=("refuse", "warn", "off")),
     },
     default=None,
 )
@@ -233,10 +241,7 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
                 f"is {migration['service']!r}: {did_you_mean(migration['service'], services)}",
                 given["app_migration"],
             )
-        if migration["engine"] == "command" and not migration["command"]:
-            problems.add(
-                "app_migration.command", "is missing: the engine 'command' runs it in the image", given["app_migration"]
-            )
+        _check_migration(migration, contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     if not 1024 <= low < high <= 65535:
@@ -244,6 +249,30 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
             "app_port_range",
             f"is {contract['app_port_range']!r}: it must rise and lie in 1024-65535",
             given.get("app_port_range"),
+        )
+
+
+def _check_migration(
+    migration: Mapping[str, Any], contract: Contract, given: Mapping[str, Any], problems: Problems
+) -> None:
+    """What the engine needs."""
+    raw, engine = given["app_migration"], migration["engine"]
+    if engine == "command" and not migration["command"]:
+        problems.add("app_migration.command", "is missing: the engine 'command' runs it in the image", raw)
+    if engine == "sql" and not migration["path"]:
+        problems.add("app_migration.path", "is missing: the engine 'sql' reads its files there, in the image", raw)
+    if engine != "command":
+        for key in ("status", "down"):
+            if migration[key]:
+                problems.add(f"app_migration.{key}", "is for the engine 'command' alone: leave it out", raw)
+    service = contract["app_services"].get(migration["service"])
+    named = {*service["env"], *service["secrets"], *contract["app_env"]} if service else set()
+    if service and engine != "command" and migration["database"] not in named:
+        problems.add(
+            "app_migration.database",
+            f"is {migration['database']!r}, which is neither in env nor in secrets of service {migration['service']}: it names the variable "
+            "with the database's URL",
+            raw,
         )
 
 

@@ -93,6 +93,10 @@ class Engine:
         answer = self._call("GET", f"/containers/{container}/logs", {"stdout": "true", "stderr": "true", **query})
         return _plain(answer.body).decode(errors="replace")
 
+    def archive(self, container: str, path: str) -> bytes:
+        """A file or directory of a container, started or not, as a tar. Raises NotFound when there is no such path."""
+        return self._call("GET", f"/containers/{container}/archive", {"path": path}).body
+
     def _call(
         self,
         method: str,

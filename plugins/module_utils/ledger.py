@@ -110,6 +110,8 @@ class History:
         self.before: dict[
             str, dict[str, Any] | None
         ] = {}  # release → {release, hosts} that was live when it was last begun
+        self.contracted: list[str] = []  # the contract halves of migrations that are in the database
+        self.contracts: dict[str, list[str]] = {}  # release → those of them that were there when it was last deployed
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, History) and vars(self) == vars(other)
@@ -134,6 +136,9 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         release = str(item["release"])
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
+        if item.get("contracts") is not None:
+            history.contracts[release] = history.contracted = item["contracts"]
+        history.contracts.setdefault(release, history.contracted)
         if item["event"] == "started":
             history.before[release] = item.get("previous")
         if item["event"] != "confirmed":
@@ -154,6 +159,12 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
 def _is_newer(release: str, than: str, confirmed: list[str]) -> bool:
     """Whether ``release`` was first confirmed after ``than``: a rollback may also name a later release, which discredits nothing."""
     return release in confirmed and than in confirmed and confirmed.index(release) > confirmed.index(than)
+
+
+def past_contracts(history: History, target: str) -> list[str]:
+    """The contract halves that are in the database and that release ``target`` was never run with."""
+    known = history.contracts.get(target, [])
+    return [name for name in history.contracted if name not in known]
 
 
 class NothingToGoBackTo(Exception):

@@ -68,6 +68,7 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "app": target["app"],
         "token": next_token([item["highest"] for item in observed.values()]),
         "live": live,
+        "contracted": history.contracted,
         "addresses": dict(wish.addresses),
         "abandon": [host for host in edges if observed[host]["edge"]["pending_alive"]],
         "converge": lagging,
@@ -244,6 +245,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
     """The steps that have something to do, in the playbook's order, each with the hosts that must have done it."""
     asked = {
         "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
+        "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
         "migrate": [plan["migrate"]["host"]] if plan["migrate"] else [],
         "start": plan["start"],
         "join": plan["join"],
@@ -340,7 +342,8 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
     same = live is not None and live["migration"] == migration and service in live["services"]
     if same and live and live["services"][service]["image"] == target["services"][service]["image"]:
         return None
-    return {**migration, "host": apps[0]}
+    served = (live or {"services": {}})["services"].get(service)
+    return {**migration, "host": apps[0], "live_image": served["image"] if served else ""}
 
 
 def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:

@@ -34,6 +34,7 @@ class Wish:
     release_to: str | None = None
     host: str | None = None  # the app host that joins or is drained
     http_port: int = 80
+    past_contract: bool = False  # whether a rollback may go past a migration that took something away
     age: float = 0.0  # seconds since the run was begun, by its controller's clock
 
 
@@ -62,9 +63,11 @@ def release(
                 "live then has been gone back from already. To go back further run rollback.yml again, or name a release with -e release_to=..."
             )
         try:
-            return dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
+            target = dict(ledger.rollback_target(history, live["release"] if live else None, wish.release_to))
         except ledger.NothingToGoBackTo as error:
             raise PlanError(str(error)) from error
+        _refuse_past_contract(wish, history, target)
+        return target
     digests = _digests(apps, observed)
     services = {name: _on_one_host(service, wish.apps) for name, service in wish.contract["services"].items()}
     built = manifests.build({**wish.contract, "services": services}, digests, wish.now, history.manifests)
@@ -75,6 +78,17 @@ def release(
 def _on_one_host(service: Mapping[str, Any], named: Sequence[str]) -> Mapping[str, Any]:
     """A service with the host it has when it must not run twice: a release says where, so that it moves only when it is told to."""
     return {**service, "hosts": service["hosts"] or list(named[:1])} if manifests.kind(service) == "single" else service
+
+
+def _refuse_past_contract(wish: Wish, history: History, target: Manifest) -> None:
+    """A release from before a contract half finds things gone that it uses."""
+    gone = ledger.past_contracts(history, target["id"])
+    if gone and not wish.past_contract:
+        raise PlanError(
+            f"release {target['id']} is from before migration {', '.join(gone)}, which took away what it may use (-- sluice: contract). "
+            "Go back to a later release with -e release_to=..., restore the database to this release's restore point, or, when you know "
+            "that it does without, say -e release_past_contract=true"
+        )
 
 
 def _rolled_back_meanwhile(

@@ -1,21 +1,34 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Apply a release's pending migrations, once."""
+"""A release's migrations: what is pending, apply it once, undo it, verify it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: db_migration
-short_description: Apply the pending migrations of a release, in the release's own image
+short_description: Look at, apply and undo the migrations of a release
 version_added: 0.1.0
 description:
-  - Runs the app's migration tool in a container of the release's image, with the environment and secrets of the service named.
-  - The container has a fixed name. When a controller died while it ran, the next run attaches to it and takes its result, so that two
-    migrations never run at the same time and none is killed half way.
+  - Compares the migrations that a release's image brings with what the database has a record of, and applies what is pending, under a lock
+    timeout, a statement timeout and with bounded retries.
+  - The engine V(prisma) runs Prisma in a container of the release's image; V(command) any other tool; V(sql) runs versioned files of the
+    image itself, with a record of its own.
+  - The container has a fixed name. When a controller died while it ran, the next run waits for it, so that two migrations never run at the
+    same time and none is killed half way.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.run]
 options:
+  state:
+    description:
+      - V(status) says what is applied, pending, failed, edited and unknown to the image.
+      - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it.
+      - V(applied) applies what is pending.
+      - V(rolled_back) undoes the migrations that O(names) names, the newest first; not with the engine V(prisma), which has no way back.
+      - V(verified) fails unless all migrations of the image are applied as they are in it.
+    type: str
+    choices: [status, plan, applied, rolled_back, verified]
+    default: applied
   manifest:
     description: The release.
     type: dict
@@ -29,13 +42,32 @@ options:
     description: Today's values of the app's secrets, by name.
     type: dict
     default: {}
+  live_image:
+    description: The image that the migrations of the release that serves come in; empty when nothing serves. For V(plan).
+    type: str
+    default: ""
+  names:
+    description: The migrations to undo.
+    type: list
+    elements: str
+    default: []
+  failed_is:
+    description: What a person found out about a migration that did not end, and whose end the database does not tell.
+    type: str
+    choices: ["", applied, rolled_back]
+    default: ""
+  entries:
+    description: Ledger entries to write before anything is applied.
+    type: list
+    elements: dict
+    default: []
   pull_seconds:
     description: How long pulling the image may take.
     type: float
     default: 300
 attributes:
   check_mode:
-    description: Nothing runs in check mode; it reports that migrations may be applied.
+    description: Nothing is pulled and nothing runs; what is pending is told when the host has the image.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -43,7 +75,18 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: migrate | Apply pending migrations once
+- name: pending | See which migrations the release brings
+  sluice.stack.db_migration:
+    app: marketplace
+    run_id: "{{ contract.run.id }}"
+    token: "{{ plan.token }}"
+    state: plan
+    manifest: "{{ plan.manifest }}"
+    slot: green
+    secrets: "{{ app_secrets }}"
+  register: pending
+
+- name: migrate | Apply them once
   sluice.stack.db_migration:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -54,16 +97,51 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-applied:
-  description: Names of the migrations that were applied, as far as the engine tells them.
+known:
+  description: Whether it can be told what is pending; a tool without a status command does not tell, nor an image that is not here yet.
+  returned: success
+  type: bool
+status:
+  description: Names of migrations by what became of them, and of invalid indexes, as they are at the end.
+  returned: success
+  type: dict
+  sample:
+    applied: [20261101090000_init]
+    pending: [20261115090000_accountant_specialty]
+    failed: []
+    edited: []
+    unknown: []
+    invalid_indexes: []
+pending:
+  description: The migrations that are about to run, with their SQL.
+  returned: O(state) is V(plan)
+  type: list
+  elements: dict
+  sample: [{name: 20261115090000_accountant_specialty, sql: "ALTER TABLE ...", in_transaction: true}]
+released:
+  description: The applied migrations that the release that serves brought too.
+  returned: O(state) is V(plan)
+  type: list
+  elements: str
+contracts:
+  description: The applied migrations that are marked as the contract half of a pair.
   returned: success
   type: list
   elements: str
-  sample: [20261101090000_init]
+applied:
+  description: Names of the migrations that this run applied, oldest first.
+  returned: success
+  type: list
+  elements: str
+  sample: [20261115090000_accountant_specialty]
 attached:
-  description: Whether the result is that of a migration an earlier run had started.
+  description: Whether the run had to wait for a migration that an earlier run had started.
   returned: success
   type: bool
+attempts:
+  description: How often it was tried; more than once after lock timeouts.
+  returned: success
+  type: int
 output:
   description: What the tool printed.
   returned: success
@@ -76,68 +154,61 @@ seconds:
 """
 
 import time
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import docker_host, migration, one_off, secret_store
+from ansible_collections.sluice.stack.plugins.module_utils import docker_host, migrate, one_off, secret_store
 from ansible_collections.sluice.stack.plugins.module_utils.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.migration import MigrationError
+from ansible_collections.sluice.stack.plugins.module_utils.migration_tool import Job
+from ansible_collections.sluice.stack.plugins.module_utils.pg_wire import DatabaseError
 
 
-def apply(params: dict[str, Any], guard: Guard) -> dict[str, Any]:
-    """Run the tool, or wait for the run that is under way; returns the result."""
-    manifest = params["manifest"]
-    settings = manifest["migration"]
-    service = manifest["services"][settings["service"]]
-    begin = time.monotonic()
-    engine = Engine()
-
-    def beat() -> None:
-        with guard.effect(extend=params["lease_seconds"]):
+def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:
+    """Do what ``state`` asks for; the module's result."""
+    manifest, begin = params["manifest"], time.monotonic()
+    values = secret_store.values_for(manifest, params["secrets"], guard.folder)
+    job = Job(Engine(), manifest, params["slot"], values, partial(guard.effect, params["lease_seconds"]))
+    here = docker_host.has_image(job.engine, job.image)
+    if not here and not check_mode:
+        with guard.effect(extend=params["pull_seconds"] + params["lease_seconds"]):
             pass
-
-    name = f"{manifest['app']}-migration"
-    found = one_off.find(engine, name)
-    if found and found["running"]:
-        one_off.wait(engine, name, settings["timeout"], beat)
-    attached = bool(found and found["started"] and found["release"] == manifest["id"])
-    if not attached:
-        values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-        if not docker_host.has_image(engine, service["image"]):
-            with guard.effect(extend=params["pull_seconds"] + params["lease_seconds"]):
-                pass
-            docker_host.pull(engine, service["image"], params["pull_seconds"])
-        with guard.effect(extend=params["lease_seconds"]):
-            if found:
-                docker_host.remove(engine, name)
-            item = one_off.wanted(
-                manifest, settings["service"], name, migration.command(settings), params["slot"], values
-            )
-            one_off.start(engine, item, manifest["app"])
-    code, output = one_off.wait(engine, name, settings["timeout"], beat)
-    with guard.effect(extend=params["lease_seconds"]):
-        docker_host.remove(engine, name)
-    if code:
-        tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-25:])
-        raise one_off.OneOffError(
-            f"{settings['engine']} migration of {manifest['id']} failed with exit code {code}:\n{tail}"
-        )
-    applied = migration.applied(settings["engine"], output)
-    return {
-        "changed": bool(applied) or settings["engine"] != "prisma",
-        "applied": applied,
-        "attached": attached,
-        "output": output.splitlines(),
-        "seconds": round(time.monotonic() - begin, 2),
-    }
+        docker_host.pull(job.engine, job.image, params["pull_seconds"])
+    result: dict[str, Any] = {**migrate.NOTHING, "changed": False}
+    mutates = params["state"] in ("applied", "rolled_back")
+    if check_mode and (mutates or not here or job.settings["engine"] == "command"):
+        return {**result, "changed": mutates}
+    if mutates and params["entries"]:
+        guard.finish(params["entries"], give_back=False, extend=params["lease_seconds"])
+    match params["state"]:
+        case "plan":
+            result |= migrate.plan(job, params["live_image"])
+        case "applied":
+            result |= migrate.apply(job, params["failed_is"])
+        case "rolled_back":
+            result |= migrate.roll_back(job, params["names"])
+        case other:
+            result |= migrate.look(job, strict=other == "verified")
+    return {**result, "seconds": round(time.monotonic() - begin, 2)}
 
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         **RUN_ARGUMENTS,
+        "state": {
+            "type": "str",
+            "choices": ["status", "plan", "applied", "rolled_back", "verified"],
+            "default": "applied",
+        },
         "manifest": {"type": "dict", "required": True},
         "slot": {"type": "str", "choices": ["blue", "green"], "required": True},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "live_image": {"type": "str", "default": ""},
+        "names": {"type": "list", "elements": "str", "default": []},
+        "failed_is": {"type": "str", "choices": ["", "applied", "rolled_back"], "default": ""},
+        "entries": {"type": "list", "elements": "dict", "default": []},
         "pull_seconds": {"type": "float", "default": 300},
     },
     "supports_check_mode": True,
@@ -145,14 +216,19 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Parse, apply, exit."""
+    """Parse, carry out, exit."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
-    if module.check_mode:
-        module.exit_json(changed=True, applied=[], attached=False, output=[], seconds=0.0)
     try:
-        result = apply(params, Guard(params["app"], params["run_id"], params["token"]))
-    except (LeaseError, docker_host.EngineError, one_off.OneOffError, secret_store.SecretMissing) as error:
+        result = carry_out(params, Guard(params["app"], params["run_id"], params["token"]), module.check_mode)
+    except (
+        LeaseError,
+        docker_host.EngineError,
+        one_off.OneOffError,
+        secret_store.SecretMissing,
+        MigrationError,
+        DatabaseError,
+    ) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -43,6 +43,10 @@ options:
     description: What a rollback goes to, a release id or a version; empty for the newest earlier release that was good.
     type: str
     default: ""
+  past_contract:
+    description: Whether a rollback may go past a migration that took something away.
+    type: bool
+    default: false
   host:
     description: The app host that joins or is drained.
     type: str
@@ -69,7 +73,7 @@ attributes:
     description: There is only an action plugin; nothing is sent to a host.
     support: full
   check_mode:
-    description: The plan is made and printed, and the verdict says that no step shall run.
+    description: The plan is made and printed, and none of its steps runs but the look at what is pending.
     support: full
   diff_mode:
     description: The plan is the diff, and it is always printed.

@@ -39,6 +39,8 @@ TASKS = (
     "fence | Take the app",
     "plan | Decide",
     "carry_out | The steps",
+    "pending | See",
+    "pending | What hurts",
     "migrate | Apply",
     "start | Bring",
     "flip | Send",

@@ -46,26 +46,40 @@ class Variants:
         self._headers = {"Authorization": "Basic " + base64.b64encode(login).decode()}
         self._tls = ssl.create_default_context(cafile=str(REPO / ".lab/ca/ca.pem"))
 
-    def push(self, tag: str, command: list[str], weight: int = 0) -> str:
-        """Give the good frontend, and the good backend with another command, a tag; returns the tag.
+    def push(
+        self, tag: str, command: list[str] | None = None, *, files: dict[str, str] | None = None, weight: int = 0
+    ) -> str:
+        """Give the good frontend, and the good backend with another command or more in it, a tag; returns the tag.
 
-        With a ``weight``, in bytes, the backend has one more layer of about that size, which no host has.
+        ``files`` maps paths without the leading slash to texts. With a ``weight``, in bytes, there is a file of that size, which does
+        not compress and which no host has. Both come in a layer of their own.
         """
         self._tag("frontend", tag, *self._manifest("frontend"))
         manifest, kind = self._manifest("backend")
         config = json.loads(self._call("GET", "backend", f"/blobs/{manifest['config']['digest']}")[0])
-        config["config"]["Cmd"] = command
+        if command:
+            config["config"]["Cmd"] = command
+        added = {path: text.encode() for path, text in (files or {}).items()}
         if weight:
-            layer = _layer(weight)
-            packed = gzip.compress(layer)
+            added["ballast"] = random.randbytes(weight)
+        if added:
+            layer = _layer(added)
+            blob = gzip.compress(layer, mtime=0)
+            manifest["layers"].append(
+                {**manifest["layers"][-1], "digest": self._upload("backend", blob), "size": len(blob)}
+            )
             config["rootfs"]["diff_ids"].append("sha256:" + hashlib.sha256(layer).hexdigest())
-            kind_of_layer = manifest["layers"][-1]["mediaType"]
-            added = {"mediaType": kind_of_layer, "digest": self._upload("backend", packed), "size": len(packed)}
-            manifest["layers"].append(added)
+            config.setdefault("history", []).append({"created_by": "a test's files"})
         blob = json.dumps(config).encode()
         manifest["config"] = {**manifest["config"], "digest": self._upload("backend", blob), "size": len(blob)}
         self._tag("backend", tag, manifest, kind)
         return tag
+
+    def migrations(self, tag: str, **scripts: str) -> str:
+        """The good app with more migrations; ``scripts`` maps their names, which begin with a letter, to SQL."""
+        return self.push(
+            tag, files={f"app/prisma/migrations/30000101_{name}/migration.sql": sql for name, sql in scripts.items()}
+        )
 
     def _manifest(self, service: str) -> tuple[dict[str, Any], str]:
         body, headers = self._call("GET", service, f"/manifests/{GOOD}", headers={"Accept": MANIFESTS})
@@ -100,11 +114,13 @@ class Variants:
             connection.close()
 
 
-def _layer(weight: int) -> bytes:
-    """A layer with one file that does not compress and was never there before."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("ballast")
-        entry.size = weight
-        tar.addfile(entry, io.BytesIO(random.randbytes(weight)))
-    return archive.getvalue()
+def _layer(files: dict[str, bytes]) -> bytes:
+    """A layer with these files."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as tar:
+        for path, content in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            entry.mode = 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return target.getvalue()

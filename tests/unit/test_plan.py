@@ -19,7 +19,7 @@ def test_first_deploy_starts_everywhere_and_flips(fleet: Any) -> None:
     assert plan["configure"] == plan["flip"] == ["edge1"]
     assert plan["migrate"]["host"] == "app1"
     assert plan["retire"] is None
-    assert plan["steps"] == ["migrate", "start", "configure", "flip", "confirm", "retire"]
+    assert plan["steps"] == ["pending", "migrate", "start", "configure", "flip", "confirm", "retire"]
     assert plan["manifest"]["id"] == "20261122T231600Z-v1.0.0"
 
 
@@ -48,7 +48,7 @@ def test_upgrade_with_the_same_routes_needs_no_reload(fleet: Any) -> None:
     fleet.version("v1.1.0")
     plan = fleet.plan()
     assert plan["configure"] == []
-    assert plan["steps"] == ["migrate", "start", "flip", "confirm", "retire"]
+    assert plan["steps"] == ["pending", "migrate", "start", "flip", "confirm", "retire"]
 
 
 def test_a_route_that_goes_away_is_served_in_the_old_slot_and_goes_with_the_next_release(fleet: Any) -> None:

@@ -51,7 +51,7 @@ def test_it_is_replaced_when_the_release_is_live_and_the_plan_says_for_how_long(
     shop.version("v1.1.0")
     shop.observed["app1"]["gaps"] = {"lock": 1.8}
     plan = shop.run()
-    assert plan["steps"] == ["migrate", "start", "flip", "confirm", "background", "retire", "give_back"]
+    assert plan["steps"] == ["pending", "migrate", "start", "flip", "confirm", "background", "retire", "give_back"]
     assert plan["background"] == {"app1": ["lock"]}
     assert said(plan, "recreate") == [
         "app1: lock: 503 from its stop until the new one is well, at most 70 s; 1.8 s the last time"

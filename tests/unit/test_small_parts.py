@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils import docker_host, engine, migration, suggest
-
-FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.mark.parametrize(
@@ -30,14 +26,6 @@ def test_prisma_is_only_ever_asked_to_deploy() -> None:
 
 def test_a_command_of_ones_own_is_run_as_it_is() -> None:
     assert migration.command({"engine": "command", "command": ["rake", "db:migrate"]}) == ["rake", "db:migrate"]
-
-
-def test_applied_migrations_are_read_from_prismas_words() -> None:
-    # Recorded from prisma 6.19.3 with the driver adapter for Postgres.
-    two, nothing = ((FIXTURES / f"prisma-6.19.3-deploy-{name}.txt").read_text() for name in ("two", "nothing"))
-    assert migration.applied("prisma", two) == ["20261101090000_init", "20261115090000_accountant_specialty"]
-    assert migration.applied("prisma", nothing) == []
-    assert migration.applied("command", two) == []
 
 
 @pytest.mark.parametrize(

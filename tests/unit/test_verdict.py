@@ -50,3 +50,11 @@ def test_hosts_that_may_be_silent_are_noted() -> None:
     answers = hostvars(fence={"app1": {"ended": 1.0}, "app2": {"unreachable": True, "msg": "timed out"}})
     after = verdict(BEFORE, answers, {"fence": ["app1", "app2"]}, silent_allowed=["app2"])
     assert (after["ok"], after["silent"]) == (True, ["app2"])
+
+
+def test_a_step_that_was_found_needless_is_not_asked_for() -> None:
+    judged = {"verdict": barrier.start(0.0), "needless": ["flip"]}
+    answers = hostvars(start=GOOD, canary={"edge1": judged}, flip={"edge1": {"skipped": True}})
+    assert verdict(BEFORE, answers, ASKED)["ok"]
+    without = hostvars(start=GOOD, canary={"edge1": {**judged, "needless": []}}, flip={"edge1": {"skipped": True}})
+    assert verdict(BEFORE, without, ASKED)["message"] == "edge1: was skipped"

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Look at the SQL that is about to run, on the controller, and stop the deploy when it would hurt."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.sluice.stack.plugins.module_utils import barrier, migration_gate
+from ansible_collections.sluice.stack.plugins.module_utils.migration_gate import Migration
+
+
+class NoSquawk(Exception):
+    """The linter cannot be run; the message says why and what to do."""
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/migration_gate.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("hosts", "result", "mode", "verdict"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Inspect, print, and give the verdict back."""
+        result = {**super().run(tmp, task_vars), "changed": False, "refused": [], "allowed": [], "needless": []}
+        args, hostvars = self._task.args, (task_vars or {})["hostvars"]
+        answers = {host: hostvars[host].get(args["result"]) for host in args["hosts"]}
+        verdict = barrier.judge("pending", answers, args["verdict"])
+        if not verdict["ok"]:
+            return {**result, "verdict": verdict}
+        listed = next(iter(answers.values())) or {}
+        # A tool that does not tell is run, and does nothing when nothing is to be done.
+        if listed["known"] and not listed["status"]["pending"]:
+            result["needless"] = ["migrate"]
+        pending = [Migration(one["name"], one["sql"], bool(one["in_transaction"])) for one in listed["pending"]]
+        mode, show = args.get("mode", "refuse"), Display().display
+        for line in migration_gate.pending_lines(listed["status"], bool(listed["known"])):
+            show(f"  pending    {line}", color="bright blue")
+        if mode == "off" or not pending:
+            return {**result, "verdict": verdict}
+        try:
+            found = migration_gate.inspect(pending, squawk(pending))
+        except NoSquawk as error:
+            return {**result, "verdict": _stop(verdict, mode, f"the migration gate cannot look: {error}", [])}
+        refused, allowed = migration_gate.judge(pending, found, listed["released"])
+        for line in migration_gate.lines(allowed):
+            show(f"  gate       {line}", color="yellow")
+        if refused:
+            verdict = _stop(verdict, mode, migration_gate.summary(refused), migration_gate.lines(refused))
+        return {**result, "refused": refused, "allowed": allowed, "verdict": verdict}
+
+
+def _stop(verdict: dict[str, Any], mode: str, message: str, details: Sequence[str]) -> dict[str, Any]:
+    """The verdict after a bad finding: the end of the run, or a note."""
+    if mode == "warn":
+        return {**verdict, "notes": [*verdict["notes"], "\n".join([f"gate: {message}", *details])]}
+    return {**verdict, "ok": False, "step": "gate", "message": "\n".join([message, *(f"  {line}" for line in details)])}
+
+
+def squawk(pending: Sequence[Migration]) -> dict[str, list[dict[str, Any]]]:
+    """What squawk says of each migration, as it prints it in JSON. Raises NoSquawk."""
+    # Of the environment Ansible runs in, if it is there.
+    program = shutil.which("squawk", path=os.path.dirname(sys.executable)) or shutil.which("squawk")
+    if not program:
+        raise NoSquawk(
+            "the program squawk is missing on the controller: pip install squawk-cli, or app_migration.gate: off"
+        )
+    said: dict[str, list[dict[str, Any]]] = {one.name: [] for one in pending}
+    with tempfile.TemporaryDirectory(prefix="sluice-gate-") as folder:
+        for option, group in (
+            (["--assume-in-transaction"], [one for one in pending if one.in_transaction]),
+            ([], [one for one in pending if not one.in_transaction]),
+        ):
+            names = {}
+            for number, one in enumerate(group):
+                path = os.path.join(folder, f"{number}.sql")
+                names[path] = one.name
+                with open(path, "w", encoding="utf-8") as handle:
+                    handle.write(migration_gate.for_squawk(one.sql))
+            if names:
+                # Without a configuration file: one in the working directory must not decide what is looked for.
+                command = [program, "--reporter", "json", "--no-error-on-unmatched-pattern", *option, *names]
+                for remark in _said(command, folder):
+                    said[names[remark["file"]]].append(remark)
+    return said
+
+
+def _said(command: Sequence[str], folder: str) -> list[dict[str, Any]]:
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        return list(json.loads(done.stdout or "[]")) if done.returncode in (0, 1) else _failed(done.stderr)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise NoSquawk(f"squawk did not work ({error})") from error
+
+
+def _failed(said: str) -> list[dict[str, Any]]:
+    raise NoSquawk(f"squawk did not work: {said.strip()[:300]}")
