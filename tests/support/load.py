@@ -75,8 +75,7 @@ class Client:
             thread.start()
         for thread in threads:
             thread.join()
-        self._tally.report.seconds = time.monotonic() - begin
-        return self._tally.report
+        return self._tally.end(time.monotonic() - begin)
 
     def stop(self) -> None:
         """End the run soon."""

@@ -56,6 +56,7 @@ class Report:
     connections: int = 0
     reconnects: int = 0
     max_latency: float = 0.0
+    p99: float = 0.0  # seconds, of all requests
     seconds: float = 0.0
     sockets: Sockets = field(default_factory=Sockets)
 
@@ -76,7 +77,7 @@ class Report:
         return (
             f"{self.total} requests ({self.methods}), {self.failed} failed, statuses {self.statuses}, versions {self.versions}, "
             f"hosts {self.hosts}, {self.connections} connections, {self.reconnects} found closed before writing, "
-            f"slowest {self.max_latency:.2f} s, in {self.seconds:.1f} s; WebSockets: {sockets.opened} opened, {sockets.pongs} pongs, "
+            f"p99 {self.p99:.2f} s, slowest {self.max_latency:.2f} s, in {self.seconds:.1f} s; WebSockets: {sockets.opened} opened, {sockets.pongs} pongs, "
             f"{sockets.notices} notices, {sockets.retired} closed by retire, {sockets.failed} failed, greeted by {sockets.versions}\n{shown}"
         )
 
@@ -87,6 +88,15 @@ class Tally:
     def __init__(self) -> None:
         self.report = Report()
         self._lock = threading.Lock()
+        self._latencies: list[float] = []
+
+    def end(self, seconds: float) -> Report:
+        """The whole report, of a load that took some seconds."""
+        self.report.seconds = seconds
+        latencies = sorted(self._latencies)
+        if latencies:
+            self.report.max_latency, self.report.p99 = latencies[-1], latencies[int(0.99 * (len(latencies) - 1))]
+        return self.report
 
     def connected(self, again: bool) -> None:
         """A connection was opened; ``again`` when the one before was found closed."""
@@ -135,7 +145,7 @@ class Tally:
 
     def _asked(self, ask: Ask, began: float) -> None:
         self.report.total += 1
-        self.report.max_latency = max(self.report.max_latency, time.monotonic() - began)
+        self._latencies.append(time.monotonic() - began)
         _count(self.report.methods, ask.method)
 
 

@@ -124,6 +124,7 @@ def test_a_good_server_has_no_failures() -> None:
     assert report.total >= 400
     assert report.versions == {"v1": report.total} and report.hosts == {"app1.test": report.total}
     assert 0.35 < report.methods["POST"] / report.total < 0.65
+    assert 0 < report.p99 <= report.max_latency
 
 
 def test_chunked_answers_are_read_whole() -> None:
