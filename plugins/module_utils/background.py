@@ -73,7 +73,7 @@ def switch(
         for item in fresh:
             docker_host.remove(engine, item["name"], force=True)
         again = "what ran before goes on" if running else "nothing ran before"
-        for item in running if settings["switch"] == "stop_first" else []:
+        for item in _to_restore(old, running, settings["switch"]):
             docker_host.start(engine, item["id"])
             again = "what ran before runs again"
         raise BackgroundError(f"{kind(settings).replace('single', 'service')} {service}: {again}; {error}") from error
@@ -85,6 +85,16 @@ def switch(
     for item in old:
         docker_host.remove(engine, item["id"], force=True)
     return gap
+
+
+def _to_restore(old: Held, running: Held, switch: str) -> Held:
+    """What has to be started again when the new release does not run."""
+    if running:
+        return running if switch == "stop_first" else []
+    # A run that was killed in between had stopped them already.
+    ended = [item for item in old if item["state"] == "exited"]
+    newest = max((item["release"] for item in ended), default="")
+    return [item for item in ended if item["release"] == newest]
 
 
 def _stop(engine: Engine, alive: Held, grace: float) -> None:

@@ -31,13 +31,21 @@ def fault(live: Manifest | None, wanted: Manifest, observed: Mapping[str, Observ
             )
         if manifests.kind(service) != "single":
             continue
-        for host, item in sorted(observed.items()):
-            if host not in service["hosts"] and any(one["service"] == name for one in item["background"]):
-                return (
-                    f"service {name} runs on {host} and belongs on {service['hosts'][0]} (app_services.{name}.hosts): what must not run "
-                    f"twice cannot move in one release; deploy once without it, or give {host} up if it is lost"
-                )
+        alive = [host for host, item in sorted(observed.items()) if _runs(item, name)]
+        # One that is left where it does not belong, beside the right one, is taken away in its step.
+        right = service["hosts"][0]
+        if alive and right not in alive:
+            return (
+                f"service {name} runs on {alive[0]} and belongs on {right} (app_services.{name}.hosts): what must not run twice cannot move "
+                f"in one release; deploy once without it, or give {alive[0]} up if it is lost"
+            )
     return None
+
+
+def _runs(observation: Observation, name: str) -> bool:
+    return any(
+        item["service"] == name and item["state"] not in ("exited", "created") for item in observation["background"]
+    )
 
 
 def outlook(name: str, manifest: Manifest, observation: Observation) -> str:

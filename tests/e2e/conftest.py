@@ -88,7 +88,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionstart() -> None:
     """Say early that somebody else is deploying."""
     running = subprocess.run(
-        ["pgrep", "-f", f"ansible-playbook [a-z]+.yml -i {INVENTORY}( |$)"], capture_output=True, text=True, check=False
+        # By its interpreter: a shell or a lock that is about to start one is not one that runs.
+        ["pgrep", "-f", f"python[0-9.]* [^ ]*ansible-playbook [a-z]+.yml -i {INVENTORY}( |$)"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if running.stdout:
         pytest.exit(

@@ -112,6 +112,14 @@ def test_it_does_not_move_in_one_release(shop: Any) -> None:
     assert shop.plan(lost=frozenset({"app1"}))["start"] == ["app2"]
 
 
+def test_one_that_comes_back_with_a_lost_host_is_taken_away(shop: Any) -> None:
+    release = live(shop)["manifest"]["id"]
+    shop.observed["app2"]["background"] = [held(release)]
+    plan = shop.plan()
+    assert plan["background"] == {"app2": []}
+    assert said(plan, "background") == ["app2: lock goes"]
+
+
 def test_it_cannot_become_one_that_runs_twice_in_one_release(shop: Any) -> None:
     live(shop)
     shop.variables["app_services"]["lock"].pop("strategy")
@@ -191,6 +199,16 @@ def test_what_a_dead_run_was_starting_is_stopped_first(shop: Any, monkeypatch: p
     engine: Any = Engine(monkeypatch, *there)
     background.switch(engine, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
     assert engine.done[:2] == ["stop b", "start shop-lock-r2-0"]
+
+
+def test_what_a_dead_run_had_stopped_runs_again_when_the_new_one_does_not(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = [container("older", "r0", "exited"), container("old", "r1", "exited")]
+    engine: Any = Engine(monkeypatch, *there, ill=True)
+    with pytest.raises(BackgroundError, match="what ran before runs again"):
+        background.switch(engine, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
+    assert engine.running == {"old"}
 
 
 def test_two_at_once_would_be_noticed(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
