@@ -79,6 +79,7 @@ def test_an_edge_that_misses_the_confirm_keeps_what_it_serves_until_the_next_run
             message = run.error()
             print(message)
             assert message.startswith("deploy failed in step confirm: edge2: cannot be reached"), message
+            assert "run the same command again, it rolls forward" in message, message
             assert run.ran("flip | Send") == {"edge1", "edge2"}
             assert run.ran("retire | Record") == set()
             release = lab.live() or ""
