@@ -26,9 +26,11 @@ ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants"
 def edge2(lab: Lab, v1_0_0: str) -> Iterator[Lab]:
     """The lab through a second edge, which is removed again."""
     fleet = REPO / "scripts" / "fleet"
-    subprocess.run([fleet, "up", "edge2"], check=True)
-    yield Lab("edge2")
-    subprocess.run([fleet, "down", "edge2"], check=True)
+    try:
+        subprocess.run([fleet, "up", "edge2"], check=True)
+        yield Lab("edge2")
+    finally:
+        subprocess.run([fleet, "down", "edge2"], check=True)
 
 
 @pytest.fixture
