@@ -87,13 +87,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionstart() -> None:
     """Say early that somebody else is deploying."""
-    running = subprocess.run(
-        # By its interpreter: a shell or a lock that is about to start one is not one that runs.
-        ["pgrep", "-f", f"python[0-9.]* [^ ]*ansible-playbook [a-z]+.yml -i {INVENTORY}( |$)"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # The playbook itself, and not what waits to start one and names it among its arguments.
+    playbook = f"^[^ ]*python[^ ]* [^ ]*ansible-playbook [a-z_]+.yml -i {INVENTORY}( |$)"
+    running = subprocess.run(["pgrep", "-f", playbook], capture_output=True, text=True, check=False)
     if running.stdout:
         pytest.exit(
             f"a playbook is running on the lab already (process {running.stdout.split()[0]}): wait for it", returncode=3

@@ -70,8 +70,9 @@ def test_a_registry_that_falls_silent_during_the_pull(lab: Lab, v1_0_0: str, var
     finally:
         lab.shell("store1", "systemctl kill --signal=CONT docker-registry")
     print(message)
-    for host in APP_HOSTS:
-        assert f"{host}: image {REGISTRY}/{APP}/backend@sha256:" in message
+    # The first app host has the image already: it ran the migration in it.
+    assert f"app2: image {REGISTRY}/{APP}/backend@sha256:" in message
+    assert f"registry {REGISTRY} does not answer in time" in message
     assert "not pulled within 5 s" in message
     # The control: the same command, with a registry that answers.
     lab.deploy(tag, *QUICK).good()

@@ -26,9 +26,11 @@ ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants"
 def edge2(lab: Lab, v1_0_0: str) -> Iterator[Lab]:
     """The lab through a second edge, which is removed again."""
     fleet = REPO / "scripts" / "fleet"
-    subprocess.run([fleet, "up", "edge2"], check=True)
-    yield Lab("edge2")
-    subprocess.run([fleet, "down", "edge2"], check=True)
+    try:
+        subprocess.run([fleet, "up", "edge2"], check=True)
+        yield Lab("edge2")
+    finally:
+        subprocess.run([fleet, "down", "edge2"], check=True)
 
 
 @pytest.fixture
@@ -79,6 +81,7 @@ def test_an_edge_that_misses_the_confirm_keeps_what_it_serves_until_the_next_run
             message = run.error()
             print(message)
             assert message.startswith("deploy failed in step confirm: edge2: cannot be reached"), message
+            assert "run the same command again, it rolls forward" in message, message
             assert run.ran("flip | Send") == {"edge1", "edge2"}
             assert run.ran("retire | Record") == set()
             release = lab.live() or ""
