@@ -145,8 +145,9 @@ def _apply_prisma(
         migration_tool.recover(job, connection, files, _status(job, connection, files))
 
     if before.failed and failed_is:
-        for name in before.failed:
-            migration_tool.note(job, name, failed_is.replace("_", "-"), connection.version)
+        for file in files:
+            if file.name in before.failed:
+                migration_database.note(connection, str(job.url), file, failed_is)
     elif before.failed:
         mend()
     words = migration.command(job.settings)

@@ -171,15 +171,7 @@ def recover(job: Job, connection: pg_wire.Connection, files: list[File], status:
                 f"{migration_effects.open_question(name, statements, effects)}. Look at the database, finish or undo it by hand, and say which: "
                 f"-e release_migration_is=applied, or rolled_back, with the same command"
             )
-        note(job, name, "rolled-back", connection.version)
-
-
-def note(job: Job, name: str, how: str, version: int) -> None:
-    """Have Prisma note what became of a failed migration: ``rolled-back`` or ``applied``."""
-    code, output = run(job, migration.resolve_command(job.settings, name, how), version)
-    if code:
-        tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-15:])
-        raise MigrationError(f"prisma could not note that {name} is {how}:\n{tail}")
+        migration_database.note(connection, str(job.url), known[name], "rolled_back")
 
 
 def _check_invalid(file: File, status: Status) -> None:
