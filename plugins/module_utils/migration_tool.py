@@ -174,6 +174,20 @@ def recover(job: Job, connection: pg_wire.Connection, files: list[File], status:
         migration_database.note(connection, str(job.url), known[name], "rolled_back")
 
 
+def how_far(job: Job, connection: pg_wire.Connection, files: list[File]) -> str:
+    """How much there is of a migration that failed; empty when none did, or its session is not over."""
+    status = migration_database.read(connection, "prisma", str(job.url), files)
+    for file in files:
+        if file.name in status.failed:
+            migration_database.wait_for_orphans(connection, job.manifest["app"], job.beat)
+            statements, effects = migration_database.effects(connection, file.sql)
+            if migration_effects.clean(statements, effects):
+                return f"Nothing of migration {file.name} is in the database: run the same command again"
+            said = migration_effects.open_question(file.name, statements, effects)
+            return f"{said[0].upper()}{said[1:]}"
+    return ""
+
+
 def _check_invalid(file: File, status: Status) -> None:
     """An index that a failed concurrent build left is in the way of the next build, or passed over with IF NOT EXISTS."""
     for index in status.invalid_indexes:
