@@ -145,12 +145,22 @@ def _apply_prisma(
         migration_tool.recover(job, connection, files, _status(job, connection, files))
 
     if before.failed and failed_is:
-        for name in before.failed:
-            migration_tool.note(job, name, failed_is.replace("_", "-"), connection.version)
+        for file in files:
+            if file.name in before.failed:
+                migration_database.note(connection, str(job.url), file, failed_is)
     elif before.failed:
         mend()
     words = migration.command(job.settings)
-    return migration_tool.repeat(job, lambda: migration_tool.run(job, words, connection.version), mend)
+    try:
+        return migration_tool.repeat(job, lambda: migration_tool.run(job, words, connection.version), mend)
+    except MigrationError as error:
+        raise MigrationError(_with_state(error, migration_tool.how_far(job, connection, files))) from error
+
+
+def _with_state(error: MigrationError, state: str) -> str:
+    """What failed, and what is in the database now, in the first line; the tool's own words below."""
+    first, *more = str(error).split("\n")
+    return "\n".join([f"{first.rstrip(':')}. {state}" if state else first, *more])
 
 
 def _apply_files(

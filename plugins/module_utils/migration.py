@@ -71,17 +71,6 @@ def command(migration: Mapping[str, Any]) -> list[str]:
     return list(migration["command"] or PRISMA)
 
 
-def resolve_command(migration: Mapping[str, Any], name: str, how: str) -> list[str]:
-    """Prisma's command that notes what became of a failed migration: ``rolled-back`` or ``applied``."""
-    words = command(migration)
-    if words[-1] != "deploy":
-        raise MigrationError(
-            f"app_migration.command is {words}: it must end with 'deploy' for what failed to be noted as {how}; "
-            f"run this in the image yourself: prisma migrate resolve --{how} {name}"
-        )
-    return [*words[:-1], "resolve", f"--{how}", name]
-
-
 def folder(migration: Mapping[str, Any]) -> str | None:
     """Where an image has its migrations; None for a tool that keeps them to itself."""
     return migration.get("path") or (PRISMA_PATH if migration["engine"] == "prisma" else None)

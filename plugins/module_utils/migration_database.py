@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -62,13 +63,30 @@ def connect(manifest: Mapping[str, Any], url: str) -> Connection:
 
 def read(connection: Connection, engine: str, url: str, files: Sequence[File]) -> Status:
     """What the database has of the image's migrations."""
-    table, select = _RECORDS[engine]
-    schema = dict(parse_qsl(urlsplit(url).query)).get("schema", "public")
-    name = '"' + schema.replace('"', '""') + f'"."{table}"'
+    _, select = _RECORDS[engine]
+    name = _record(engine, url)
     there = connection.query(f"select to_regclass({literal(name)}) is not null as there")[0]["there"] == "t"
     rows = connection.query(select.format(name)) if there else []
     invalid = [str(row["name"]) for row in connection.query(_INVALID)]
     return compare(files, [{**row, "finished": row["finished"] == "true"} for row in rows], invalid)
+
+
+def _record(engine: str, url: str) -> str:
+    """The table an engine keeps its record in; Prisma takes the schema from the URL."""
+    schema = dict(parse_qsl(urlsplit(url).query)).get("schema", "public")
+    return '"' + schema.replace('"', '""') + f'"."{_RECORDS[engine][0]}"'
+
+
+def note(connection: Connection, url: str, file: File, how: str) -> None:
+    """Write into Prisma's record what became of a failed migration: ``rolled_back`` or ``applied``.
+
+    As ``prisma migrate resolve`` does it, which asks the native engine for the first of the two, and that may not be in the image.
+    """
+    table, name = _record("prisma", url), literal(file.name)
+    ended = f"update {table} set rolled_back_at = now() where migration_name = {name} and finished_at is null and rolled_back_at is null"
+    row = f"{literal(str(uuid.uuid4()))}, {literal(file.checksum)}, {name}, now(), now(), 0"
+    done = f"insert into {table} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) values ({row})"
+    connection.query(f"{ended}; {done}" if how == "applied" else ended)  # both in one transaction
 
 
 def effects(connection: Connection, sql: str) -> tuple[list[Statement], list[bool | None]]:

@@ -171,15 +171,21 @@ def recover(job: Job, connection: pg_wire.Connection, files: list[File], status:
                 f"{migration_effects.open_question(name, statements, effects)}. Look at the database, finish or undo it by hand, and say which: "
                 f"-e release_migration_is=applied, or rolled_back, with the same command"
             )
-        note(job, name, "rolled-back", connection.version)
+        migration_database.note(connection, str(job.url), known[name], "rolled_back")
 
 
-def note(job: Job, name: str, how: str, version: int) -> None:
-    """Have Prisma note what became of a failed migration: ``rolled-back`` or ``applied``."""
-    code, output = run(job, migration.resolve_command(job.settings, name, how), version)
-    if code:
-        tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-15:])
-        raise MigrationError(f"prisma could not note that {name} is {how}:\n{tail}")
+def how_far(job: Job, connection: pg_wire.Connection, files: list[File]) -> str:
+    """How much there is of a migration that failed; empty when none did, or its session is not over."""
+    status = migration_database.read(connection, "prisma", str(job.url), files)
+    for file in files:
+        if file.name in status.failed:
+            migration_database.wait_for_orphans(connection, job.manifest["app"], job.beat)
+            statements, effects = migration_database.effects(connection, file.sql)
+            if migration_effects.clean(statements, effects):
+                return f"Nothing of migration {file.name} is in the database: run the same command again"
+            said = migration_effects.open_question(file.name, statements, effects)
+            return f"{said[0].upper()}{said[1:]}"
+    return ""
 
 
 def _check_invalid(file: File, status: Status) -> None:

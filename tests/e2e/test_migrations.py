@@ -41,7 +41,7 @@ def clean(lab: Lab) -> None:
     drops = ", ".join(f"drop column if exists {name}" for name in COLUMNS)
     lab.sql(
         f'alter table "Message" {drops}; delete from "Message" where "senderEmail" = \'{SENDER}\'; '
-        f"delete from \"_prisma_migrations\" where migration_name like '{PLACE}%'"
+        f"delete from \"_prisma_migrations\" where migration_name like '{PLACE}%'; drop table if exists sluice_migrations"
     )
 
 
@@ -206,3 +206,17 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     assert "is from before migration 30000101_b_drop, which took away what it may use" in message
     assert "restore the database" in message
     lab.rollback(*QUICK, "-e", "release_past_contract=true").good()
+
+
+def test_the_engine_sql_needs_no_tool_in_the_image(lab: Lab, begin: None, variant: Variants) -> None:
+    files = {
+        "1_hot.up.sql": 'ALTER TABLE "Message" ADD COLUMN hot TEXT;',
+        "1_hot.down.sql": 'ALTER TABLE "Message" DROP COLUMN hot;',
+        "2_index.sql": '-- sluice: no-transaction\nCREATE INDEX CONCURRENTLY message_hot ON "Message" (hot);',
+    }
+    tag = variant.push("v1.2.0-sql", files={f"app/sql/{name}": text for name, text in files.items()})
+    run = lab.deploy(tag, *settings(engine="sql", path="sql", gate="refuse")).good()
+    assert "pending    1_hot, 2_index" in run.output
+    done = "select name, finished_at is not null from sluice_migrations order by name"
+    assert lab.sql(done) == [["1_hot", "t"], ["2_index", "t"]]
+    assert lab.sql("select indisvalid from pg_index where indexrelid = 'message_hot'::regclass") == [["t"]]

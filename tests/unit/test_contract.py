@@ -154,6 +154,23 @@ def test_what_is_no_deploy_needs_no_version(variables: Variables) -> None:
             "app_migration.command is missing: the engine 'command' runs it in the image",
         ),
         (
+            {"app_migration": {"engine": "sql", "service": "backend"}},
+            "app_migration.path is missing: the engine 'sql' reads its files there, in the image",
+        ),
+        (
+            {"app_migration": {"engine": "prisma", "service": "backend", "status": ["x"]}},
+            "app_migration.status is for the engine 'command' alone: leave it out",
+        ),
+        (
+            {"app_migration": {"engine": "prisma", "service": "backend", "database": "DB_URL"}},
+            "app_migration.database is 'DB_URL', which is neither in env nor in secrets of service backend: it names the variable with the "
+            "database's URL",
+        ),
+        (
+            {"app_migration": {"engine": "prisma", "service": "backend", "gate": "wran"}},
+            "app_migration.gate is 'wran': did you mean 'warn'?",
+        ),
+        (
             {"app_secrets": {}},
             "app_services.backend.secrets names DATABASE_URL, which has no value: set app_secrets.DATABASE_URL from the inventory's vault",
         ),

@@ -83,15 +83,6 @@ def test_what_runs_as_one_transaction(engine: str, sql: str, together: bool) -> 
     assert migration.File("m", sql).in_transaction(engine) is together
 
 
-def test_resolve_is_the_deploy_command_with_another_end() -> None:
-    settings = {"engine": "prisma", "command": ["npx", "prisma", "migrate", "deploy"]}
-    assert migration.resolve_command(settings, "1_a", "rolled-back") == [
-        *("npx", "prisma", "migrate", "resolve", "--rolled-back", "1_a")
-    ]
-    with pytest.raises(migration.MigrationError, match="prisma migrate resolve --applied 1_a"):
-        migration.resolve_command({"engine": "prisma", "command": ["./migrate.sh"]}, "1_a", "applied")
-
-
 @pytest.mark.parametrize(
     ("words", "waited"),
     [
