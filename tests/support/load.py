@@ -77,6 +77,11 @@ class Client:
             thread.join()
         return self._tally.end(time.monotonic() - begin)
 
+    @property
+    def report(self) -> Report:
+        """What was seen so far."""
+        return self._tally.report
+
     def stop(self) -> None:
         """End the run soon."""
         self._stop.set()
