@@ -52,9 +52,7 @@ TASKS = (
 # A run that died after the fence is test_two_controllers.py's dead owner.
 SAMPLE = ("result:flip | Send", "result:confirm | Make the flip permanent")
 # An include has no result of its own.
-POINTS = [f"start:{task}" for task in TASKS] + [
-    f"result:{task}" for task in TASKS if not task.startswith("carry_out")
-]
+POINTS = [f"start:{task}" for task in TASKS] + [f"result:{task}" for task in TASKS if not task.startswith("carry_out")]
 
 
 @pytest.fixture
