@@ -7,8 +7,9 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VERSION ?= v1.0.0
-# Scenarios that `make test` runs; `make molecule SCENARIO=single` runs one.
-SCENARIOS ?= $(filter-out lab fleet edge2,$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
+# Scenarios that `make test` runs; `make molecule SCENARIO=single` runs one. Those of the database are long: `make soak` runs them.
+LONG_SCENARIOS := postgres backup
+SCENARIOS ?= $(filter-out lab fleet edge2 $(LONG_SCENARIOS),$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Without byte code Ansible compiles itself anew at every start.
@@ -84,7 +85,8 @@ e2e: images ## End to end on the lab: load, faults, browser
 bench: images ## What a release costs at 1 to 8 app hosts, in rulers of ten pings; writes build/bench.json
 	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 
-soak: images ## The long ones: a kill at every task of a deploy, reboots, two edges, many releases under load
+soak: images ## The long ones: a kill at every task of a deploy, reboots, two edges, many releases under load, the database
+	$(call part,Molecule,scripts/molecule $(LONG_SCENARIOS))
 	$(call part,Soak,pytest tests/e2e --soak -m soak)
 
 ##@ Set-up

@@ -48,7 +48,7 @@ def workers(lab: Lab, host: str) -> dict[str, str]:
 
 def test_workers_and_jobs_follow_the_release_and_go_with_it(lab: Lab, v1_0_0: str) -> None:
     run = lab.deploy("v1.0.0", *services(TICK)).good()
-    assert "background app2: nightly, ticker" in run.output
+    assert "background app2: nightly (new here), ticker (new here)" in run.output
     first = {host: workers(lab, host) for host in APP_HOSTS}
     assert [list(found.values()) for found in first.values()] == [["tick one"], ["tick one"]]
     assert "already runs" in lab.deploy("v1.0.0", *services(TICK)).good().output
