@@ -89,7 +89,7 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
     lab.deploy("v1.1.0", *QUICK).good()
     with Load(lab.url, *ASKS, rate=60) as load:
         deploy = lab.start("deploy", "-e", f"app_version={other}", *SHORT)
-        reached(deploy, "migrate | Apply")
+        reached(deploy, "pending | See")
         rollback = lab.rollback().good()
         run = deploy.wait()
     message = run.error()
