@@ -94,7 +94,8 @@ def test_too_little_disk_for_an_image_that_must_be_pulled(lab: Lab, v1_0_0: str,
     tag = variant.push("v1.2.0-unpulled", ["never", uuid.uuid4().hex])
     with nothing_changes(lab):
         message = one_line(lab.deploy(tag, "-e", "app_disk_free=900t"))
-    assert "the release needs 921600.0 GiB" in message and "app_disk_free" in message
+    # Whether the registry's sizes add something to that depends on the layers the host has.
+    assert "921600.0 GiB" in message and "app_disk_free" in message
     assert any(host in message for host in APP_HOSTS)
     # The control: an image that is on the disk needs no room. (It is the live one: nothing to do.)
     lab.deploy("v1.0.0", "-e", "app_disk_free=900t").good()
