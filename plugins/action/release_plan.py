@@ -12,6 +12,8 @@ from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils import ledger
 from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
 
+# The steps that a check carries out: they look, and change nothing in check mode.
+LOOKS = ("pending", "restore_point")
 # A plan that was refused, or none.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",
@@ -40,6 +42,7 @@ class ActionModule(ActionBase):
             "release_to",
             "host",
             "http_port",
+            "database",
             "past_contract",
             "steps",
             "observed_by",
@@ -69,6 +72,7 @@ class ActionModule(ActionBase):
             host=args.get("host") or None,
             http_port=int(args["http_port"]),
             age=time.time() - verdict["times"][0][1],
+            database=args["database"],
             past_contract=bool(args.get("past_contract", False)),
         )
         try:
@@ -91,8 +95,8 @@ class ActionModule(ActionBase):
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
-            # Nothing was fenced; what is pending can be looked at all the same.
-            plan["asked"] = {step: hosts for step, hosts in plan["asked"].items() if step == "pending"}
+            # Nothing was fenced; what only looks can look all the same.
+            plan["asked"] = {step: hosts for step, hosts in plan["asked"].items() if step in LOOKS}
             plan["steps"] = list(plan["asked"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 

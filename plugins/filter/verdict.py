@@ -15,6 +15,7 @@ def verdict(
     asked: Mapping[str, list[str]],
     until: str = "",
     silent_allowed: Collection[str] = (),
+    through: Mapping[str, str] | None = None,
 ) -> barrier.Verdict:
     """See the documentation in verdict.yml."""
     needless: set[str] = set()
@@ -23,7 +24,7 @@ def verdict(
             break
         if step in needless:
             continue
-        answers = {host: hostvars[host].get(f"__release_{step}") for host in hosts}
+        answers = {host: hostvars[(through or {}).get(host, host)].get(f"__release_{step}") for host in hosts}
         # A step of several rounds has judged them itself, and may have found that a later step has nothing to do.
         concluded = next((answer for answer in answers.values() if answer and "verdict" in answer), None)
         if concluded:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import backup_repository
 from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
+    DRILL_RECORD,
     STATE,
     USER,
     Done,
@@ -31,7 +32,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup_repository imp
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
 
 PROVED, FAILED, COULD_NOT_RUN = "proved", "failed", "could not run"
-RECORD = os.path.join(STATE, "drill.json")
+RECORD = DRILL_RECORD
 EXIT = {PROVED: 0, FAILED: 1, COULD_NOT_RUN: 2}
 # Beside the database's own size: WAL that is replayed, and what the file system needs for itself.
 ROOM_FACTOR, ROOM_BYTES = 1.2, 512 * 2**20

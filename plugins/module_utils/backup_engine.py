@@ -59,36 +59,23 @@ def engine(name: str) -> Engine:
     return ENGINES[name]
 
 
-def rpo_seconds(chosen: Engine, *, archive_timeout: float, backup_interval: float) -> float | None:
-    """How much can be lost with the host, in seconds, when all goes as it is set up; None when nobody can say.
-
-    ``archive_timeout`` is how long a change waits at most until it is shipped, ``backup_interval`` the time between two backups.
-    """
-    if not chosen.backs_up:
-        return None
-    return archive_timeout if chosen.continuous else backup_interval
-
-
 def can(chosen: Engine, action: str) -> bool:
     """Whether the engine can do ``action``, one of ACTIONS."""
     return getattr(chosen, ACTIONS[action][0]) not in (False, "none")
 
 
-def require(chosen: Engine, action: str) -> None:
-    """Raise NotCapable unless the engine can do ``action``."""
+def require(chosen: Engine, action: str, asked_by: str = "") -> None:
+    """Raise NotCapable unless the engine can do ``action``; ``asked_by`` is what asks for it, in words, else the action itself."""
     if not can(chosen, action):
         able = [name for name, other in ENGINES.items() if can(other, action)]
         raise NotCapable(
-            f"{action} refused: the data is backed up by {chosen.what} (backup_engine={chosen.name}), and {ACTIONS[action][1]}; "
+            f"{asked_by or action} refused: the data is backed up by {chosen.what} (backup_engine={chosen.name}), and {ACTIONS[action][1]}; "
             f"engines that can: {', '.join(able)}"
         )
 
 
-def limits(chosen: Engine, *, backup_interval: float) -> list[str]:
-    """What a plan prints of what the engine cannot do, a line each; empty when there is nothing to warn of.
-
-    ``backup_interval`` is the time between two backups in seconds.
-    """
+def limits(chosen: Engine) -> list[str]:
+    """What a plan prints of what the engine cannot do, a line each; empty when there is nothing to warn of."""
     if not chosen.backs_up:
         who = "its provider" if chosen.name == "external" else "nobody"
         return [
@@ -96,10 +83,10 @@ def limits(chosen: Engine, *, backup_interval: float) -> list[str]:
             "a rollback cannot bring back what a migration or this release changes in the data",
         ]
     lines = []
+    if not chosen.continuous:
+        lines.append(f"{chosen.what}: what was written since the last one would be lost with the host")
     if not chosen.pitr:
-        lines.append(
-            f"{chosen.what} goes back to the last backup only: with the host, up to {backup_interval / 3600:.0f} h of changes would be lost"
-        )
+        lines.append("a restore goes back to the moment of a backup, and to no other")
     if chosen.restore_point == "backup":
         lines.append("a restore point is a whole backup: it takes as long as the database is large")
     return lines

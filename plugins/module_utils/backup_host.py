@@ -18,6 +18,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.files import read_jso
 
 SETTINGS = "/etc/sluice/backup.json"
 STATE = "/var/lib/sluice/backup"
+DRILL_RECORD = os.path.join(STATE, "drill.json")
+PROGRAM = "/usr/local/sbin/sluice-backup"
 USER = "postgres"
 POLL_SECONDS = 0.1
 CONNECT_SECONDS = 5.0
@@ -78,6 +80,16 @@ def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = Non
 def pgbackrest(host: Mapping[str, Any], *arguments: str, timeout: float = 60) -> Done:
     """Run pgBackRest on this host's stanza."""
     return as_postgres(["pgbackrest", f"--stanza={host['stanza']}", *arguments], timeout)
+
+
+def backup(kind: str, timeout: float) -> None:
+    """Have the backup program make a backup, ``full`` or ``incr``, in every repository. Raises HostError."""
+    try:
+        done = subprocess.run([PROGRAM, kind], capture_output=True, text=True, timeout=timeout, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(f"no backup was made: {error}") from error
+    if done.returncode:
+        raise HostError(f"no backup was made: {' '.join((done.stdout + done.stderr).split())}")
 
 
 def repositories(host: Mapping[str, Any]) -> list[Repository]:

@@ -112,6 +112,17 @@ CANARY = struct(
     default=None,
 )
 
+BACKUP = struct(
+    {
+        "restore_point": flag(None),  # none: when the app has a migration, and its database's engine can set one
+        "seconds": number(60, 1, 3600),  # until the restore point is in the archive
+        "max_age_hours": number(None, 0.01, 8784),  # none: nobody asks how old the newest backup is
+        "drill_max_age_hours": number(None, 0.01, 8784),
+        "incremental_after_hours": number(None, 0.01, 8784),
+    },
+    default={},
+)
+
 VARIABLES: dict[str, Kind] = {
     "app_name": text(REQUIRED, *NAME),
     "app_version": text(REQUIRED, *TAG),
@@ -119,6 +130,7 @@ VARIABLES: dict[str, Kind] = {
     "app_routes": sequence(ROUTE, default=[]),
     "app_migration": MIGRATION,
     "app_canary": CANARY,
+    "app_backup": BACKUP,
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
     "app_confirm_seconds": number(60, 2, 3600),
@@ -331,6 +343,7 @@ def _resolved(contract: Contract) -> Contract:
         "routes": [{**route, "verify": route["verify"] or route["path"]} for route in contract["app_routes"]],
         "migration": contract["app_migration"],
         "canary": contract["app_canary"],
+        "backup": contract["app_backup"],
         "confirm_seconds": contract["app_confirm_seconds"],
         "drain_seconds": contract["app_drain_seconds"],
         "lease_seconds": contract["app_lease_seconds"],

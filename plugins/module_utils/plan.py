@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import (
+    backup_engine,
+    backup_release,
     ledger,
     placement,
     plan_facts,
@@ -63,6 +65,7 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
     body = _repair(situation) if same else _change(situation, wanted)
     target: Manifest = body["manifest"]
+    point, limits = _backup(wish, same)
     plan: Plan = {
         "action": wish.action,
         "app": target["app"],
@@ -77,6 +80,10 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "join": [wish.host] if wish.action == "join" and observed[str(wish.host)]["drained"] else [],
         "services": {host: names for host, names in situation.spread(target).items() if names},
         "background": _background(situation, target),
+        "restore_point": point,
+        "backup_limits": limits,
+        # A host that is no part of the play is spoken to on behalf of one that is.
+        "through": {point["host"]: apps[0]} if point else {},
         "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
         **body,
     }
@@ -246,6 +253,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
     asked = {
         "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
+        "restore_point": [plan["restore_point"]["host"]] if plan["restore_point"] else [],
         "migrate": [plan["migrate"]["host"]] if plan["migrate"] else [],
         "start": plan["start"],
         "join": plan["join"],
@@ -344,6 +352,16 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
         return None
     served = (live or {"services": {}})["services"].get(service)
     return {**migration, "host": apps[0], "live_image": served["image"] if served else ""}
+
+
+def _backup(wish: Wish, same: bool) -> tuple[dict[str, Any] | None, list[str]]:
+    """What a release asks of the database's host before it changes the data, and what its backups cannot do. Raises PlanError."""
+    if wish.action != "deploy" or same:
+        return None, []
+    try:
+        return backup_release.asked(wish.contract, wish.database)
+    except (backup_engine.NotCapable, backup_engine.UnknownEngine) as error:
+        raise PlanError(str(error)) from error
 
 
 def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils import backup_release, placement
 from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
-from ansible_collections.sluice.stack.plugins.module_utils import placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan_facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.ports import port_numbers
 
@@ -54,9 +54,12 @@ def _table(found: Lines) -> list[str]:
 def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
     """What happens before any edge sends the release anything."""
     edges, late, migrate = plan["abandon"], plan["converge"], plan["migrate"]
+    point = plan["restore_point"]
     return [
         ("abandon", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
         *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
+        *(("backup", line) for line in plan["backup_limits"]),
+        ("backup", backup_release.words(point, plan["manifest"]["id"]) if point else ""),
         (
             "migrate",
             f"{migrate['engine']}, in {migrate['service']}'s new image, once, on {migrate['host']}" if migrate else "",

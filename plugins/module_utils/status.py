@@ -176,6 +176,11 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
             lines.append(f"      failed in step {last['step']}: {last['message']}")
         if last.get("superseded"):
             lines.append(f"      took the app from run {', '.join(last['superseded'])}")
+        point = last.get("restore_point")
+        if point:
+            lines.append(
+                f"      restore point before it: {point['lsn']} on timeline {point['timeline']}, {point['time']}"
+            )
         if last.get("migrations"):
             lines.append(f"      migrated: {', '.join(last['migrations'])}")
         if last.get("times"):

@@ -34,6 +34,8 @@ class Wish:
     release_to: str | None = None
     host: str | None = None  # the app host that joins or is drained
     http_port: int = 80
+    # The host whose database the releases write to (empty: elsewhere), and the engine that backs it up.
+    database: Mapping[str, str] = field(default_factory=lambda: {"host": "", "engine": "none"})
     past_contract: bool = False  # whether a rollback may go past a migration that took something away
     age: float = 0.0  # seconds since the run was begun, by its controller's clock
 

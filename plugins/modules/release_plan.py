@@ -43,6 +43,10 @@ options:
     description: What a rollback goes to, a release id or a version; empty for the newest earlier release that was good.
     type: str
     default: ""
+  database:
+    description: The host whose database the releases write to, empty where it is elsewhere, and the engine that backs it up.
+    type: dict
+    required: true
   past_contract:
     description: Whether a rollback may go past a migration that took something away.
     type: bool
@@ -73,7 +77,7 @@ attributes:
     description: There is only an action plugin; nothing is sent to a host.
     support: full
   check_mode:
-    description: The plan is made and printed, and none of its steps runs but the look at what is pending.
+    description: The plan is made and printed, and none of its steps runs but the looks at pending migrations and at the age of the backups.
     support: full
   diff_mode:
     description: The plan is the diff, and it is always printed.
@@ -89,7 +93,8 @@ EXAMPLES = r"""
     apps: "{{ groups['app'] }}"
     lost: []
     http_port: 80
-    steps: [settle, migrate, start, join, configure, canary, flip, confirm, background, drain, retire, give_back]
+    database: {host: db1, engine: pgbackrest}
+    steps: [settle, pending, restore_point, migrate, start, join, configure, canary, flip, confirm, background, drain, retire, give_back]
     observed_by: fence
     verdict: "{{ step.verdict }}"
   register: plan
@@ -103,7 +108,7 @@ plan:
     - C(manifest) is the release to go to, C(slot) the slot for it, C(live) what the edges confirmed last.
     - C(steps) names the steps that run. C(abandon), C(converge), C(start), C(join), C(configure), C(flip), C(confirm), C(drain) and
       C(record) list the hosts of each; C(migrate) has the migration and its host; C(retire) the slot and release that are stopped at
-      the end.
+      the end; C(restore_point) what is asked of the database's host, C(through) the host of the play it is asked on behalf of.
     - C(services) maps app host to the release's services there; C(background) to those beside the slots, for hosts where they change.
     - C(started_entry) is what the ledgers get before the first effect, C(lines) what was printed.
   returned: success
@@ -113,7 +118,7 @@ plan:
     app: marketplace
     token: 8
     status: change
-    steps: [migrate, start, flip, confirm, retire]
+    steps: [pending, restore_point, migrate, start, flip, confirm, retire]
     live: {release: 20261101T080000Z-v1.4.1, slot: blue}
     slot: green
     manifest: {id: 20261122T231500Z-v1.4.2, app: marketplace, version: v1.4.2}
@@ -122,6 +127,8 @@ plan:
     abandon: []
     converge: []
     migrate: {engine: prisma, service: backend, host: app1}
+    restore_point: {host: db1, engine: pgbackrest, point: true, seconds: 60, max_age_hours: 26}
+    through: {db1: app1}
     start: [app1, app2]
     configure: []
     edge_config: "..."

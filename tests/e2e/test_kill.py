@@ -41,6 +41,7 @@ TASKS = (
     "carry_out | The steps",
     "pending | See",
     "pending | What hurts",
+    "restore_point | Name",
     "migrate | Apply",
     "start | Bring",
     "flip | Send",

@@ -40,6 +40,7 @@ def app_variables(**changes: Any) -> dict[str, Any]:
         },
         "app_routes": [{"path": "/api", "service": "backend"}, {"path": "/", "service": "frontend"}],
         "app_migration": {"engine": "prisma", "service": "backend"},
+        "app_backup": {"restore_point": False},
         "app_secrets": {"DATABASE_URL": "postgresql://shop:hunter2@db/shop"},
     }
     return {name: value for name, value in {**variables, **changes}.items() if value is not None}
@@ -52,6 +53,7 @@ class Fleet:
         self.edges, self.apps = ["edge1"], ["app1", "app2"]
         self.now = BEGIN
         self.variables: dict[str, Any] = app_variables()
+        self.database = {"host": "db1", "engine": "pgbackrest"}
         self.observed: dict[str, dict[str, Any]] = {}
         for host in [*self.edges, *self.apps]:
             self.add(host)
@@ -84,7 +86,7 @@ class Fleet:
             }
         self.now += timedelta(minutes=1)
         addresses = {host: f"10.0.0.{index + 21}" for index, host in enumerate(self.apps)}
-        return plans.Wish(action, contract, addresses, self.edges, self.apps, self.now, **more)
+        return plans.Wish(action, contract, addresses, self.edges, self.apps, self.now, database=self.database, **more)
 
     def plan(self, action: str = "deploy", **more: Any) -> dict[str, Any]:
         """The plan for the app on the hosts that answer."""

@@ -506,3 +506,51 @@ def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:
         PlanError, match=r"app_services\.mailer\.hosts names app3, which is no app host of the inventory"
     ):
         fleet.plan()
+
+
+# the restore point
+
+
+def with_backups(fleet: Any, engine: str = "pgbackrest", **backup: Any) -> Any:
+    """The fleet with an app that leaves it to the engine whether there is a restore point, or says what it wants."""
+    fleet.variables["app_backup"] = backup
+    fleet.database = {"host": "db1", "engine": engine}
+    return fleet
+
+
+def test_a_release_sets_a_restore_point_before_it_migrates(fleet: Any) -> None:
+    plan = with_backups(fleet).plan()
+    assert plan["steps"][:4] == ["pending", "restore_point", "migrate", "start"]
+    assert plan["asked"]["restore_point"] == ["db1"]
+    assert plan["through"] == {"db1": "app1"}
+    assert f"  backup     db1: restore point {plan['manifest']['id']}, seen in the archive" in plan["lines"]
+
+
+def test_a_release_without_a_migration_sets_one_too(fleet: Any) -> None:
+    with_backups(fleet).run()
+    fleet.variables["app_env"] = {"BANNER": "hello"}
+    assert "restore_point" in fleet.plan()["asked"]
+    assert "migrate" not in fleet.plan()["asked"]
+
+
+def test_what_goes_back_or_mends_sets_none(fleet: Any) -> None:
+    with_backups(fleet).run()
+    fleet.observed["app1"]["containers"] = []
+    assert fleet.plan()["status"] == "repair"
+    assert fleet.plan()["restore_point"] is None
+    fleet.version("v1.1.0")
+    fleet.run()
+    assert fleet.plan("rollback")["restore_point"] is None
+
+
+def test_what_the_backups_cannot_do_is_in_the_plan(fleet: Any) -> None:
+    plan = with_backups(fleet, "none").plan()
+    assert plan["restore_point"] is None
+    told = [line for line in plan["lines"] if line.startswith("  backup ")]
+    assert "backed up by nobody" in told[0]
+    assert "a rollback cannot bring back" in told[1]
+
+
+def test_what_is_asked_of_backups_that_are_not_there_is_refused(fleet: Any) -> None:
+    with pytest.raises(PlanError, match=r"app_backup\.max_age_hours refused: the data is backed up by nobody"):
+        with_backups(fleet, "none", max_age_hours=26).plan()

@@ -46,6 +46,13 @@ def test_a_step_that_judged_itself_is_believed() -> None:
     assert after == concluded
 
 
+def test_a_host_outside_the_play_is_named_though_another_one_has_its_answer() -> None:
+    answers = hostvars(point={"app1": {"unreachable": True, "msg": "timed out"}})
+    after = verdict(BEFORE, answers, {"point": ["db1"]}, through={"db1": "app1"})
+    assert (after["step"], after["message"]) == ("point", "db1: cannot be reached (timed out)")
+    assert verdict(BEFORE, hostvars(point={"app1": {"ended": 1.0}}), {"point": ["db1"]}, through={"db1": "app1"})["ok"]
+
+
 def test_hosts_that_may_be_silent_are_noted() -> None:
     answers = hostvars(fence={"app1": {"ended": 1.0}, "app2": {"unreachable": True, "msg": "timed out"}})
     after = verdict(BEFORE, answers, {"fence": ["app1", "app2"]}, silent_allowed=["app2"])
