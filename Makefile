@@ -82,8 +82,9 @@ molecule: images ## Molecule scenarios on real hosts
 e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e)
 
-bench: images ## What a release costs at 1 to 8 app hosts, in rulers of ten pings; writes build/bench.json
+bench: images ## What releases, backups and restores cost, as ratios; writes build/bench.json
 	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
+	@python -m tests.bench.database
 
 soak: images ## The long ones: a kill at every task of a deploy, reboots, two edges, many releases under load, the database
 	$(call part,Molecule,scripts/molecule $(LONG_SCENARIOS))

@@ -9,19 +9,21 @@ rounds. Whole commands are timed, from the shell's view: also what comes after t
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import time
 from pathlib import Path
 
-from tests.bench import fleet, table
+from tests.bench import figures, fleet, table
 from tests.bench.measure import REPO, Timing, play
 from tests.bench.table import Round, Row
 
-TARGET = REPO / "build" / "bench.json"
 RULER = "tests/bench/ruler.yml"
 SIZES = (1, 2, 4, 8)
+RESTORE_POINT = (
+    "-e",
+    '{"app_backup": {"restore_point": true}, "release_database": "db1", "release_backup_engine": "pgbackrest"}',
+)
 ALL_COMMANDS = 2  # the number of hosts over which more than the deploy is measured
 
 
@@ -39,7 +41,7 @@ class Measured:
     def note(self, row: Row, timing: Timing) -> Timing:
         """Keep a timing."""
         self.timings[row] = timing
-        print(f"  {table.label(row):<16}{timing.wall:>8.2f} s", flush=True)
+        print(f"  {table.label(row):<26}{timing.wall:>8.2f} s", flush=True)
         return timing
 
 
@@ -57,6 +59,15 @@ def all_commands(measured: Measured, size: int, version: str) -> None:
     measured.play(("rollback_warm", size), "rollback.yml")
     fleet.wait_until_retired(size)
     measured.play(("rollback_cold", size), "rollback.yml", "-e", f"release_to={version}")
+    # The same with a restore point in the lab's database, seen in the archive; the app itself has none.
+    point = measured.play(
+        ("deploy_with_restore_point", size),
+        "deploy.yml",
+        "-e",
+        f"app_version={fleet.push(version + '-point')}",
+        *RESTORE_POINT,
+    )
+    measured.note(("restore_point", size), Timing(point.steps["restore_point"]))
     # What any tool takes: the image, the container, until it answers. And what the deploy adds to that.
     measured.note(("start", size), Timing(deploy.steps["start"]))
     measured.note(("added", size), Timing(deploy.wall - deploy.steps["start"]))
@@ -85,7 +96,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended by a signal"))
     stamp = int(time.time())
     rounds: list[Round] = []
-    TARGET.parent.mkdir(exist_ok=True)
     with fleet.hosts(options.hosts) as inventories:
         fleet.forget(options.hosts)
         try:
@@ -96,10 +106,10 @@ def main() -> None:
             one_round(inventories, f"r{stamp}-uncounted")
             for turn in range(options.rounds):
                 rounds.append(one_round(inventories, f"r{stamp}-{turn + 1}", turn))
-                TARGET.write_text(json.dumps(table.figures(rounds), indent=1, sort_keys=True) + "\n")
+                figures.write(table.figures(rounds))
         finally:
             fleet.forget(options.hosts)
-    print("", *table.lines(rounds), f"written to {TARGET.relative_to(REPO)}", sep="\n")
+    print("", *table.lines(rounds), f"written to {figures.TARGET.relative_to(REPO)}", sep="\n")
 
 
 if __name__ == "__main__":

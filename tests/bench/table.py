@@ -50,7 +50,7 @@ def figures(rounds: Sequence[Round]) -> dict[str, float]:
 def lines(rounds: Sequence[Round]) -> list[str]:
     """The table, a row for each command."""
     got = figures(rounds)
-    table = [f"{'command':<16}{'seconds':>9}{'rulers':>8}{'CPU s':>8}{'tasks on app, edge':>20}  steps"]
+    table = [f"{'command':<26}{'seconds':>9}{'rulers':>8}{'CPU s':>8}{'tasks on app, edge':>20}  steps"]
     for row in rounds[0]:
         name = label(row)
         steps = {
@@ -59,7 +59,7 @@ def lines(rounds: Sequence[Round]) -> list[str]:
         }
         tasks = [got.get(f"{name}_remote_tasks_per_{where}") for where in ("app_host", "edge")]
         table.append(
-            f"{name:<16}{got[f'{name}_seconds']:>9.2f}"
+            f"{name:<26}{got[f'{name}_seconds']:>9.2f}"
             f"{_figure(got.get(f'{name}_ruler'), 8, 2)}{_figure(got.get(f'{name}_cpu_seconds'), 8, 2)}"
             f"{_figure(tasks[0], 16, 0)}{_figure(tasks[1], 4, 0)}"
             f"  {', '.join(f'{step} {seconds:.1f}' for step, seconds in steps.items())}".rstrip()
