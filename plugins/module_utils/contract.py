@@ -123,6 +123,11 @@ BACKUP = struct(
     default={},
 )
 
+SEED = struct(
+    {"service": text(), "command": sequence(text()), "timeout": number(600, 1, 86400)},
+    default=None,
+)
+
 VARIABLES: dict[str, Kind] = {
     "app_name": text(REQUIRED, *NAME),
     "app_version": text(REQUIRED, *TAG),
@@ -131,6 +136,8 @@ VARIABLES: dict[str, Kind] = {
     "app_migration": MIGRATION,
     "app_canary": CANARY,
     "app_backup": BACKUP,
+    "app_seed": SEED,
+    "app_environment": text("production", *NAME),  # what does not say what it is might be
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
     "app_confirm_seconds": number(60, 2, 3600),
@@ -254,6 +261,11 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
                 given["app_migration"],
             )
         _check_migration(migration, contract, given, problems)
+    seed = contract["app_seed"]
+    if seed and seed["service"] not in services:
+        problems.add(
+            "app_seed.service", f"is {seed['service']!r}: {did_you_mean(seed['service'], services)}", given["app_seed"]
+        )
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     if not 1024 <= low < high <= 65535:
@@ -344,6 +356,8 @@ def _resolved(contract: Contract) -> Contract:
         "migration": contract["app_migration"],
         "canary": contract["app_canary"],
         "backup": contract["app_backup"],
+        "seed": contract["app_seed"],
+        "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],
         "drain_seconds": contract["app_drain_seconds"],
         "lease_seconds": contract["app_lease_seconds"],

@@ -213,3 +213,23 @@ def test_a_rollback_needs_no_version_and_refuses_the_same_mistakes() -> None:
         run("-e", "release_tos=v1", playbook="rollback.yml"),
         f"release_tos is not an input of a release: did you mean 'release_to'? {COMMAND_LINE}",
     )
+
+
+def test_production_is_not_seeded_and_what_does_not_say_is_production() -> None:
+    seed = ("-e", '{"app_seed": {"service": "web", "command": ["npm", "run", "seed"]}}')
+    for extra, why in (
+        ((), ", which it is where the inventory does not say otherwise"),
+        (("-e", "app_environment=production"), ""),
+    ):
+        done = run(*seed, *extra, playbook="seed.yml")
+        assert f"seed refused: app_environment is production{why}. Example data" in " ".join(done.output.split())
+        assert not done.reached("observe")
+
+
+def test_a_seed_has_to_be_described() -> None:
+    done = run("-e", "app_environment=staging", playbook="seed.yml")
+    assert "app_seed is not set: say with it" in " ".join(done.output.split())
+    wrong = '{"app_seed": {"service": "wep", "command": ["true"]}}'
+    refused(
+        run("-e", wrong, playbook="seed.yml"), f"app_seed.service is 'wep': did you mean 'web'? {COMMAND_LINE}"
+    )

@@ -56,6 +56,14 @@ def test_before_the_first_deploy_the_edge_says_so(lab: Lab, nothing: None) -> No
     assert lab.ask("/").status == 503
 
 
+def test_seeding_again_adds_nothing(lab: Lab, first: Run) -> None:
+    rows = 'select count(*) from "CharteredAccountant"'
+    before = lab.sql(rows)
+    assert before != [["0"]]
+    lab.seed()
+    assert lab.sql(rows) == before
+
+
 def test_the_page_and_an_answer_from_the_database_are_served(lab: Lab, first: Run) -> None:
     page = lab.ask("/")
     assert page.status == 200

@@ -8,13 +8,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.lab import APP_HOSTS, INVENTORY, PREFIX, QUICK, REGISTRY, STATE, Lab, Response
 from tests.support.load import Ask, Load
-from tests.support.playbook import REPO, Started, environment
+from tests.support.playbook import REPO, Run, Started, environment
 
 ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/", expect=(200,)))
 # Each new app costs one reload of Nginx, and a reload may cost a client a request.
@@ -45,6 +46,9 @@ class Small:
         # The lab's keys are found from here.
         home = {"MOLECULE_PROJECT_DIRECTORY": str(REPO)}
         return Started([f"{playbook}.yml", "-i", str(self.inventory), *extra], home)
+
+    def deploy(self, version: str) -> Run:
+        return self.start("deploy", "-e", f"app_version={version}", *QUICK).wait()
 
     def ask(self, lab: Lab) -> Response:
         return lab.ask("/version.txt", headers={"Host": f"{self.name}.test"})
@@ -96,8 +100,27 @@ def ports(lab: Lab) -> dict[str, dict[str, int]]:
     return {host: json.loads(lab.on(host, "cat", f"{STATE}/ports.json")) for host in APP_HOSTS}
 
 
-def test_apps_on_the_same_hosts_are_deployed_at_the_same_moment(lab: Lab, v1_0_0: str, small: list[Small]) -> None:
-    push("shared")
+def images(lab: Lab, host: str) -> set[str]:
+    return set(lab.shell(host, f"docker images --digests --format '{{{{.Digest}}}}' {REGISTRY}/several/web").split())
+
+
+def digest(lab: Lab, host: str, name: str) -> str:
+    """The digest of the image an app runs on a host."""
+    ids = lab.shell(host, f"docker ps -q --filter label=stack.sluice.app={name}").split()
+    return lab.on(host, "docker", "inspect", "-f", "{{.Config.Image}}", *ids).strip().split("@")[1]
+
+
+def files(lab: Lab, name: str) -> dict[str, str]:
+    """All that the hosts keep of an app."""
+    script = f"cd {STATE}/apps/{name} && sha256sum ledger.jsonl lease.json; sha256sum /var/lib/sluice-edge/{name}.json"
+    return {host: lab.shell(host, script, check=False) for host in ("edge1", *APP_HOSTS)}
+
+
+def test_apps_on_the_same_hosts_are_of_no_concern_to_each_other(lab: Lab, v1_0_0: str, small: list[Small]) -> None:
+    one, two = small
+    for version in ("shared", "own", "newest"):
+        push(version)
+
     # All at once, two of them for the first time.
     with Load(lab.url, *ASKS, rate=60) as load:
         runs = [app.start("deploy", "-e", "app_version=shared", *QUICK) for app in small]
@@ -110,4 +133,24 @@ def test_apps_on_the_same_hosts_are_deployed_at_the_same_moment(lab: Lab, v1_0_0
     for recorded in ports(lab).values():
         assert len(set(recorded.values())) == len(recorded)
         assert {name.split("/")[0] for name in recorded} >= {"one", "two", "marketplace"}
-    assert not any(lab.leases().values())
+
+    # One goes on; nothing of the others changes, and of their images none goes. Its own that it has no use for does.
+    before = {name: files(lab, name) for name in ("two", "marketplace")}
+    kept = {host: digest(lab, host, "two") for host in APP_HOSTS}
+    one.deploy("own").good()
+    gone = {host: digest(lab, host, "one") for host in APP_HOSTS}
+    one.deploy("newest").good()
+    assert one.ask(lab).text == "newest" and two.ask(lab).text == "shared"
+    for host in APP_HOSTS:
+        assert kept[host] in images(lab, host), "the other app's, which was also its own once"
+        assert gone[host] not in images(lab, host), "its own: the clean-up does something"
+    assert {name: files(lab, name) for name in before} == before
+
+    # Its maintenance is its own.
+    one.start("maintenance", "-e", "maintenance=on").wait().good()
+    statuses: dict[str, Any] = {name: lab.ask("/", headers={"Host": f"{name}.test"}).status for name in (*NAMES, "any")}
+    assert statuses == {"one": 503, "two": 200, "any": 200}
+    one.start("maintenance", "-e", "maintenance=off").wait().good()
+    assert one.ask(lab).text == "newest"
+    assert {name: files(lab, name) for name in before} == before
+    assert lab.record() is not None and not any(lab.leases().values())

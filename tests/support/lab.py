@@ -181,7 +181,7 @@ class Lab:
 
     def seed(self) -> None:
         """Put the reference app's example data into the database."""
-        self.run("backend", "npm", "run", "seed").good()
+        self.playbook("seed").good()
 
     # what the hosts hold
 
