@@ -231,5 +231,5 @@ def test_a_seed_has_to_be_described() -> None:
     assert "app_seed is not set: say with it" in " ".join(done.output.split())
     wrong = '{"app_seed": {"service": "wep", "command": ["true"]}}'
     refused(
-        run("-e", wrong, playbook="seed.yml"), f"app_seed.service is 'wep': did you mean 'web'? {COMMAND_LINE}"
+        run("-e", wrong, playbook="seed.yml"), f"app_seed.service is 'wep': known: web {COMMAND_LINE}"
     )
