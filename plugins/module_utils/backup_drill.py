@@ -7,26 +7,20 @@ A backup counts only when a restore of it was proved. The verdict is one of thre
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from ansible_collections.sluice.stack.plugins.module_utils import backup_repository
+from ansible_collections.sluice.stack.plugins.module_utils import backup_repository, backup_scratch
 from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     DRILL_RECORD,
     STATE,
-    USER,
-    Done,
     HostError,
     as_postgres,
-    control_data,
     free_bytes,
     last_on,
     repositories,
-    restore_files,
     sql,
-    wait_until,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.backup_repository import Backup, Failure, Repository
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
@@ -73,13 +67,13 @@ def run(host: Mapping[str, Any], name: str) -> dict[str, Any]:
         except (Prevented, HostError, OSError) as error:
             record |= {"verdict": COULD_NOT_RUN, "reason": str(error)}
         finally:
-            _remove(host)
+            backup_scratch.remove(backup_scratch.at(host, host["drill_directory"]))
         record["ended"] = time.time()
         write_json(RECORD, record)
     return record
 
 
-def raise_for(failure: Failure, name: str) -> None:
+def raise_for(failure: Failure, name: str) -> NoReturn:
     """Raise what a repository's failure means for a drill."""
     message = f"{name}: {failure.message}"
     raise Prevented(message) if failure.kind == "unreachable" else Broken(message)
@@ -97,7 +91,7 @@ def chosen(host: Mapping[str, Any], name: str) -> tuple[Repository, Backup]:
 
 def _try(host: Mapping[str, Any], name: str, record: dict[str, Any]) -> None:
     folder = host["drill_directory"]
-    _remove(host)
+    backup_scratch.remove(backup_scratch.at(host, folder))
     repository, backup = chosen(host, name)
     record |= {"backup": backup.label, "size": backup.size}
     needed, free = int(backup.size * ROOM_FACTOR + ROOM_BYTES), free_bytes(folder)
@@ -106,91 +100,25 @@ def _try(host: Mapping[str, Any], name: str, record: dict[str, Any]) -> None:
             f"drill_directory {folder} has {free / 2**30:.1f} GiB free and the drill needs {needed / 2**30:.1f}; "
             "make room, or set backup_drill_directory to a larger file system"
         )
-    for part in (folder, os.path.join(folder, "data")):
-        os.makedirs(part, mode=0o700)
-        shutil.chown(part, USER, USER)
-    scratch = {**host, "socket": folder, "port": host["drill_port"], "data": os.path.join(folder, "data")}
-    _restore(scratch, repository)
-    _start(scratch)
+    scratch = backup_scratch.at(host, folder)
+    try:
+        backup_scratch.restore(
+            scratch,
+            repository,
+            "--archive-mode=off",
+            f"--tablespace-map-all={folder}/tablespaces",
+            f"--recovery-option=restore_command={backup_scratch.fetch(scratch, repository.number)}",
+            seconds=host["drill_seconds"],
+        )
+        backup_scratch.start_alone(scratch, host["drill_seconds"])
+    except backup_scratch.RestoreFailed as error:
+        raise_for(error.failure, name)
+    except backup_scratch.RecoveryFailed as error:
+        raise Broken(str(error)) from error
     record["rto_seconds"] = time.time() - record["begun"]
     _compare_with_archive(scratch, repository, record)
     _measure_loss(scratch, record)
     _look_through(scratch, record)
-
-
-def _restore(scratch: Mapping[str, Any], repository: Repository) -> None:
-    # Only this repository: WAL that it lacks is not to be taken from another one.
-    fetch = (
-        f"pgbackrest --stanza={scratch['stanza']} --repo={repository.number} --pg1-path={scratch['data']} "
-        '--log-level-file=off archive-get %f "%p"'
-    )
-    done = restore_files(
-        scratch,
-        "latest",
-        f"--repo={repository.number}",
-        f"--pg1-path={scratch['data']}",
-        "--archive-mode=off",
-        f"--tablespace-map-all={scratch['socket']}/tablespaces",
-        f"--recovery-option=restore_command={fetch}",
-        timeout=scratch["drill_seconds"],
-    )
-    if done.code:
-        raise_for(backup_repository.explain(done.said, readable=True), repository.name)
-
-
-def _start(scratch: Mapping[str, Any]) -> None:
-    """Start the scratch server and wait until it has recovered and takes writes."""
-    folder = scratch["socket"]
-    prepared = control_data(scratch, scratch["data"]).get("max_prepared_xacts setting", "0")
-    # Above all files, also above what ALTER SYSTEM left in the restored data: it is alone, quiet, and touches no archive.
-    options = {
-        "config_file": f"{folder}/postgresql.conf",
-        "hba_file": f"{folder}/pg_hba.conf",
-        "ident_file": f"{folder}/pg_ident.conf",
-        "data_directory": scratch["data"],
-        "unix_socket_directories": folder,
-        "port": scratch["port"],
-        "listen_addresses": "",
-        "archive_mode": "off",
-        "hot_standby": "off",
-        "ssl": "off",
-        "logging_collector": "off",
-        "synchronous_standby_names": "",
-        "max_prepared_transactions": prepared,
-    }
-    for name, text in (
-        ("postgresql.conf", ""),
-        ("pg_hba.conf", f"local all {USER} peer\n"),
-        ("pg_ident.conf", ""),
-    ):
-        _must(as_postgres(["tee", f"{folder}/{name}"], text=text))
-    words = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-    seconds = scratch["drill_seconds"]
-    started = _pg_ctl(
-        scratch, "start", "--timeout", str(seconds), "--log", f"{folder}/log", "--options", words, seconds=seconds + 60
-    )
-    pid = f"{scratch['data']}/postmaster.pid"
-    # It counts as started when its data is consistent, and answers when all WAL is replayed.
-    wait_until(lambda: not os.path.exists(pid) or _answers(scratch), 0 if started.code else seconds)
-    if started.code or not _answers(scratch):
-        raise Broken(f"the recovery did not finish: {_last_words(folder)}")
-
-
-def _answers(scratch: Mapping[str, Any]) -> bool:
-    try:
-        return sql(scratch, "select not pg_is_in_recovery()") == "t"
-    except HostError:
-        return False
-
-
-def _last_words(folder: str) -> str:
-    try:
-        with open(f"{folder}/log", encoding="utf-8", errors="replace") as handle:
-            lines = [line.strip() for line in handle if line.strip()]
-    except OSError:
-        return "no log"
-    grave = [line for line in lines if "FATAL" in line or "PANIC" in line]
-    return (grave or lines or ["an empty log"])[-1]
 
 
 def _compare_with_archive(scratch: Mapping[str, Any], repository: Repository, record: dict[str, Any]) -> None:
@@ -242,23 +170,3 @@ def _look_through(scratch: Mapping[str, Any], record: dict[str, Any]) -> None:
         record["checks"].append({"name": check["name"], "passed": answer == "t"})
         if answer != "t":
             raise Broken(f"check {check['name']} in {check['database']}: the answer is {answer!r} and not true")
-
-
-def _pg_ctl(scratch: Mapping[str, Any], *arguments: str, seconds: float = 60) -> Done:
-    program = f"/usr/lib/postgresql/{scratch['version']}/bin/pg_ctl"
-    return as_postgres([program, "--pgdata", scratch["data"], "--silent", *arguments], seconds)
-
-
-def _must(done: Done) -> None:
-    if done.code:
-        raise Prevented(done.said)
-
-
-def _remove(host: Mapping[str, Any]) -> None:
-    """Stop and remove the scratch cluster, also one that a killed drill left."""
-    folder = host["drill_directory"]
-    data = os.path.join(folder, "data")
-    if os.path.exists(os.path.join(data, "postmaster.pid")):
-        _pg_ctl({**host, "data": data}, "stop", "--mode", "immediate")
-    if os.path.isdir(folder):
-        shutil.rmtree(folder)

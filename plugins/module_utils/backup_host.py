@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils import backup_repository
@@ -24,6 +26,7 @@ USER = "postgres"
 POLL_SECONDS = 0.1
 CONNECT_SECONDS = 5.0
 INFO_SECONDS = 300.0
+CLOSE_SECONDS = 60.0
 
 
 class HostError(Exception):
@@ -53,11 +56,6 @@ def settings(path: str = SETTINGS) -> dict[str, Any]:
 
 def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = None) -> Done:
     """Run a command as the cluster's user. Raises HostError when it takes longer than ``timeout`` seconds."""
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        entry = pwd.getpwnam(USER)
-        user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(USER, entry.pw_gid)}
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     try:
         done = subprocess.run(
             list(argv),
@@ -68,13 +66,20 @@ def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = Non
             errors="replace",
             timeout=timeout,
             check=False,
-            cwd="/",
-            env=environment,
-            **user,
+            **_as_user(),
         )
     except subprocess.TimeoutExpired as error:
         raise HostError(f"{' '.join(argv[:2])} still ran after {timeout:g} s and was stopped") from error
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def _as_user() -> dict[str, Any]:
+    """What makes a process the cluster's user's, whatever the caller's surroundings."""
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(USER)
+        user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(USER, entry.pw_gid)}
+    return {"cwd": "/", "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}, **user}
 
 
 def pgbackrest(host: Mapping[str, Any], *arguments: str, timeout: float = 60) -> Done:
@@ -145,14 +150,51 @@ def sql(host: Mapping[str, Any], query: str, database: str = "postgres", timeout
 
     ``host`` needs ``socket`` and ``port`` only. The query goes by standard input.
     """
-    done = as_postgres(
-        ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", host["socket"], "-p", str(host["port"]), "-d", database],
-        timeout,
-        query,
-    )
+    done = as_postgres(_psql(host, database), timeout, query)
     if done.code:
-        raise HostError(f"the database on port {host['port']} did not answer: {done.err.strip().splitlines()[-1:]}")
+        raise HostError(_refused(host, done.err))
     return done.out.strip()
+
+
+@contextlib.contextmanager
+def rows(
+    host: Mapping[str, Any], statement: str, database: str, settings: Mapping[str, str]
+) -> Iterator[Iterator[str]]:
+    """The lines that a ``copy ... to stdout`` writes, while it writes them; none for an empty statement. Raises HostError.
+
+    What was read counts only when the block is left without an error: a stream that breaks ends early.
+    """
+    if not statement:
+        yield iter(())
+        return
+    process = _as_user()
+    process["env"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(
+            [*_psql(host, database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, **process
+        ) as psql,
+    ):
+        assert psql.stdin and psql.stdout  # noqa: S101 - they are pipes
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                psql.stdin.write(statement + ";\n")
+                psql.stdin.close()
+            yield psql.stdout
+            psql.wait(CLOSE_SECONDS)
+        finally:
+            psql.kill()
+        if psql.returncode:
+            said.seek(0)
+            raise HostError(_refused(host, said.read()))
+
+
+def _psql(host: Mapping[str, Any], database: str) -> list[str]:
+    return ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", host["socket"], "-p", str(host["port"]), "-d", database]
+
+
+def _refused(host: Mapping[str, Any], said: str) -> str:
+    return f"the database on port {host['port']} did not answer: {said.strip().splitlines()[-1:]}"
 
 
 def control_data(host: Mapping[str, Any], folder: str) -> dict[str, str]:
@@ -178,3 +220,8 @@ def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+def systemctl(*arguments: str, seconds: float = 60) -> int:
+    """Run systemctl; its exit code."""
+    return subprocess.run(["systemctl", *arguments], capture_output=True, timeout=seconds, check=False).returncode

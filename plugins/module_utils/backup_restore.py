@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     repositories,
     restore_files,
     sql,
+    systemctl,
     wait_until,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
@@ -118,12 +118,12 @@ def carry_out(
             f"read it, then confirm with -e restore_confirm={made['id']}"
         )
     # What would be waited for: a restore is more urgent than a drill or a backup.
-    _systemctl("stop", *JOBS, seconds=STOP_SECONDS)
+    systemctl("stop", *JOBS, seconds=STOP_SECONDS)
     with locked(os.path.join(STATE, "drill.lock")):
         begun = time.time()
-        stopped = [unit for unit in UNITS if _systemctl("is-active", "--quiet", unit) == 0]
+        stopped = [unit for unit in UNITS if systemctl("is-active", "--quiet", unit) == 0]
         for unit in (*stopped, host["unit"]):
-            if _systemctl("stop", unit, seconds=STOP_SECONDS):
+            if systemctl("stop", unit, seconds=STOP_SECONDS):
                 raise HostError(f"{unit} could not be stopped; nothing was changed: systemctl status {unit}")
         if os.path.exists(host["data"]):
             os.rename(host["data"], made["aside"])
@@ -140,7 +140,7 @@ def carry_out(
             )
         write_json(RECORD, record)
         for unit in stopped:
-            _systemctl("start", unit)
+            systemctl("start", unit)
         return record
 
 
@@ -175,12 +175,12 @@ def _recover(host: Mapping[str, Any]) -> None:
     """Start the server and wait until it has recovered and takes writes."""
     log = f"/var/log/postgresql/postgresql-{host['version']}-main.log"
     before = os.path.getsize(log) if os.path.exists(log) else 0
-    _systemctl("start", "--no-block", host["unit"])
+    systemctl("start", "--no-block", host["unit"])
     ended = False
 
     def ready() -> bool:
         nonlocal ended
-        ended = _systemctl("is-failed", "--quiet", host["unit"]) == 0
+        ended = systemctl("is-failed", "--quiet", host["unit"]) == 0
         try:
             return ended or sql(host, "select not pg_is_in_recovery()") == "t"
         except HostError:
@@ -202,7 +202,3 @@ def _end(host: Mapping[str, Any]) -> dict[str, Any]:
     there = sql(host, "select to_regclass('sluice.heartbeat') is not null") == "t"
     beat = sql(host, "select extract(epoch from beat) from sluice.heartbeat") if there else ""
     return {"new_timeline": int(timeline), "new_system_id": int(system), "beat": float(beat) if beat else None}
-
-
-def _systemctl(*arguments: str, seconds: float = 60) -> int:
-    return subprocess.run(["systemctl", *arguments], capture_output=True, timeout=seconds, check=False).returncode

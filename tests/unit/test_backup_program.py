@@ -34,6 +34,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "repositories": [{"name": "store", "endpoint": ""}, {"name": "local", "endpoint": ""}],
         "drill_repository": "store",
         "drill_directory": str(tmp_path / "scratch"),
+        "drill_port": 5499,
     }
     monkeypatch.setattr(backup_program, "settings", lambda: settings)
     return settings
@@ -105,7 +106,7 @@ def test_a_repository_that_fails_does_not_keep_the_next_from_its_backup(
 
 def test_a_restore_with_another_plans_id_does_nothing(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_restore, "plan", lambda *_: {"id": "2222222222"})
-    monkeypatch.setattr(backup_restore, "_systemctl", lambda *_, **__: pytest.fail("something was stopped"))
+    monkeypatch.setattr(backup_restore, "systemctl", lambda *_, **__: pytest.fail("something was stopped"))
     with pytest.raises(backup_restore.NotConfirmed, match="is not the plan, which is 2222222222"):
         backup_restore.carry_out(host, backup_restore_plan.Target("latest", "", None), "", "latest", "1111111111")
 
