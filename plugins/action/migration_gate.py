@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         listed = next(iter(answers.values())) or {}
         # A tool that does not tell is run, and does nothing when nothing is to be done.
         if listed["known"] and not listed["status"]["pending"]:
-            result["needless"] = ["migrate"]
+            result["needless"] = ["rehearse", "migrate"]
         pending = [Migration(one["name"], one["sql"], bool(one["in_transaction"])) for one in listed["pending"]]
         mode, show = args.get("mode", "refuse"), Display().display
         for line in migration_gate.pending_lines(listed["status"], bool(listed["known"])):

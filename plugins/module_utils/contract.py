@@ -123,6 +123,16 @@ BACKUP = struct(
     default={},
 )
 
+REHEARSAL = struct(
+    {
+        "service": text(""),  # in whose image the check runs
+        "command": sequence(text(), default=[]),
+        "timeout": number(300, 1, 86400),
+        "in_deploy": flag(False),
+    },
+    default={},
+)
+
 SEED = struct(
     {"service": text(), "command": sequence(text()), "timeout": number(600, 1, 86400)},
     default=None,
@@ -136,6 +146,7 @@ VARIABLES: dict[str, Kind] = {
     "app_migration": MIGRATION,
     "app_canary": CANARY,
     "app_backup": BACKUP,
+    "app_rehearsal": REHEARSAL,
     "app_seed": SEED,
     "app_environment": text("production", *NAME),  # what does not say what it is might be
     "app_env": mapping(scalar(), {}, *ENV_NAME),
@@ -261,11 +272,7 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
                 given["app_migration"],
             )
         _check_migration(migration, contract, given, problems)
-    seed = contract["app_seed"]
-    if seed and seed["service"] not in services:
-        problems.add(
-            "app_seed.service", f"is {seed['service']!r}: {did_you_mean(seed['service'], services)}", given["app_seed"]
-        )
+    _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     if not 1024 <= low < high <= 65535:
@@ -322,6 +329,21 @@ def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Probl
             problems.add(f"{path}.replicas", f"is {service['replicas']}: {one} runs once", raw)
 
 
+def _check_commands(contract: Contract, given: Mapping[str, Any], problems: Problems) -> None:
+    """What runs in the image of a service names one that is there."""
+    services, rehearsal = contract["app_services"], contract["app_rehearsal"]
+    if bool(rehearsal["service"]) != bool(rehearsal["command"]):
+        problems.add(
+            "app_rehearsal",
+            "needs both service and command, or neither: the check runs one in the image of the other",
+            given["app_rehearsal"],
+        )
+    for variable in ("app_rehearsal", "app_seed"):
+        service = (contract[variable] or {}).get("service")
+        if service and service not in services:
+            problems.add(f"{variable}.service", f"is {service!r}: {did_you_mean(service, services)}", given[variable])
+
+
 def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], problems: Problems) -> None:
     if not canary:
         return
@@ -356,6 +378,7 @@ def _resolved(contract: Contract) -> Contract:
         "migration": contract["app_migration"],
         "canary": contract["app_canary"],
         "backup": contract["app_backup"],
+        "rehearsal": contract["app_rehearsal"],
         "seed": contract["app_seed"],
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],

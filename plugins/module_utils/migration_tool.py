@@ -32,6 +32,7 @@ class Job:
     slot: str
     values: Mapping[str, str]  # secrets, by name
     effect: Callable[[], AbstractContextManager[None]]  # proves that this run has the app, and holds the host's lock
+    kind: str = "migration"  # or another, which then meets none of these
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -42,7 +43,7 @@ class Job:
     @property
     def name(self) -> str:
         """The container's name."""
-        return f"{self.manifest['app']}-migration"
+        return f"{self.manifest['app']}-{self.kind}"
 
     @property
     def image(self) -> str:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import (
-    backup_engine,
-    backup_release,
     ledger,
     placement,
+    plan_backup,
     plan_facts,
     plan_text,
     ports,
@@ -65,7 +64,10 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
     body = _repair(situation) if same else _change(situation, wanted)
     target: Manifest = body["manifest"]
-    point, limits = _backup(wish, same)
+    if wish.action == "rehearsal":
+        body = {**body, **_NO_CHANGE}
+    point, limits = plan_backup.restore_point(wish, same)
+    rehearse = plan_backup.rehearsal(wish, body["migrate"], live_manifest)
     plan: Plan = {
         "action": wish.action,
         "app": target["app"],
@@ -79,18 +81,27 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "drained": sorted(drained),
         "join": [wish.host] if wish.action == "join" and observed[str(wish.host)]["drained"] else [],
         "services": {host: names for host, names in situation.spread(target).items() if names},
-        "background": _background(situation, target),
+        "background": {} if wish.action == "rehearsal" else _background(situation, target),
         "restore_point": point,
         "backup_limits": limits,
         # A host that is no part of the play is spoken to on behalf of one that is.
         "through": {point["host"]: apps[0]} if point else {},
+        "rehearse": rehearse,
         "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
         **body,
     }
     plan["asked"] = _asked(plan)
     # A release gives the app back in its last two steps.
     plan["steps"] = [*plan["asked"], *([] if plan["flip"] and not plan["background"] else ["give_back"])]
-    plan["status"] = "change" if not same else "repair" if plan["steps"] != ["give_back"] else "nothing"
+    plan["status"] = (
+        "rehearsed"
+        if rehearse and wish.action == "rehearsal"
+        else "change"
+        if not same
+        else "repair"
+        if plan["steps"] != ["give_back"]
+        else "nothing"
+    )
     pulls = _pulls(situation, plan)
     plan["lines"] = plan_text.lines(plan, live_manifest, plan_facts.of(plan, situation.live_manifest, observed, pulls))
     return plan
@@ -108,6 +119,18 @@ def _drained(wish: Wish, observed: Mapping[str, Observation]) -> frozenset[str]:
     if wish.action == "drain":
         return frozenset(drained | {str(wish.host)})
     return frozenset(drained - {str(wish.host)} if wish.action == "join" else drained)
+
+
+# What a run that only tries something leaves as it is.
+_NO_CHANGE: Plan = {
+    "start": [],
+    "configure": [],
+    "canary": None,
+    "flip": [],
+    "confirm": [],
+    "retire": None,
+    "record": [],
+}
 
 
 @dataclass(frozen=True)
@@ -253,8 +276,9 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
     asked = {
         "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
+        "rehearse": [plan["rehearse"]["on"]] if plan["rehearse"] else [],
         "restore_point": [plan["restore_point"]["host"]] if plan["restore_point"] else [],
-        "migrate": [plan["migrate"]["host"]] if plan["migrate"] else [],
+        "migrate": [plan["migrate"]["host"]] if plan["migrate"] and plan["action"] != "rehearsal" else [],
         "start": plan["start"],
         "join": plan["join"],
         "configure": plan["configure"],
@@ -344,7 +368,7 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
     A release whose migrating image is the one that is live brings no migration that the live one did not.
     """
     migration = target["migration"]
-    if wish.action != "deploy" or not migration:
+    if wish.action not in ("deploy", "rehearsal") or not migration:
         return None
     service = migration["service"]
     same = live is not None and live["migration"] == migration and service in live["services"]
@@ -352,16 +376,6 @@ def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequen
         return None
     served = (live or {"services": {}})["services"].get(service)
     return {**migration, "host": apps[0], "live_image": served["image"] if served else ""}
-
-
-def _backup(wish: Wish, same: bool) -> tuple[dict[str, Any] | None, list[str]]:
-    """What a release asks of the database's host before it changes the data, and what its backups cannot do. Raises PlanError."""
-    if wish.action != "deploy" or same:
-        return None, []
-    try:
-        return backup_release.asked(wish.contract, wish.database)
-    except (backup_engine.NotCapable, backup_engine.UnknownEngine) as error:
-        raise PlanError(str(error)) from error
 
 
 def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:

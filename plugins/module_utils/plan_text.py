@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import backup_release, placement
 from ansible_collections.sluice.stack.plugins.module_utils import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils import placement, plan_backup
 from ansible_collections.sluice.stack.plugins.module_utils.plan_facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.ports import port_numbers
 
 Plan = Mapping[str, Any]
-VERBS = {"deploy": "Deploy", "rollback": "Roll back to"}
+VERBS = {"deploy": "Deploy", "rollback": "Roll back to", "rehearsal": "Rehearse the migrations of"}
 
 
 def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> list[str]:
@@ -25,7 +25,7 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> 
             *_table(drift),
         ]
     serving = f"release {live['release']} in {live['slot']}" if live else "nothing"
-    verb = VERBS[plan["action"]] if plan["status"] == "change" else "Repair"
+    verb = VERBS[plan["action"]] if plan["status"] in ("change", "rehearsed") else "Repair"
     found = [
         ("changes", ", ".join(manifests.changes(live_manifest, target)) if plan["status"] == "change" else ""),
         ("without", f"{', '.join(plan['lost'])} (lost)" if plan["lost"] else ""),
@@ -54,19 +54,27 @@ def _table(found: Lines) -> list[str]:
 def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
     """What happens before any edge sends the release anything."""
     edges, late, migrate = plan["abandon"], plan["converge"], plan["migrate"]
-    point = plan["restore_point"]
+    point, rehearse = plan["restore_point"], plan["rehearse"]
     return [
         ("abandon", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
         *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
         *(("backup", line) for line in plan["backup_limits"]),
-        ("backup", backup_release.words(point, plan["manifest"]["id"]) if point else ""),
+        ("backup", plan_backup.words(point, plan["manifest"]["id"]) if point else ""),
+        ("rehearse", _rehearsal(rehearse, migrate) if rehearse else ""),
         (
             "migrate",
-            f"{migrate['engine']}, in {migrate['service']}'s new image, once, on {migrate['host']}" if migrate else "",
+            f"{migrate['engine']}, in {migrate['service']}'s new image, once, on {migrate['host']}"
+            if migrate and plan["action"] == "deploy"
+            else "",
         ),
         *(("start", _start(plan, host, facts)) for host in plan["start"]),
         ("join", f"{plan['join'][0]}: it gets requests again" if plan["join"] else ""),
     ]
+
+
+def _rehearsal(rehearse: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
+    check = f"; then release {rehearse['live']['id']} is checked on it" if rehearse["service"] else ""
+    return f"{migrate['engine']} on {rehearse['on']}, on a copy of the database beside it on {rehearse['host']}{check}"
 
 
 def _start(plan: Plan, host: str, facts: Facts) -> str:

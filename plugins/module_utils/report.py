@@ -39,6 +39,12 @@ def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
 def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool) -> list[str]:
     """What is live now, and where the time went."""
     manifest = plan["manifest"]
+    if run["action"] == "rehearsal":
+        done = "rehearse" in {name for name, _ in verdict["times"]}
+        said = (
+            "its migrations work on a copy of the data" if done else "nothing is pending, there is nothing to rehearse"
+        )
+        return [f"{plan['app']} {manifest['version']}: {said}; nothing was changed"]
     if plan["status"] == "nothing":
         return [f"{plan['app']} {manifest['version']} already runs as release {manifest['id']}: nothing was changed"]
     if check_mode:

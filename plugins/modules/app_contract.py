@@ -22,7 +22,7 @@ options:
   action:
     description: What the run does; messages name it.
     type: str
-    choices: [deploy, rollback, join, drain, status, logs, run, seed, maintenance, lease, history, provision]
+    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, provision]
     required: true
   edges:
     description: The inventory's edge hosts.

@@ -73,7 +73,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import backup_release, restore_point
+from ansible_collections.sluice.stack.plugins.module_utils import backup_age, restore_point
 from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     DRILL_RECORD,
     HostError,
@@ -117,9 +117,9 @@ def _young_enough(host: dict[str, Any], params: dict[str, Any], check_mode: bool
     """See that the backups are as young as is asked for, with a new one when that is due; what there is to tell. Raises HostError."""
     due_hours, max_hours = params["incremental_after_hours"], params["max_age_hours"]
     found = repositories(host) if due_hours or max_hours else []
-    ended = backup_release.newest(found)
+    ended = backup_age.newest(found)
     notes = []
-    if backup_release.is_due(ended, due_hours, time.time()):
+    if backup_age.is_due(ended, due_hours, time.time()):
         notes = [
             f"{'would make' if check_mode else 'made'} a backup: the newest was {f'of {when(ended)}' if ended else 'not there'}"
         ]
@@ -128,9 +128,7 @@ def _young_enough(host: dict[str, Any], params: dict[str, Any], check_mode: bool
         else:
             backup("incr", BACKUP_SECONDS)
             found = repositories(host)
-    refusal = backup_release.refusal(
-        found, read_json(DRILL_RECORD), max_hours, params["drill_max_age_hours"], time.time()
-    )
+    refusal = backup_age.refusal(found, read_json(DRILL_RECORD), max_hours, params["drill_max_age_hours"], time.time())
     if refusal:
         raise HostError(refusal)
     return notes

@@ -81,7 +81,7 @@ allowed:
   type: list
   elements: dict
 needless:
-  description: The later steps that have nothing to do, C(migrate) when nothing is pending.
+  description: The later steps that have nothing to do, C(rehearse) and C(migrate) when nothing is pending.
   returned: always
   type: list
   elements: str

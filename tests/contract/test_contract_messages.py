@@ -230,6 +230,4 @@ def test_a_seed_has_to_be_described() -> None:
     done = run("-e", "app_environment=staging", playbook="seed.yml")
     assert "app_seed is not set: say with it" in " ".join(done.output.split())
     wrong = '{"app_seed": {"service": "wep", "command": ["true"]}}'
-    refused(
-        run("-e", wrong, playbook="seed.yml"), f"app_seed.service is 'wep': known: web {COMMAND_LINE}"
-    )
+    refused(run("-e", wrong, playbook="seed.yml"), f"app_seed.service is 'wep': known: web {COMMAND_LINE}")

@@ -78,7 +78,7 @@ class Fleet:
 
     def wish(self, action: str = "deploy", **more: Any) -> plans.Wish:
         """A wish for the app as the variables describe it; every image's digest follows from its tag."""
-        contract = contracts.resolve(self.variables, needs_version=action == "deploy")
+        contract = contracts.resolve(self.variables, needs_version=action in ("deploy", "rehearsal"))
         for host in self.apps:
             self.observed[host]["images"] = {
                 reference: self.observed[host]["images"].get(reference) or {"digest": digest(reference)}

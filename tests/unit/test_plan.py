@@ -554,3 +554,34 @@ def test_what_the_backups_cannot_do_is_in_the_plan(fleet: Any) -> None:
 def test_what_is_asked_of_backups_that_are_not_there_is_refused(fleet: Any) -> None:
     with pytest.raises(PlanError, match=r"app_backup\.max_age_hours refused: the data is backed up by nobody"):
         with_backups(fleet, "none", max_age_hours=26).plan()
+
+
+# a rehearsal
+
+
+def test_a_rehearsal_tries_the_migrations_and_changes_nothing(fleet: Any) -> None:
+    with_backups(fleet).run()
+    fleet.version("v1.1.0")
+    plan = fleet.plan("rehearsal")
+    assert plan["steps"] == ["pending", "rehearse", "give_back"]
+    assert plan["asked"] == {"pending": ["app1"], "rehearse": ["app1"]}
+    assert plan["status"] == "rehearsed"
+    assert not any(plan[key] for key in ("start", "configure", "flip", "confirm", "record", "retire", "background"))
+    assert plan["lines"][0].startswith("Rehearse the migrations of shop v1.1.0 as release")
+    assert [line.split()[0] for line in plan["lines"][1:]] == ["rehearse"]
+
+
+def test_a_rehearsal_of_what_is_live_has_nothing_to_do(fleet: Any) -> None:
+    with_backups(fleet).run()
+    plan = fleet.plan("rehearsal")
+    assert (plan["steps"], plan["status"]) == (["give_back"], "nothing")
+
+
+def test_a_deploy_that_is_told_to_rehearses_before_it_sets_its_restore_point(fleet: Any) -> None:
+    fleet.variables["app_rehearsal"] = {"service": "backend", "command": ["true"], "in_deploy": True}
+    plan = with_backups(fleet).plan()
+    assert plan["steps"][:4] == ["pending", "rehearse", "restore_point", "migrate"]
+    assert plan["rehearse"]["service"] == ""  # nothing serves yet
+    fleet.run()
+    fleet.version("v1.1.0")
+    assert fleet.plan()["rehearse"]["live"]["version"] == "v1.0.0"

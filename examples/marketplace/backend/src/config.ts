@@ -98,3 +98,14 @@ function required(env: Environment, name: string): string {
   if (!value) throw new ConfigError(`${name} is not set`);
   return value;
 }
+
+/** The database's URL, for commands that need nothing else; without one the process ends and says so. */
+export function databaseUrlOrExit(): string {
+  try {
+    return readUrl(process.env, 'DATABASE_URL', ['postgresql:', 'postgres:']);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(`configuration error: ${error.message}. Set it in the environment of this container.`);
+    process.exit(EXIT_CONFIG);
+  }
+}

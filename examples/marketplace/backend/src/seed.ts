@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Example data. Safe to run at any time: everything is an upsert by a fixed id, in one
 // transaction, and a slot that was booked stays booked.
-import { ConfigError, EXIT_CONFIG, readUrl } from './config.js';
+import { databaseUrlOrExit } from './config.js';
 import { openDatabase } from './db.js';
 import type { Prisma } from './generated/prisma/client.js';
 import { accountants, CURRENCY, reviewers, reviewTexts, slotStarts, stableId, type AccountantSeed } from './seed-data.js';
@@ -62,15 +62,5 @@ async function seedReviews(tx: Prisma.TransactionClient, accountantId: string, c
     const id = stableId(`review/${accountantId}/${clientId}`);
     const createdAt = new Date(REVIEWED_AT.getTime() + (index * 2 + offset) * 24 * HOUR);
     await tx.review.upsert({ where: { id }, create: { id, accountantId, clientId, createdAt, ...review }, update: review });
-  }
-}
-
-function databaseUrlOrExit(): string {
-  try {
-    return readUrl(process.env, 'DATABASE_URL', ['postgresql:', 'postgres:']);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    console.error(`configuration error: ${error.message}. Set it in the environment of this container.`);
-    process.exit(EXIT_CONFIG);
   }
 }

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say on the controller what a rehearsal of migrations found, and whether the run goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.sluice.stack.plugins.module_utils import barrier, rehearsal
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/rehearsal_verdict.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("database", "host", "copy", "tried", "gone", "verdict"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Judge the rounds one after the other, and print what came out."""
+        result = {**super().run(tmp, task_vars), "changed": False, "lines": []}
+        args = self._task.args
+        variables = (task_vars or {})["hostvars"][args["host"]]
+        copy, tried, gone = (variables.get(args[name]) for name in ("copy", "tried", "gone"))
+        verdict = barrier.judge("rehearse", {args["database"]: copy}, args["verdict"])
+        verdict = barrier.judge("rehearse", {args["host"]: tried}, verdict)
+        # A copy that is left is taken away by the next one, and is as confidential as the database until then.
+        swept = barrier.judge("rehearse", {args["database"]: gone}, verdict, noted={"rehearse"})
+        verdict = swept if verdict["ok"] else verdict
+        if verdict["ok"]:
+            result["lines"] = rehearsal.lines(copy or {}, tried or {}, (gone or {}).get("rewritten", []))
+        for line in result["lines"]:
+            Display().display(f"  rehearsed  {line}", color="bright blue")
+        return {**result, "verdict": verdict}

@@ -1,0 +1,78 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: rehearsal_verdict
+short_description: Say what a rehearsal of migrations found, and whether the run goes on
+version_added: 0.1.0
+description:
+  - Runs on the controller. Prints how long the migrations took on a copy of the data, which tables they wrote anew, and whether the release
+    that serves works on what came out.
+  - It does not fail itself. Every later step depends on RV(verdict).
+author: Sluice maintainers (@sluice-stack)
+options:
+  database:
+    description: The host the copy was on.
+    type: str
+    required: true
+  host:
+    description: The host that migrated it.
+    type: str
+    required: true
+  copy:
+    description: Name of the variable with the result of M(sluice.stack.db_scratch).
+    type: str
+    required: true
+  tried:
+    description: Name of the variable with the result of M(sluice.stack.migration_rehearsal).
+    type: str
+    required: true
+  gone:
+    description: Name of the variable with the result of taking the copy away.
+    type: str
+    required: true
+  verdict:
+    description: The run's verdict before, as P(sluice.stack.verdict#filter) has it.
+    type: dict
+    required: true
+attributes:
+  action:
+    description: There is only an action plugin; nothing is sent to a host.
+    support: full
+  check_mode:
+    description: It only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: rehearse | Say what was found
+  sluice.stack.rehearsal_verdict:
+    database: db1
+    host: app1
+    copy: copied
+    tried: tried
+    gone: gone
+    verdict: "{{ verdict }}"
+  register: rehearsed
+"""
+
+RETURN = r"""
+lines:
+  description: What was printed.
+  returned: always
+  type: list
+  elements: str
+  sample: ["20261115090000_accountant_specialty: 0.4 s"]
+verdict:
+  description: The run's verdict after the rehearsal.
+  returned: always
+  type: dict
+  sample: {ok: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0], [rehearse, 1795389301.2]]}
+"""
