@@ -7,7 +7,6 @@ becomes the live cluster: it is stopped, moved, started, and only then opens for
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -45,18 +44,18 @@ def compare(host: Host, point: str, name: str, keep: bool) -> dict[str, Any]:
     ``keep`` leaves the scratch cluster, stopped, for the rewind.
     """
     with locked(os.path.join(STATE, LOCK)):
-        done = _done(host, point)
+        done = _done(host, point) or _half_done(host, point)
         if done:
             return done
         try:
             record = {**_bring_up(host, point, name), **_counted(host)}
         except BaseException:
-            _forget(host)
+            backup_scratch.remove(_scratch(host))
             raise
         if keep:
             backup_scratch.stop(_scratch(host))
         else:
-            _forget(host)
+            backup_scratch.remove(_scratch(host))
         return record
 
 
@@ -75,9 +74,9 @@ def rewind(host: Host, point: str, name: str, confirmed: str) -> dict[str, Any]:
         record = _done(host, point)
         if record:
             return record
-        if not _moved():
+        if not _half_done(host, point):
             _close_and_count(host, point, name)
-        return _go_over(host, point)
+        return _go_over(host)
 
 
 def reopen(host: Host) -> bool:
@@ -88,14 +87,18 @@ def reopen(host: Host) -> bool:
         closed = backup_closed.is_closed(host)
         if closed:
             backup_closed.reopen(host)
-        if not read_json(RECORD, {}).get("new_timeline"):
-            _forget(host)
+        backup_scratch.remove(_scratch(host))
         return closed
 
 
 def _scratch(host: Host) -> dict[str, Any]:
     # Beside the live data: going over is a rename.
     return backup_scratch.at(host, f"{host['data']}.rewind")
+
+
+def _known(scratch: Host) -> str:
+    """What is known of the scratch cluster; it is beside it, and goes with it."""
+    return os.path.join(scratch["socket"], "known.json")
 
 
 def _aside(host: Host, point: str) -> str:
@@ -116,8 +119,18 @@ def _moved() -> bool:
     return "new_timeline" not in record and "aside" in record and os.path.exists(record["aside"])
 
 
+def _half_done(host: Host, point: str) -> dict[str, Any] | None:
+    """The record of this very rewind, when it has moved the live data aside and did not end. Raises HostError for another one's."""
+    if not _moved():
+        return None
+    record: dict[str, Any] = read_json(RECORD)
+    if record["point"] != point:
+        raise HostError(_stands_between(host, f"a rewind to {record['point']} is under way"))
+    return {**record, "half_done": True}
+
+
 def _bring_up(host: Host, point: str, name: str) -> dict[str, Any]:
-    """Have the scratch cluster held at ``point``: the one that was kept, or a new one. What is known of it, which is also kept."""
+    """Have the scratch cluster held at ``point``: the one that was kept, or a new one. What is known of it."""
     if not restore_point.NAME.fullmatch(point):
         raise plans.Refused(f"restore point {point!r}: a release's id is one, such as 20261122T231500Z-v1.4.2")
     if sql(host, "select pg_is_in_recovery()") == "t":
@@ -126,12 +139,12 @@ def _bring_up(host: Host, point: str, name: str) -> dict[str, Any]:
         raise plans.Refused(
             f"{_aside(host, point)} is there: this was gone back from before; remove it when nobody needs it"
         )
-    scratch, kept = _scratch(host), read_json(RECORD, {})
+    scratch = _scratch(host)
+    kept: dict[str, Any] = read_json(_known(scratch), {})
     system = int(control_data(host, host["data"])["Database system identifier"])
-    usable = (kept.get("point"), kept.get("system_id")) == (point, system) and "new_timeline" not in kept
-    if not (usable and os.path.isdir(scratch["data"])):
+    if (kept.get("point"), kept.get("system_id")) != (point, system):
         kept = _restored(host, scratch, plans.target("", point, time.time()), name, system)
-        write_json(RECORD, kept)
+        write_json(_known(scratch), kept)
     backup_scratch.stop(scratch)
     try:
         backup_scratch.start_at(scratch, point, kept["number"], host["drill_seconds"])
@@ -176,14 +189,6 @@ def _counted(host: Host) -> dict[str, Any]:
     return {**found, "counted_at": begun, "count_seconds": time.time() - begun}
 
 
-def _forget(host: Host) -> None:
-    """Remove the scratch cluster, and what is known of it; the record of a rewind that was done is kept."""
-    backup_scratch.remove(_scratch(host))
-    if "new_timeline" not in read_json(RECORD, {}):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(RECORD)
-
-
 def _close_and_count(host: Host, point: str, name: str) -> None:
     """Have what is undone in the record, and nobody who could add to it. When that fails, everything is as it was."""
     try:
@@ -200,17 +205,15 @@ def _close_and_count(host: Host, point: str, name: str) -> None:
                 raise HostError(f"{error}. Nothing was changed, and {closed}. Then: sluice-backup reopen") from error
         else:
             backup_closed.start_units()
-        _forget(host)
+        backup_scratch.remove(_scratch(host))
         if isinstance(error, HostError):
             raise HostError(f"{error}. Nothing was changed, and the database takes connections") from error
         raise
 
 
-def _go_over(host: Host, point: str) -> dict[str, Any]:
+def _go_over(host: Host) -> dict[str, Any]:
     """Make the scratch cluster the live one. Each step finds out whether it was done: a run that was killed is taken up here."""
     record: dict[str, Any] = read_json(RECORD)
-    if record["point"] != point:
-        raise HostError(_stands_between(host, f"a rewind to {record['point']} is under way"))
     scratch, aside = _scratch(host), record["aside"]
     try:
         backup_scratch.stop(scratch)
@@ -226,7 +229,7 @@ def _go_over(host: Host, point: str) -> dict[str, Any]:
         # Not before the data was moved: a reboot in between must not let anybody write to what was counted.
         backup_closed.open_files(host)
         backup_restore.recover(host)
-        record |= {"back": backup_restore.way_back(host, aside, point), **backup_restore.end(host)}
+        record |= {"back": backup_restore.way_back(host, aside, record["point"]), **backup_restore.end(host)}
         if record["new_timeline"] <= record["timeline"]:
             raise HostError(f"the server runs on timeline {record['new_timeline']}, which is not new")
     except (HostError, OSError) as error:
@@ -250,6 +253,12 @@ def _stands_between(host: Host, why: str) -> str:
 def described(record: Mapping[str, Any]) -> list[str]:
     """A comparison, or a rewind that was done, for people: a line each."""
     lines = [f"point     {record['point']}, from {record['repository']}, backup {record['backup']}"]
+    if record.get("half_done"):
+        return [
+            *lines,
+            *row_diff.described(record),
+            "a rewind was cut short after this count; the same command goes on",
+        ]
     if "new_timeline" not in record:
         return [*lines, *row_diff.described(record)]
     when = "before" if record.get("already") else f"in {record['seconds']:.1f} s"
