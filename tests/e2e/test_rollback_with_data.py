@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.lab import APP, APP_HOSTS, MIGRATION, QUICK, Lab, until
+from tests.support.lab import APP, APP_HOSTS, MIGRATION, PREFIX, QUICK, Lab, until
 from tests.support.load import Ask, Load
 
 SENDER, STAYS = "taken-back@example.com", "stays@example.com"
@@ -131,15 +131,24 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
 
 
-def test_a_run_that_dies_after_the_data_went_back_is_ended_by_the_same_command(
-    lab: Lab, unmigrated: dict[str, str]
-) -> None:
+def test_a_run_that_fails_or_dies_half_way_is_ended_by_the_same_command(lab: Lab, unmigrated: dict[str, str]) -> None:
     points_ahead(lab)
     lab.deploy("v1.1.0", *QUICK).good()
     undone = lab.live() or ""
     write(lab)
     archived(lab)
+    with_changes = rows(lab)
     confirmed = (*UNDO, "-e", f"rollback_confirm={undone}", *QUICK)
+    # Something is in the way of the data when everybody is kept out already: nothing of the release is touched either.
+    in_the_way = f"{DATA}.before-{undone}"
+    plant = f"docker exec {PREFIX}-db1 mkdir {in_the_way}"
+    failed = lab.start("rollback", *confirmed, kill="start:maintenance | Say how it ended", instead=plant).wait()
+    assert f"{in_the_way} is there" in failed.error() and "The maintenance page stays" in failed.error()
+    assert failed.ran("fence | Take the app") and not failed.ran("flip | ")
+    assert lab.ask("/api/version").status == 503
+    assert lab.live() == undone and rows(lab) == with_changes
+    lab.on("db1", "rmdir", in_the_way)
+    # The controller dies when the data are back and the release is not.
     died = lab.start("rollback", *confirmed, kill="start:rollback | Say what comes").wait()
     assert died.code != 0
     assert lab.ask("/api/version").status == 503, "the maintenance page stays"
