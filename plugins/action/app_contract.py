@@ -19,6 +19,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils import barrier
 from ansible_collections.sluice.stack.plugins.module_utils import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.schema import Problems, shown
@@ -82,6 +83,7 @@ class ActionModule(ActionBase):
                 return {**result, "changed": False}
             release, faults = self._release_inputs(variables, inputs["release"])
             problems += faults
+            problems += self._check_data(release.get("release_data"), variables)
             lost = release.get("release_lost_hosts") or []
             problems += _check_lost(lost, {*args["edges"], *args["apps"]})
             if problems:
@@ -151,6 +153,14 @@ class ActionModule(ActionBase):
             elif done.error_messages:
                 problems.add(name, f"must be {TYPES[typed['type']]}, not {shown(value)}", variables[name])
         return inputs, problems.lines
+
+    def _check_data(self, data: str | None, variables: Mapping[str, Any]) -> list[str]:
+        """Rows are undone because somebody says so now, not because an inventory says so always: the playbook would not see it there either."""
+        if data != "restore" or "release_data" in load_extra_vars(self._loader):
+            return []
+        problems = Problems(where_set)
+        problems.add("release_data", "is 'restore': say that on the command line, with -e", variables["release_data"])
+        return problems.lines
 
     def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
         """The variable with its templates filled in."""

@@ -223,5 +223,8 @@ def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
 
 
 def systemctl(*arguments: str, seconds: float = 60) -> int:
-    """Run systemctl; its exit code."""
-    return subprocess.run(["systemctl", *arguments], capture_output=True, timeout=seconds, check=False).returncode
+    """Run systemctl; its exit code. Raises HostError when it takes longer than ``seconds``."""
+    try:
+        return subprocess.run(["systemctl", *arguments], capture_output=True, timeout=seconds, check=False).returncode
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"systemctl {' '.join(arguments)} still ran after {seconds:g} s") from error

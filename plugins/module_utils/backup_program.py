@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import (
+    backup_closed,
     backup_drill,
     backup_repository,
     backup_restore,
     backup_restore_plan,
+    backup_rewind,
     backup_status,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
@@ -63,6 +65,18 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--timeline", default="latest", help="of the archive: latest, current (the backup's), or its number"
     )
     restore.add_argument("--confirm", default="", help="the id of the plan that shall be carried out")
+    compare = commands.add_parser(
+        "compare", help="count the rows that going back to a restore point would undo; changes nothing"
+    )
+    compare.add_argument(
+        "--keep", action="store_true", help="leave what was restored for that; a rewind goes on with it"
+    )
+    rewind = commands.add_parser("rewind", help="count the rows that are undone, and go back to a restore point")
+    rewind.add_argument("--confirm", default="", help="the restore point once more")
+    for command in (compare, rewind):
+        command.add_argument("--point", required=True, help="the restore point: the id of the release to be undone")
+        command.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
+    commands.add_parser("reopen", help="let everybody in again after a rewind that was killed half-way")
     return parser.parse_args(words)
 
 
@@ -105,6 +119,8 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
         archiver = None
     runs, drill = read_json(RUNS, {}), read_json(backup_drill.RECORD)
     wrong = backup_status.judge(host, found, archiver, runs, drill, now)
+    if backup_closed.is_closed(host):
+        wrong.append("the database lets nobody in: a rewind has not ended; run it again, or sluice-backup reopen")
     _publish(host, "sluice_backup", backup_status.metrics(found, archiver, runs, wrong, now))
     return {
         "wrong": wrong,
@@ -195,6 +211,24 @@ def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int
     }
 
 
+def run_compare(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Count what would be undone."""
+    record = backup_rewind.compare(host, asked.point, asked.repository, asked.keep)
+    return 0, {**record, "lines": backup_rewind.described(record)}
+
+
+def run_rewind(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Count what is undone, and undo it."""
+    record = backup_rewind.rewind(host, asked.point, asked.repository, asked.confirm)
+    return 0, {**record, "lines": backup_rewind.described(record)}
+
+
+def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Let everybody in again."""
+    closed = backup_rewind.reopen(host)
+    return 0, {"lines": ["the database takes connections again" if closed else "the database was not closed"]}
+
+
 COMMANDS = {
     "status": run_status,
     "first": run_first,
@@ -202,6 +236,9 @@ COMMANDS = {
     "incr": run_backup,
     "drill": run_drill,
     "restore": run_restore,
+    "compare": run_compare,
+    "rewind": run_rewind,
+    "reopen": run_reopen,
 }
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import backup_repository
+from ansible_collections.sluice.stack.plugins.module_utils import backup_closed, backup_repository
 from ansible_collections.sluice.stack.plugins.module_utils import backup_restore_plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     STATE,
@@ -24,18 +24,10 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup_host import (
     systemctl,
     wait_until,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.backup_repository import Backup
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
 
 RECORD = os.path.join(STATE, "restore.json")
-# What writes to the cluster or reads the repositories by itself.
-UNITS = (
-    "sluice-heartbeat.service",
-    "sluice-backup@full.timer",
-    "sluice-backup@incr.timer",
-    "sluice-backup@drill.timer",
-)
-JOBS = ("sluice-backup@full.service", "sluice-backup@incr.service", "sluice-backup@drill.service")
-STOP_SECONDS = 600.0
 # A person watches, and a large database takes its time.
 RESTORE_SECONDS = 48 * 3600.0
 ROOM_FACTOR, ROOM_BYTES = 1.2, 256 * 2**20
@@ -53,10 +45,8 @@ def plan(host: Mapping[str, Any], wanted: plans.Target, name: str, timeline: str
     repository, backup = plans.choose(repositories(host), wanted, name)
     here = control_data(host, host["data"])
     system = int(here["Database system identifier"]) if here else None
-    if system is not None and os.listdir(os.path.join(host["data"], "pg_tblspc")):
-        raise plans.Refused(
-            "the cluster has tablespaces, whose old contents this program does not move aside; use pgbackrest itself"
-        )
+    if system is not None:
+        refuse_tablespaces(host)
     archived = _archived_at(host)
     facts = {
         "host": socket.gethostname(),
@@ -71,7 +61,7 @@ def plan(host: Mapping[str, Any], wanted: plans.Target, name: str, timeline: str
         "here": {"system_id": system},
     }
     identity = plans.identity(facts)
-    needed = int(backup.size * ROOM_FACTOR + ROOM_BYTES)
+    needed = room(backup)
     found = {
         **facts,
         "id": identity,
@@ -117,62 +107,77 @@ def carry_out(
             f"restore_confirm={confirmed} is not the plan, which is {made['id']}: something has changed since, or it is another one's; "
             f"read it, then confirm with -e restore_confirm={made['id']}"
         )
-    # What would be waited for: a restore is more urgent than a drill or a backup.
-    systemctl("stop", *JOBS, seconds=STOP_SECONDS)
+    # What would be waited for.
+    backup_closed.stop_units()
     with locked(os.path.join(STATE, "drill.lock")):
         begun = time.time()
-        stopped = [unit for unit in UNITS if systemctl("is-active", "--quiet", unit) == 0]
-        for unit in (*stopped, host["unit"]):
-            if systemctl("stop", unit, seconds=STOP_SECONDS):
-                raise HostError(f"{unit} could not be stopped; nothing was changed: systemctl status {unit}")
+        if systemctl("stop", host["unit"], seconds=backup_closed.STOP_SECONDS):
+            raise HostError(
+                f"{host['unit']} could not be stopped; nothing was changed: systemctl status {host['unit']}"
+            )
         if os.path.exists(host["data"]):
             os.rename(host["data"], made["aside"])
-        back = _way_back(host, made)
+        back = way_back(host, made["aside"], made["id"])
         try:
             _restore(host, made, wanted)
-            _recover(host)
+            recover(host)
         except HostError as error:
             raise HostError(f"{error}. What was there before is kept; to go back to it: {back}") from error
-        record = {**made, "begun": begun, "seconds": time.time() - begun, "back": back, **_end(host)}
+        record = {**made, "begun": begun, "seconds": time.time() - begun, "back": back, **end(host)}
         if record["new_timeline"] <= backup_repository.timeline_of(made["last_wal"] or "00000000"):
             raise HostError(
                 f"the server runs on timeline {record['new_timeline']}, which is not new; to go back: {back}"
             )
         write_json(RECORD, record)
-        for unit in stopped:
-            systemctl("start", unit)
+        backup_closed.start_units()
         return record
 
 
-def _way_back(host: Mapping[str, Any], made: Mapping[str, Any]) -> str:
-    if not os.path.exists(made["aside"]):
+def way_back(host: Mapping[str, Any], aside: str, identity: str) -> str:
+    """The command that goes back to what was moved ``aside``."""
+    if not os.path.exists(aside):
         return "(there was nothing before)"
     return (
-        f"systemctl stop {host['unit']}; mv {host['data']} {host['data']}.left-{made['id']}; "
-        f"mv {made['aside']} {host['data']}; systemctl start {host['unit']}; sluice-backup full"
+        f"systemctl stop {host['unit']}; mv {host['data']} {host['data']}.left-{identity}; "
+        f"mv {aside} {host['data']}; systemctl start {host['unit']}; sluice-backup full"
     )
+
+
+def refuse_tablespaces(host: Mapping[str, Any]) -> None:
+    """Raise plans.Refused when the cluster has data outside its directory."""
+    if os.listdir(os.path.join(host["data"], "pg_tblspc")):
+        raise plans.Refused(
+            "the cluster has tablespaces, whose old contents this program does not move aside; use pgbackrest itself"
+        )
+
+
+def room(backup: Backup) -> int:
+    """The bytes that a restore of a backup needs."""
+    return int(backup.size * ROOM_FACTOR + ROOM_BYTES)
+
+
+def recovery(host: Mapping[str, Any], number: int, label: str, wanted: plans.Target) -> list[str]:
+    """What pgBackRest is told so that the server, where it lives, recovers to ``wanted`` from this repository and opens for writing."""
+    fetch = f'pgbackrest --stanza={host["stanza"]} --repo={number} archive-get %f "%p"'
+    return [f"--set={label}", f"--recovery-option=restore_command={fetch}", *plans.pgbackrest_arguments(wanted)]
 
 
 def _restore(host: Mapping[str, Any], made: Mapping[str, Any], wanted: plans.Target) -> None:
     os.mkdir(host["data"], mode=0o700)
     shutil.chown(host["data"], USER, USER)
-    number = made["number"]
-    fetch = f'pgbackrest --stanza={host["stanza"]} --repo={number} archive-get %f "%p"'
     done = restore_files(
         host,
         made["timeline"],
-        f"--repo={number}",
-        f"--set={made['backup']}",
-        f"--recovery-option=restore_command={fetch}",
-        *plans.pgbackrest_arguments(wanted),
+        f"--repo={made['number']}",
+        *recovery(host, made["number"], made["backup"], wanted),
         timeout=RESTORE_SECONDS,
     )
     if done.code:
         raise HostError(f"{made['repository']}: {backup_repository.explain(done.said, readable=True).message}")
 
 
-def _recover(host: Mapping[str, Any]) -> None:
-    """Start the server and wait until it has recovered and takes writes."""
+def recover(host: Mapping[str, Any]) -> None:
+    """Start the server and wait until it has recovered and takes writes. Raises HostError."""
     log = f"/var/log/postgresql/postgresql-{host['version']}-main.log"
     before = os.path.getsize(log) if os.path.exists(log) else 0
     systemctl("start", "--no-block", host["unit"])
@@ -193,12 +198,18 @@ def _recover(host: Mapping[str, Any]) -> None:
         raise HostError(f"the recovery did not finish: {(lines or ['see ' + log])[-1]}")
 
 
-def _end(host: Mapping[str, Any]) -> dict[str, Any]:
+def end(host: Mapping[str, Any]) -> dict[str, Any]:
     """Where the restored server stands, and the moment of its last heartbeat."""
-    timeline, system = sql(
-        host,
-        "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int, system_identifier from pg_control_system()",
-    ).split("|")
+    system = sql(host, "select system_identifier from pg_control_system()")
     there = sql(host, "select to_regclass('sluice.heartbeat') is not null") == "t"
     beat = sql(host, "select extract(epoch from beat) from sluice.heartbeat") if there else ""
-    return {"new_timeline": int(timeline), "new_system_id": int(system), "beat": float(beat) if beat else None}
+    return {
+        "new_timeline": timeline(host),
+        "new_system_id": int(system),
+        "beat": float(beat) if beat else None,
+    }
+
+
+def timeline(host: Mapping[str, Any]) -> int:
+    """The timeline a server that takes writes is on."""
+    return int(sql(host, "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"))

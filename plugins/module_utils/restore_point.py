@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.backup_host import HostError, sql, wait_until
 
 # Goes into a query and a command; PostgreSQL keeps at most 63 characters.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 
 MAKE = """
 with made as materialized (select pg_create_restore_point('{name}') as lsn)
@@ -31,7 +31,7 @@ def make(host: Mapping[str, Any], name: str, timeout: float) -> dict[str, Any]:
 
     Returns {name, system_id, timeline, lsn, time}.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise HostError(f"restore point {name!r}: up to 63 letters, digits, dots and dashes are a name")
     made = json.loads(sql(host, MAKE.format(name=name)))
     file, archives = made.pop("file"), made.pop("archives")

@@ -190,11 +190,11 @@ def described(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"undone    {name}: {_counted(count)}{bag}")
     lines += [f"schema    {line}" for line in found["schema"]]
     lines += [f"left out  {line}" for line in found["left_out"]]
-    compared = f"{found['compared']} tables compared"
     if not found["tables"]:
-        return [*lines, f"rows      none would be undone; {compared}"]
+        return [*lines, f"rows      none would be undone; tables compared: {found['compared']}"]
     total = {kind: sum(count[kind] for count in found["tables"].values()) for kind in Count._fields}
-    return [*lines, f"rows      {_counted(total)} since, in {len(found['tables'])} tables; {compared}"]
+    differ = f"tables that differ: {len(found['tables'])} of {found['compared']}"
+    return [*lines, f"rows      {_counted(total)} since; {differ}"]
 
 
 def _counted(count: Mapping[str, int]) -> str:

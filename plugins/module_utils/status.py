@@ -43,6 +43,7 @@ def summarise(
         "app": app,
         "state": state,
         "live": live,
+        "previous": (history.before.get(live["release"]) or {}).get("release") if live else None,
         "manifest": manifest,
         "lagging": lagging,
         "partial": partial,

@@ -88,8 +88,8 @@ def _refuse_past_contract(wish: Wish, history: History, target: Manifest) -> Non
     if gone and not wish.past_contract:
         raise PlanError(
             f"release {target['id']} is from before migration {', '.join(gone)}, which took away what it may use (-- sluice: contract). "
-            "Go back to a later release with -e release_to=..., restore the database to this release's restore point, or, when you know "
-            "that it does without, say -e release_past_contract=true"
+            "Go back to a later release with -e release_to=..., take the data back too with -e release_data=restore, which first says what that undoes, "
+            "or, when you know that it does without, say -e release_past_contract=true"
         )
 
 

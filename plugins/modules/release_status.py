@@ -90,6 +90,11 @@ live:
   returned: success
   type: dict
   sample: {release: 20261122T231500Z-v1.4.2, slot: green}
+previous:
+  description: The release that was live when the live one was begun, when a ledger knows.
+  returned: success
+  type: str
+  sample: 20261120T100000Z-v1.4.1
 manifest:
   description: The live release, when a ledger has it.
   returned: success

@@ -157,6 +157,36 @@ def test_a_wrong_variable_of_the_inventory_is_named_with_file_and_line(
     refused(run("-e", "app_version=v1.0.0", more=tmp_path), message.format(file=file))
 
 
+def test_what_becomes_of_the_data_is_a_word_that_is_known_and_said_by_a_person(tmp_path: Path) -> None:
+    refused(
+        run("-e", "release_data=restor", playbook="rollback.yml"),
+        f"release_data is 'restor': did you mean 'restore'? {COMMAND_LINE}",
+    )
+    (tmp_path / "hosts.yml").write_text("all: {vars: {release_data: restore}}\n")
+    refused(
+        run(playbook="rollback.yml", more=tmp_path / "hosts.yml"),
+        f"release_data is 'restore': say that on the command line, with -e (set in {tmp_path}/hosts.yml:1:28)",
+    )
+
+
+def test_a_rollback_without_a_word_about_the_data_has_no_task_more_than_it_had() -> None:
+    """What a playbook has depends on what it was told."""
+    listed = {
+        data: run("--list-tasks", *words, playbook="rollback.yml").output
+        for data, words in {"keep": (), "restore": ("-e", "release_data=restore"), "do": DO}.items()
+    }
+    assert listed["keep"].splitlines()[3:] == run("--list-tasks").output.splitlines()[3:]
+    assert (
+        "Compare" in listed["restore"]
+        and "Rewind" not in listed["restore"]
+        and "Tell every edge" not in listed["restore"]
+    )
+    assert listed["do"].index("Compare") < listed["do"].index("Tell every edge") < listed["do"].index("Rewind")
+
+
+DO = ("-e", "release_data=restore", "-e", "rollback_confirm=20261122T231500Z-v1.4.2")
+
+
 @pytest.mark.parametrize(
     ("inventory", "message"),
     [

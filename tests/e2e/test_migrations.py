@@ -204,7 +204,7 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     # No way back past it, unless somebody knows better.
     message = lab.rollback(*QUICK).error()
     assert "is from before migration 30000101_b_drop, which took away what it may use" in message
-    assert "restore the database" in message
+    assert "-e release_data=restore" in message
     lab.rollback(*QUICK, "-e", "release_past_contract=true").good()
 
 

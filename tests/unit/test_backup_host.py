@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -68,3 +69,39 @@ def test_a_host_that_was_never_provisioned(tmp_path: Any) -> None:
 def test_waiting_ends() -> None:
     assert not backup_host.wait_until(lambda: False, 0.01)
     assert backup_host.wait_until(lambda: True, 0)
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A command in place of psql."""
+
+    def set_to(script: str) -> None:
+        monkeypatch.setattr(backup_host, "_psql", lambda *_: ["sh", "-c", script])
+        monkeypatch.setattr(backup_host, "_as_user", lambda: {"env": {"PATH": "/usr/bin:/bin"}})
+
+    return set_to
+
+
+def test_rows_come_while_they_are_written_and_with_the_settings(stand_in: Any) -> None:
+    stand_in('cat; echo "$PGOPTIONS"')
+    with backup_host.rows({"port": 1}, "copy x to stdout", "shop", {"timezone": "UTC"}) as lines:
+        assert list(lines) == ["copy x to stdout;\n", "-c timezone=UTC\n"]
+    with backup_host.rows({"port": 1}, "", "shop", {}) as lines:
+        assert list(lines) == []
+
+
+def test_rows_that_end_early_are_no_rows(stand_in: Any) -> None:
+    stand_in("echo one; echo broken >&2; exit 3")
+    with (
+        pytest.raises(HostError, match=r"on port 1 did not answer.*broken"),
+        backup_host.rows({"port": 1}, "copy", "shop", {}) as lines,
+    ):
+        assert list(lines) == ["one\n"]
+
+
+def test_rows_nobody_reads_to_the_end_are_ended(stand_in: Any) -> None:
+    stand_in("exec yes")
+    with contextlib.suppress(ZeroDivisionError), backup_host.rows({"port": 1}, "copy", "shop", {}) as lines:
+        assert next(lines) == "y\n"
+        raise ZeroDivisionError
+    assert lines.closed  # type: ignore[attr-defined]

@@ -142,7 +142,7 @@ def test_the_words() -> None:
         "undone    shop.public.log: 4 inserted, 0 updated, 0 deleted (no primary key on both sides: an update counts as one deleted and one inserted)",
         "schema    column shop.public.orders.new was added since, and goes",
         "left out  shop.public.cache: unlogged, and empty after a restore",
-        "rows      7 inserted, 2 updated, 1 deleted since, in 2 tables; 7 tables compared",
+        "rows      7 inserted, 2 updated, 1 deleted since; tables that differ: 2 of 7",
     ]
     none = {"tables": {}, "bags": [], "schema": [], "left_out": [], "compared": 7}
-    assert row_diff.described(none) == ["rows      none would be undone; 7 tables compared"]
+    assert row_diff.described(none) == ["rows      none would be undone; tables compared: 7"]

@@ -30,6 +30,14 @@ def test_a_whole_release_is_live(fleet: Any) -> None:
     assert status.lines(found)[0] == f"shop: live, v1.0.0, release {plan['manifest']['id']} in slot blue"
 
 
+def test_what_was_live_before_is_known_of_a_release_that_was_begun_over_another(fleet: Any) -> None:
+    first = fleet.run()["manifest"]["id"]
+    assert summary(fleet)["previous"] is None
+    fleet.version("v1.1.0")
+    fleet.run()
+    assert summary(fleet)["previous"] == first
+
+
 def test_a_missing_container_or_a_late_edge_is_mixed(fleet: Any) -> None:
     fleet.edges.append("edge2")
     fleet.add("edge2")
