@@ -18,6 +18,7 @@ description:
     without an edge or app host.
   - A secret's value is never in a message or a result; the result names it with a version from which it cannot be had back.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   action:
     description: What the run does; messages name it.
@@ -44,16 +45,6 @@ options:
     type: str
     choices: [everything, names]
     default: everything
-attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -18,6 +18,7 @@ description:
   - An edge without counts makes the verdict inconclusive, unless the others' counts fail.
   - It does not fail itself, unless it is used wrongly.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   hosts:
     description: The edges that must have counted.
@@ -48,16 +49,6 @@ options:
     description: Whether no other look follows, so that V(inconclusive) ends the run too.
     type: bool
     default: true
-attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -14,6 +14,7 @@ description:
     that serves works on what came out.
   - It does not fail itself. Every later step depends on RV(verdict).
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   database:
     description: The host the copy was on.
@@ -39,16 +40,6 @@ options:
     description: The run's verdict before, as P(sluice.stack.verdict#filter) has it.
     type: dict
     required: true
-attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

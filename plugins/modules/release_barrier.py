@@ -16,6 +16,7 @@ description:
   - It does not fail itself. Every later round depends on C(verdict.ok), and M(sluice.stack.release_report) ends the run.
   - A verdict that already says stop is passed on as it is.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   step:
     description: Name of the step, for messages.
@@ -34,16 +35,6 @@ options:
     description: The verdict before the step, as this module or M(sluice.stack.app_contract) returned it.
     type: dict
     required: true
-attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

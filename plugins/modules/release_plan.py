@@ -15,6 +15,7 @@ description:
   - Prints the plan, one line for each step; these are exactly the steps that will run.
   - Does not fail when the wish cannot be fulfilled. It returns a plan without steps and a verdict that says why.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   contract:
     description: The app, as M(sluice.stack.app_contract) returned it.
@@ -73,9 +74,6 @@ options:
     type: dict
     required: true
 attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
   check_mode:
     description: The plan is made and printed, and none of its steps runs but the looks at pending migrations and at the age of the backups.
     support: full

@@ -14,6 +14,7 @@ description:
   - After a failure it fails with one line that says which step failed, why, and what is served now; details the step gave follow it.
   - After a success it prints what is live and where the time went, and warns of what was left undone without harm.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   plan:
     description: The plan, as M(sluice.stack.release_plan) returned it.
@@ -28,15 +29,9 @@ options:
     type: dict
     required: true
 attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
   check_mode:
     description: It only prints; in check mode it says that nothing was changed.
     support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -13,6 +13,7 @@ description:
   - Runs on the controller, over what M(sluice.stack.release_fence) with O(sluice.stack.release_fence#module:state=observed) registered on
     each host. A host without an observation is shown as silent, with the reason.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.controller]
 options:
   app:
     description: Name of the app.
@@ -41,16 +42,6 @@ options:
     description: How many runs O(show=history) goes back.
     type: int
     default: 20
-attributes:
-  action:
-    description: There is only an action plugin; nothing is sent to a host.
-    support: full
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -33,14 +33,26 @@ def documents(name: str) -> dict[str, Any]:
     }
 
 
-def options(name: str) -> dict[str, dict[str, Any]]:
-    """The documented options of a module, with those of the fragments it names."""
-    documentation = documents(name)["DOCUMENTATION"]
-    found = dict(documentation.get("options") or {})
-    for fragment in documentation.get("extends_documentation_fragment", []):
-        module = importlib.import_module(f"{PACKAGE}.doc_fragments.{fragment.rpartition('.')[2]}")
-        found |= yaml.safe_load(module.ModuleDocFragment.DOCUMENTATION)["options"]
+def fragments(name: str) -> list[dict[str, Any]]:
+    """What the fragments say that a module names."""
+    modules = [
+        importlib.import_module(f"{PACKAGE}.doc_fragments.{fragment.rpartition('.')[2]}")
+        for fragment in documents(name)["DOCUMENTATION"].get("extends_documentation_fragment", [])
+    ]
+    return [yaml.safe_load(module.ModuleDocFragment.DOCUMENTATION) for module in modules]
+
+
+def documented(name: str, part: str) -> dict[str, dict[str, Any]]:
+    """The options or attributes of a module, with those of the fragments it names."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in (*fragments(name), documents(name)["DOCUMENTATION"]):
+        found |= one.get(part) or {}
     return found
+
+
+def options(name: str) -> dict[str, dict[str, Any]]:
+    """The documented options of a module."""
+    return documented(name, "options")
 
 
 class Stop(Exception):
@@ -72,8 +84,9 @@ def test_a_module_has_documentation_examples_and_return(name: str) -> None:
     assert not documentation["short_description"].endswith(".")
     assert documentation["description"]
     assert documentation["version_added"]
-    assert {"check_mode", "diff_mode"} <= set(documentation["attributes"])
-    for attribute in documentation["attributes"].values():
+    attributes = documented(name, "attributes")
+    assert {"check_mode", "diff_mode"} <= set(attributes)
+    for attribute in attributes.values():
         assert attribute["support"] in ("full", "partial", "none")
         assert attribute["description"]
     assert found["RETURN"] is None or all(
@@ -97,15 +110,15 @@ def test_every_example_is_a_task_of_the_module_with_options_it_has(name: str) ->
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
 def test_a_modules_arguments_are_the_documented_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = spec_of(name, monkeypatch)
-    documented, spec = options(name), given["argument_spec"]
-    assert set(spec) == set(documented)
+    told_options, spec = options(name), given["argument_spec"]
+    assert set(spec) == set(told_options)
     for option, details in spec.items():
-        told = documented[option]
+        told = told_options[option]
         assert told["description"]
         for key in ("type", "elements", "choices", "default"):
             assert told.get(key) == details.get(key), f"{option}: {key}"
         assert bool(told.get("required")) == bool(details.get("required")), option
-    support = documents(name)["DOCUMENTATION"]["attributes"]["check_mode"]["support"]
+    support = documented(name, "attributes")["check_mode"]["support"]
     assert (support != "none") == bool(given.get("supports_check_mode"))
 
 
@@ -120,7 +133,7 @@ def test_secrets_are_marked_so_that_no_log_shows_them(name: str, monkeypatch: py
 def test_an_action_plugin_is_documented_by_a_module_file_and_takes_what_is_documented(name: str) -> None:
     plugin = importlib.import_module(f"{PACKAGE}.action.{name}").ActionModule
     assert set(options(name)) == set(plugin._VALID_ARGS)
-    assert documents(name)["DOCUMENTATION"]["attributes"]["action"]["support"] == "full"
+    assert documented(name, "attributes")["action"]["support"] == "full"
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in ACTIONS])
