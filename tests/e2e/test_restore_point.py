@@ -32,12 +32,12 @@ def begin(lab: Lab, v1_0_0: str) -> Iterator[str]:
 @contextlib.contextmanager
 def without_store(lab: Lab) -> Iterator[None]:
     """The database's host does not reach the object store."""
-    rule = f"OUTPUT -p tcp --dport {STORE_PORT} -j REJECT --reject-with tcp-reset"
-    lab.shell("db1", f"iptables -I {rule}")
+    rule = f"pref 1 ipproto tcp dport {STORE_PORT} prohibit"
+    lab.shell("db1", f"ip rule add {rule}")
     try:
         yield
     finally:
-        lab.shell("db1", f"iptables -D {rule}")
+        lab.shell("db1", f"ip rule del {rule}")
 
 
 def ledger(lab: Lab, event: str) -> dict[str, Any]:
