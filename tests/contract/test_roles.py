@@ -177,10 +177,14 @@ def test_a_dispatcher_only_includes(role: str) -> None:
         assert actions <= {"ansible.builtin.import_tasks", "ansible.builtin.include_tasks"}, task["name"]
 
 
-def test_the_backup_program_is_installed_whole(role: str) -> None:
-    if role != "backup":
+# The program a role installs on its hosts, by the module_utils it begins in.
+PROGRAMS = {"backup": "backup_program", "file_backup": "file_backup_program"}
+
+
+def test_a_program_is_installed_whole(role: str) -> None:
+    if role not in PROGRAMS:
         return
-    installed = set(read(folder(role) / "vars" / "main.yml")["__backup_sources"])
+    installed = set(read(folder(role) / "vars" / "main.yml")[f"__{role}_sources"])
     sources = (REPOSITORY / "plugins" / "module_utils" / f"{name}.py" for name in installed)
     needed = {name for path in sources for name in host_program.imported(path.read_text())}
-    assert installed == needed | {"backup_program"}
+    assert installed == needed | {PROGRAMS[role]}

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The playbook that makes the bucket, and the policy it prints: enough for backups, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from conftest import BUCKET, STATE, Host, ansible
+
+LEAST = {"id": "LEASTKEY", "secret": "a-key-of-the-hosts-that-may-do-little"}
+# The lab's store has no block of public access.
+PLAYBOOK = ("ansible-playbook", "bucket.yml", "-e", "bucket_block_public_access=false")
+
+
+def make(secrets: dict[str, str], *words: str) -> tuple[int, str]:
+    done = ansible(
+        *(*PLAYBOOK, *words),
+        AWS_ACCESS_KEY_ID=secrets["vault_s3_access_key"],
+        AWS_SECRET_ACCESS_KEY=secrets["vault_s3_secret_key"],
+        AWS_CA_BUNDLE=str(STATE / "ca/ca.pem"),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(secrets: dict[str, str], store: Any) -> None:
+    code, said = make(secrets)
+    assert code == 0, said[-3000:]
+    assert store.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    rules = store.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    owned = store.get_bucket_ownership_controls(Bucket=BUCKET)["OwnershipControls"]["Rules"]
+    assert owned == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    (rule,) = store.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert rule["Status"] == "Enabled" and rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
+    code, said = make(secrets)
+    assert code == 0 and re.search(r"localhost +: .*changed=0 ", said), said[-3000:]
+
+
+def test_what_a_store_cannot_is_said(secrets: dict[str, str]) -> None:
+    code, said = make(secrets, "-e", "bucket_block_public_access=true")
+    assert code != 0 and "set bucket_block_public_access: false" in re.sub(r"\s+", " ", said)
+
+
+def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:
+    done = ansible(*PLAYBOOK, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert (
+        done.returncode != 0 and "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not in the environment" in done.stdout
+    )
+    assert "arn:aws:s3:::sluice-backups/shop/files/app1/*" in done.stdout
+
+
+def test_no_secret_is_shown(secrets: dict[str, str]) -> None:
+    code, said = make(secrets, "-vvv", "--diff")
+    assert code == 0 and "ReadAndWriteBackups" in said
+    assert secrets["vault_s3_secret_key"] not in said and "passphrase" not in said.lower().replace("no_log", "")
+
+
+def printed(secrets: dict[str, str]) -> dict[str, Any]:
+    """The policy, pasted from what the playbook prints."""
+    _, said = make(secrets, "--check")
+    text = re.search(r"least policy of the key.*?\n(\s*\{.*?\n\s*\})\n\n", said, re.DOTALL)
+    assert text, said[-3000:]
+    return dict(json.loads(text[1]))
+
+
+@pytest.fixture
+def least(store1: Host, store: Any, secrets: dict[str, str]) -> Iterator[Any]:
+    """A client with a key that is allowed what the printed policy says, and nothing else."""
+    store1.must(
+        "cp -p /etc/seaweedfs/s3.json /root/s3.json && python3 - <<'END'\nimport json\npath = '/etc/seaweedfs/s3.json'\n"
+        "held = json.load(open(path))\n"
+        f"held['identities'].append({{'name': 'least', 'actions': [], 'credentials': [{{'accessKey': '{LEAST['id']}', 'secretKey': '{LEAST['secret']}'}}]}})\n"
+        "json.dump(held, open(path, 'w'))\nEND\nsystemctl restart seaweedfs"
+    )
+    policy = printed(secrets)
+    # The lab's store has policies on buckets alone, and these say whom they are for.
+    for statement in policy["Statement"]:
+        statement["Principal"] = {"AWS": "arn:aws:iam::000000000000:user/least"}
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            store.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+            break
+        except Exception:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    yield boto3.client(
+        "s3",
+        endpoint_url="https://10.213.63.41:8333",
+        region_name="us-east-1",
+        aws_access_key_id=LEAST["id"],
+        aws_secret_access_key=LEAST["secret"],
+        verify=str(STATE / "ca/ca.pem"),
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
+    )
+    store.delete_bucket_policy(Bucket=BUCKET)
+    store1.must("mv /root/s3.json /etc/seaweedfs/s3.json && systemctl restart seaweedfs && sleep 3")
+
+
+def refused(call: Any, **words: Any) -> bool:
+    try:
+        call(Bucket=BUCKET, **words)
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    return False
+
+
+def test_the_printed_policy_is_enough_for_backups_and_destroys_nothing(least: Any, store: Any, app1: Host) -> None:
+    keys = "/etc/sluice/files/store.credentials"
+    app1.must(
+        f"mkdir -p /srv/uploads; docker volume create media >/dev/null; cp -p {keys} /root/kept && "
+        f"sed -i 's/id = .*/id = {LEAST['id']}/; s/secret_access_key = .*/secret_access_key = {LEAST['secret']}/' {keys}"
+    )
+    app1.must("sed -i.kept s,files/app1,files/app1/anew, /etc/sluice/files.json")
+    try:
+        # A repository made, filled, thinned out, read again and given back: all that restic ever does.
+        code, answer = app1.files("first")
+        assert code == 0 and "store: made" in answer["lines"], answer
+        assert app1.unit("backup") and app1.unit("check"), app1.files("status")[1]["lines"]
+        assert app1.files("restore", "--source", "/srv/uploads", "--repository", "store")[0] == 0
+        store.delete_bucket_policy(Bucket=BUCKET)
+        assert not app1.unit("backup"), "without the policy the key may do nothing"
+    finally:
+        app1.must(
+            f"mv /root/kept {keys}; mv /etc/sluice/files.json.kept /etc/sluice/files.json; rm -rf /var/backups/sluice/files/app1/anew"
+        )
+
+
+def test_the_printed_policy_allows_nothing_else(least: Any, store: Any) -> None:
+    inside, outside = "shop/files/app1/probe", "shop/files/other/probe"
+    version = least.put_object(Bucket=BUCKET, Key=inside, Body=b"x")["VersionId"]
+    least.delete_object(Bucket=BUCKET, Key=inside)
+    assert refused(least.delete_object, Key=inside, VersionId=version)
+    assert store.get_object(Bucket=BUCKET, Key=inside, VersionId=version)["Body"].read() == b"x", "it can be got back"
+    store.put_object(Bucket=BUCKET, Key=outside, Body=b"x")
+    assert refused(least.put_object, Key=outside, Body=b"y") and refused(least.get_object, Key=outside)
+    assert refused(least.delete_object, Key=outside)
+    assert refused(least.put_bucket_versioning, VersioningConfiguration={"Status": "Suspended"})
+    assert refused(least.put_bucket_policy, Policy="{}") and refused(least.delete_bucket_lifecycle)
+    assert refused(least.delete_bucket)

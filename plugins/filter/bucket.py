@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter of the playbook bucket: its decisions are pure functions of module_utils."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import bucket
+
+
+class FilterModule:
+    """Filters by the names templates use."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The functions; their documentation is theirs."""
+        return {"buckets": bucket.buckets}
