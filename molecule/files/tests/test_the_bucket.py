@@ -52,7 +52,9 @@ def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(secrets: 
     # It accepts the setting, and has no key to encrypt with.
     code, said = make(secrets, "-e", "bucket_encryption=AES256")
     said = re.sub(r"\s+", " ", said)
-    assert code != 0 and "takes no object" in said and "the encryption that was just set is undone" in said, said[-3000:]
+    assert code != 0 and "takes no object" in said and "the encryption that was just set is undone" in said, said[
+        -3000:
+    ]
     store.put_object(Bucket=BUCKET, Key="probe", Body=b"x")
     store.delete_object(Bucket=BUCKET, Key="probe")
     assert make(secrets)[0] == 0
