@@ -152,7 +152,7 @@ def backup(
     return saved, ""
 
 
-def forget(repository: Mapping[str, Any], host: str, sources: Sequence[str], keep: Mapping[str, int]) -> None:
+def forget(repository: Mapping[str, Any], host: str, sources: Sequence[str], keep: Mapping[str, int | str]) -> None:
     """Take away the snapshots of these sources that retention does not ``keep``; each source by itself. Raises ResticError."""
     words = [word for source in sources for word in ("--tag", source)]
     words += [f"--keep-{name}={number}" for name, number in keep.items() if number]

@@ -46,7 +46,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "repositories": [{"name": "store", "endpoint": ""}],
         "sources": [{"name": str(folder), "path": str(folder), "volume": ""}],
         "excludes": [],
-        "keep": {"daily": 7, "weekly": 5, "monthly": 0},
+        "keep": {"within": "2d", "daily": 7, "weekly": 5, "monthly": 0},
         "check_parts": 3,
         "max_age_hours": 26,
         "check_max_age_hours": 192,

@@ -207,6 +207,18 @@ def test_a_snapshot_that_misses_files_is_not_well(
     assert wrong == "1 files could not be read, the first: /srv/a: open /srv/a: permission denied"
 
 
+def test_what_retention_keeps_is_asked_for_by_source(
+    repository: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked')
+    restic.forget(repository, "app1", ["/srv", "volume:b"], {"within": "2d", "daily": 7, "monthly": 0})
+    asked = (tmp_path / "asked").read_text()
+    assert (
+        "forget --quiet --host app1 --group-by host,tags --tag /srv --tag volume:b --keep-within=2d --keep-daily=7\n"
+        in asked
+    )
+
+
 def test_only_a_repository_that_is_not_there_is_made(
     repository: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def red(host: Host, unit: str, said: str) -> None:
 def test_what_is_there_is_backed_up_and_the_status_is_green(app: Host) -> None:
     # As provisioning left it: the repositories are there, the volume and directory are not, and that is said.
     code, answer = app.files("status")
-    if app.run("test -e /srv/uploads").returncode != 0:
+    if not any(item["snapshots"] for item in answer["repositories"]):
         assert code == 1 and "store: volume:media: there is no backup yet" in answer["wrong"]
     app.must(FILL)
     assert app.unit("backup"), app.must("journalctl -u sluice-files@backup --no-pager | tail")
@@ -223,16 +223,18 @@ def test_a_store_that_is_down_is_red_at_once_and_the_other_repository_is_used(ap
 def test_a_check_sees_a_pack_that_is_harmed_and_a_restore_of_it_changes_nothing(
     app: Host, store: Any, harm: str
 ) -> None:
-    item = max(objects(store, f"shop/files/{app.name}/data/"), key=lambda found: int(found["Size"]))
-    kept = store.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
+    # Those with contents; the small ones have names and attributes.
+    keys = [item["Key"] for item in objects(store, f"shop/files/{app.name}/data/") if item["Size"] > 10**6]
+    kept = {key: store.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
     here = app.listing("/srv/uploads")
-    if harm == "damaged":
-        body = bytearray(kept)
-        for at in range(100, len(body), 4096):
-            body[at] ^= 0xFF
-        store.put_object(Bucket=BUCKET, Key=item["Key"], Body=bytes(body))
-    else:
-        store.delete_object(Bucket=BUCKET, Key=item["Key"])
+    for key, contents in kept.items():
+        if harm == "damaged":
+            body = bytearray(contents)
+            for at in range(100, len(body), 4096):
+                body[at] ^= 0xFF
+            store.put_object(Bucket=BUCKET, Key=key, Body=bytes(body))
+        else:
+            store.delete_object(Bucket=BUCKET, Key=key)
     try:
         red(app, "check", "store: the last check")
         assert any("what is stored is damaged" in line for line in app.files("status")[1]["wrong"])
@@ -246,7 +248,8 @@ def test_a_check_sees_a_pack_that_is_harmed_and_a_restore_of_it_changes_nothing(
         assert failed > 0
         assert app.listing("/srv/uploads") == here
     finally:
-        store.put_object(Bucket=BUCKET, Key=item["Key"], Body=kept)
+        for key, contents in kept.items():
+            store.put_object(Bucket=BUCKET, Key=key, Body=contents)
     assert app.unit("check") and app.unit("status")
 
 

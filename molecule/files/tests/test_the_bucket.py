@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from conftest import BUCKET, STATE, Host, ansible
 
 LEAST = {"id": "LEASTKEY", "secret": "a-key-of-the-hosts-that-may-do-little"}
-# The lab's store has no block of public access.
-PLAYBOOK = ("ansible-playbook", "bucket.yml", "-e", "bucket_block_public_access=false")
+# The lab's store has no block of public access, and no key to encrypt with.
+PLAYBOOK = ("ansible-playbook", "bucket.yml", "-e", "bucket_block_public_access=false", "-e", "bucket_encryption=none")
 
 
 def make(secrets: dict[str, str], *words: str) -> tuple[int, str]:
@@ -34,8 +34,6 @@ def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(secrets:
     code, said = make(secrets)
     assert code == 0, said[-3000:]
     assert store.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
-    rules = store.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
-    assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
     owned = store.get_bucket_ownership_controls(Bucket=BUCKET)["OwnershipControls"]["Rules"]
     assert owned == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     (rule,) = store.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
@@ -48,6 +46,18 @@ def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(secrets:
 def test_what_a_store_cannot_is_said(secrets: dict[str, str]) -> None:
     code, said = make(secrets, "-e", "bucket_block_public_access=true")
     assert code != 0 and "set bucket_block_public_access: false" in re.sub(r"\s+", " ", said)
+
+
+def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(secrets: dict[str, str], store: Any) -> None:
+    # It accepts the setting, and has no key to encrypt with.
+    code, said = make(secrets, "-e", "bucket_encryption=AES256")
+    said = re.sub(r"\s+", " ", said)
+    assert code != 0 and "takes no object" in said and "the encryption that was just set is undone" in said, said[
+        -3000:
+    ]
+    store.put_object(Bucket=BUCKET, Key="probe", Body=b"x")
+    store.delete_object(Bucket=BUCKET, Key="probe")
+    assert make(secrets)[0] == 0
 
 
 def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:
