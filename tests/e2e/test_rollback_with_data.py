@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.lab import APP, APP_HOSTS, MIGRATION, PREFIX, QUICK, Lab, until
 from tests.support.load import Ask, Load
+from tests.support.playbook import Run
 
 SENDER, STAYS = "taken-back@example.com", "stays@example.com"
 DATA = "/var/lib/postgresql/17/main"
@@ -77,9 +78,14 @@ def write(lab: Lab) -> dict[str, int]:
     return {"inserted": 12, "updated": 3, "deleted": 1}
 
 
-def counted(output: str) -> dict[str, tuple[int, int, int]]:
+def said(run: Run) -> str:
+    """What a run printed, without the line breaks that a long line was given."""
+    return " ".join(run.output.split())
+
+
+def counted(run: Run) -> dict[str, tuple[int, int, int]]:
     """What the run printed: table → inserted, updated, deleted. The last word on each table counts."""
-    found = re.findall(rf"undone +{APP}\.public\.(\S+): (\d+) inserted, (\d+) updated, (\d+) deleted", output)
+    found = re.findall(rf"undone +{APP}\.public\.(\S+): (\d+) inserted, (\d+) updated, (\d+) deleted", said(run))
     return {name: (int(a), int(b), int(c)) for name, a, b, c in found}
 
 
@@ -91,15 +97,15 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     archived(lab)
     with_changes = rows(lab)
 
-    said = lab.rollback(*UNDO).good()
-    tables = counted(said.output)
+    run = lab.rollback(*UNDO).good()
+    tables = counted(run)
     message, user = tables["Message"], tables["User"]
     assert message == (made["inserted"], 0, made["deleted"])
     assert user == (0, made["updated"], 0)
     assert tables["_prisma_migrations"][0] >= 1, "the note of the migration goes, too"
-    assert f"column {APP}.public.CharteredAccountant.specialty was added since, and goes" in said.output
+    assert f"column {APP}.public.CharteredAccountant.specialty was added since, and goes" in said(run)
     command = f"ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm={undone}"
-    assert command in " ".join(said.output.split())
+    assert command in said(run)
     assert rows(lab) == with_changes and lab.live() == undone, "nothing was changed"
 
     # A wrong name changes nothing either.
@@ -115,7 +121,7 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     with Load(lab.url, *ask, rate=40) as load:
         done = lab.rollback(*UNDO, "-e", f"rollback_confirm={undone}", *QUICK).good()
     print(f"{done.seconds:.0f} s; visitors: {load.report}")
-    assert counted(done.output)["Message"] == (made["inserted"], 1, made["deleted"])
+    assert counted(done)["Message"] == (made["inserted"], 1, made["deleted"])
     assert load.report.failed == 0, str(load.report)
 
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
