@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -196,7 +197,9 @@ def carry_out(host: Mapping[str, Any], seen: Sequence[Seen], asked: Wanted, conf
         os.makedirs(folder)
         os.umask(mask)
     staging = os.path.join(folder, f".sluice-files-{made['id']}")
-    shutil.rmtree(staging, ignore_errors=True)
+    # Also what a restore that was killed has left: none other runs while this one holds the lock.
+    for left in glob.glob(os.path.join(glob.escape(folder), ".sluice-files-*")):
+        shutil.rmtree(left)
     os.mkdir(staging, mode=0o700)
     try:
         restic.restore(repository_named(host, made["repository"]), made["snapshot"], staging)

@@ -317,6 +317,7 @@ def test_a_restore_keeps_what_was_there_and_prints_the_way_back(
 ) -> None:
     folder = Path(host["sources"][0]["path"])
     (folder / "a").write_text("wrong")
+    (folder.parent / ".sluice-files-0123456789" / "of one that was killed").mkdir(parents=True)
     restic_that_restores(monkeypatch, host)
     assert confirmed(host, monkeypatch) == 0
     assert (folder / "a").read_text() == "restored"
