@@ -6,11 +6,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.lab import APP, APP_HOSTS, MIGRATION, PREFIX, QUICK, Lab, until
+from tests.support.lab import APP, APP_HOSTS, MIGRATION, PREFIX, QUICK, Lab
 from tests.support.load import Ask, Load
 from tests.support.playbook import Run
 
@@ -27,24 +26,6 @@ def rows(lab: Lab) -> dict[str, str]:
     ]
     one = "select count(*) || ' ' || coalesce(md5(string_agg(t::text, ',' order by t::text)), '')"
     return {name: lab.sql(f'{one} from public."{name}" t')[0][0] for name in names}
-
-
-def points_ahead(lab: Lab) -> None:
-    """Restore points, here and now, for a release that is begun within the next minutes.
-
-    A release is named by the second it is planned in, which nobody knows before. A recovery stops at the first point of a name.
-    """
-    now = datetime.now(UTC)
-    names = [f"{now + timedelta(seconds=ahead):%Y%m%dT%H%M%SZ}-v1.1.0" for ahead in range(180)]
-    lab.sql("select " + ", ".join(f"pg_create_restore_point('{name}')" for name in names))
-
-
-def archived(lab: Lab) -> None:
-    """What was written so far is in the archive."""
-    file = lab.sql("select pg_walfile_name(pg_switch_wal())")[0][0]
-    until(
-        lambda: lab.sql("select last_archived_wal from pg_stat_archiver")[0][0][:24] >= file, 60, f"{file} is archived"
-    )
 
 
 @pytest.fixture
@@ -90,11 +71,9 @@ def counted(run: Run) -> dict[str, tuple[int, int, int]]:
 
 
 def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, str]) -> None:
-    points_ahead(lab)
     lab.deploy("v1.1.0", *QUICK).good()
     undone = lab.live() or ""
     made = write(lab)
-    archived(lab)
     with_changes = rows(lab)
 
     run = lab.rollback(*UNDO).good()
@@ -137,12 +116,11 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
 
 
+@pytest.mark.soak
 def test_a_run_that_fails_or_dies_half_way_is_ended_by_the_same_command(lab: Lab, unmigrated: dict[str, str]) -> None:
-    points_ahead(lab)
     lab.deploy("v1.1.0", *QUICK).good()
     undone = lab.live() or ""
     write(lab)
-    archived(lab)
     with_changes = rows(lab)
     confirmed = (*UNDO, "-e", f"rollback_confirm={undone}", *QUICK)
     # Something is in the way of the data when everybody is kept out already: nothing of the release is touched either.
