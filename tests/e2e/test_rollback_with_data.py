@@ -28,11 +28,19 @@ def rows(lab: Lab) -> dict[str, str]:
     return {name: lab.sql(f'{one} from public."{name}" t')[0][0] for name in names}
 
 
+def ask_questions(lab: Lab, sender: str, times: int) -> None:
+    """Visitors write messages."""
+    accountant = lab.ask("/api/accountants").json()["accountants"][0]["id"]
+    body = {"accountantId": accountant, "senderEmail": sender, "body": "A question."}
+    assert [lab.ask("/api/messages", "POST", body).status for _ in range(times)] == [201] * times
+
+
 @pytest.fixture
 def unmigrated(lab: Lab, v1_0_0: str) -> Iterator[dict[str, str]]:
     """v1.0.0 is live on its own schema; the rows there are. Afterwards nothing is left of the test but v1.0.0."""
     lab.unmigrate()
-    lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
+    lab.sql(f"delete from \"Message\" where \"senderEmail\" in ('{SENDER}', '{STAYS}')")
+    ask_questions(lab, STAYS, 2)
     lab.on("db1", "sluice-backup", "full", timeout=240)
     yield rows(lab)
     if (lab.record() or {}).get("maintenance"):
@@ -40,13 +48,6 @@ def unmigrated(lab: Lab, v1_0_0: str) -> Iterator[dict[str, str]]:
     lab.sql(f"delete from \"Message\" where \"senderEmail\" in ('{SENDER}', '{STAYS}')")
     lab.shell("db1", f"rm -rf {DATA}.before-* {DATA}.rewind")
     lab.ensure("v1.0.0")
-
-
-def ask_questions(lab: Lab, sender: str, times: int) -> None:
-    """Visitors write messages."""
-    accountant = lab.ask("/api/accountants").json()["accountants"][0]["id"]
-    body = {"accountantId": accountant, "senderEmail": sender, "body": "A question."}
-    assert [lab.ask("/api/messages", "POST", body).status for _ in range(times)] == [201] * times
 
 
 def write(lab: Lab) -> dict[str, int]:
