@@ -52,15 +52,12 @@ def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> d
         )
         ready = "select not pg_is_in_recovery()"
         backup_scratch.start(copy, host["drill_seconds"], {"listen_addresses": address, **_certificate(host)}, ready)
-    except (backup_scratch.RestoreFailed, backup_scratch.RecoveryFailed) as error:
+        _let_in(copy, clients)
+        write_json(RECORD, {"relations": _relations(copy)})
+    except (backup_scratch.RestoreFailed, backup_scratch.RecoveryFailed, HostError) as error:
+        # Nobody would come to take it away.
         backup_scratch.remove(copy)
         raise HostError(f"no copy of the database: {error}") from error
-    entry = "".join(f"host all all {network} scram-sha-256\n" for network in clients)
-    written = as_postgres(["tee", "--append", f"{FOLDER}/pg_hba.conf"], text=entry)
-    if written.code:
-        raise HostError(written.said)
-    sql(copy, "select pg_reload_conf()")
-    write_json(RECORD, {"relations": _relations(copy)})
     where = f"[{address}]" if ":" in address else address
     return {
         "address": f"{where}:{copy['port']}",
@@ -68,6 +65,14 @@ def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> d
         "size": backup.size,
         "seconds": time.time() - begun,
     }
+
+
+def _let_in(copy: Mapping[str, Any], clients: Sequence[str]) -> None:
+    entry = "".join(f"host all all {network} scram-sha-256\n" for network in clients)
+    written = as_postgres(["tee", "--append", f"{FOLDER}/pg_hba.conf"], text=entry)
+    if written.code:
+        raise HostError(written.said)
+    sql(copy, "select pg_reload_conf()")
 
 
 def take_down(host: Mapping[str, Any]) -> list[dict[str, Any]]:
