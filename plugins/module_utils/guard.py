@@ -70,6 +70,14 @@ class Guard:
             )
             yield
 
+    def cause(self, error: Exception) -> str:
+        """Why a step failed: another run took the app, where that is so. What was under way was taken away by it then."""
+        try:
+            with self.effect(extend=0):
+                return str(error)
+        except LeaseError as lost:
+            return str(lost)
+
     def fence(self, *, action: str, who: str, begun: str, ttl: float, preempt: bool, wait: float = 0) -> Lease:
         """Take the app on this host, within ``wait`` seconds; returns the lease as it was before. Raises LeaseHeld."""
         deadline = time.monotonic() + wait

@@ -186,7 +186,7 @@ def main() -> None:
         result = present(params, guard, engine)
         guard.finish([], give_back=params["release_lease"])
     except FAULTS as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=guard.cause(error))
     module.exit_json(**result)
 
 

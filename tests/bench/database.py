@@ -34,7 +34,8 @@ def fill(size: int) -> None:
             DATABASE,
             f"insert into filler select i, md5(i::text) || md5((i * 7)::text) from generate_series({first}, {last - 1}) i",
         )
-    psql(DATABASE, "vacuum analyze filler; checkpoint")
+    for statement in ("vacuum analyze filler", "checkpoint"):
+        psql(DATABASE, statement)
 
 
 def one_round(data: str, repositories: Sequence[str]) -> Round:
