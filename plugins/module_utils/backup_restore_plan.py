@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup_repository import Backup, Repository
-from ansible_collections.sluice.stack.plugins.module_utils.backup_status import when
+from ansible_collections.sluice.stack.plugins.module_utils.backup_status import moment_of, when
 
 # Release ids begin with the moment of their run.
 _STAMP = re.compile(r"^(\d{8}T\d{6}Z)\b")
@@ -42,14 +42,12 @@ def target(time: str, point: str, now: float) -> Target:
         raise Refused("both a time and a restore point are named; name one")
     if time:
         try:
-            moment = datetime.fromisoformat(time)
+            moment = moment_of(time)
         except ValueError as error:
-            raise Refused(f"{time} is no time in ISO 8601, such as 2026-11-23T10:15:00Z") from error
-        if moment.tzinfo is None:
-            raise Refused(f"{time} has no zone; write {time}Z for UTC, or its offset such as {time}+02:00")
-        if moment.timestamp() > now:
+            raise Refused(str(error)) from error
+        if moment > now:
             raise Refused(f"{time} is in the future")
-        return Target("time", moment.astimezone(UTC).isoformat(sep=" "), moment.timestamp())
+        return Target("time", datetime.fromtimestamp(moment, UTC).isoformat(sep=" "), moment)
     if point:
         stamp = _STAMP.match(point)
         if not stamp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup_repository import Repository
@@ -82,6 +83,17 @@ def _of_drill(host: Mapping[str, Any], drill: Mapping[str, Any] | None, now: flo
         return [f"the last restore drill ({when(drill['begun'])}) {drill['verdict']}: {drill['reason']}"]
     hours = (now - drill["begun"]) / HOUR
     return [f"the last proved restore is {hours:.0f} h old, more than {limit} h"] if limit and hours > limit else []
+
+
+def moment_of(text: str) -> float:
+    """A moment that a person wrote in ISO 8601 with its zone, in epoch seconds. Raises ValueError with what is wrong."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text} is no time in ISO 8601, such as 2026-11-23T10:15:00Z") from error
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no zone; write {text}Z for UTC, or its offset such as {text}+02:00")
+    return found.timestamp()
 
 
 def when(stamp: float) -> str:

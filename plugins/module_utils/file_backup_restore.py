@@ -10,12 +10,11 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils import file_backup_host as hosts
 from ansible_collections.sluice.stack.plugins.module_utils import restic
-from ansible_collections.sluice.stack.plugins.module_utils.backup_status import when
+from ansible_collections.sluice.stack.plugins.module_utils.backup_status import moment_of, when
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup_host import STATE, FilesError
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup_status import Seen
 from ansible_collections.sluice.stack.plugins.module_utils.files import sync_directory, write_json
@@ -44,12 +43,9 @@ def wanted(source: str, repository: str, snapshot: str, moment: str, to: str) ->
     stamp = None
     if moment:
         try:
-            found = datetime.fromisoformat(moment)
+            stamp = moment_of(moment)
         except ValueError as error:
-            raise FilesError(f"{moment} is no time in ISO 8601, such as 2026-11-23T10:15:00Z") from error
-        if found.tzinfo is None:
-            raise FilesError(f"{moment} has no zone; write {moment}Z for UTC, or its offset such as {moment}+02:00")
-        stamp = found.timestamp()
+            raise FilesError(str(error)) from error
     return Wanted(source, repository, snapshot, stamp, to)
 
 
