@@ -62,6 +62,7 @@ def test_a_bad_release_goes_back_by_itself(lab: Lab, v1_0_0: str, variant: Varia
     assert not any(lab.leases().values())
 
 
+@pytest.mark.soak
 def test_without_traffic_nothing_is_promoted(lab: Lab, v1_0_0: str) -> None:
     before = lab.ensure("v1.0.0")
     quiet = json.dumps({"app_canary": {**CANARY, "seconds": 2, "looks": 2}})

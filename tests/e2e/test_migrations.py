@@ -113,6 +113,7 @@ def test_a_migration_that_waits_for_a_lock_steps_back_and_tries_again(
     assert tried == [["f", "t"]] * (len(tried) - 1) + [["t", "f"]], f"{tried}\n{run}"
 
 
+@pytest.mark.soak
 def test_without_a_lock_timeout_everybody_waits(lab: Lab, begin: None, variant: Variants, artefacts: Path) -> None:
     """The control: the same reader, the same change, and the visitors stand still behind it."""
     tag = variant.migrations("v1.2.0-stall", stall='ALTER TABLE "Message" ADD COLUMN stall TEXT;')
@@ -170,6 +171,7 @@ def test_what_is_half_done_is_named_and_left_to_a_person(lab: Lab, begin: None, 
     assert attempts(lab, "half")[-1] == ["t", "f"]
 
 
+@pytest.mark.soak
 def test_the_next_run_waits_for_a_migration_whose_controller_died(lab: Lab, begin: None, variant: Variants) -> None:
     tag = variant.migrations("v1.2.0-late", late='SELECT pg_sleep(8);\nALTER TABLE "Message" ADD COLUMN late TEXT;')
     started = lab.start("deploy", "-e", f"app_version={tag}", *settings())

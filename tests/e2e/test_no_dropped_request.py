@@ -8,6 +8,8 @@ import re
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.lab import APP_HOSTS, QUICK, Lab, inventory_app, until
 from tests.support.load import Ask, Load
 
@@ -106,6 +108,7 @@ def test_the_client_does_see_what_dies(lab: Lab, v1_0_0: str) -> None:
     lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
 
 
+@pytest.mark.soak
 def test_the_client_does_see_a_release_that_waits_for_nobody(lab: Lab, v1_0_0: str) -> None:
     """The control: no drain window and no grace for what is live, and slow requests in flight."""
     services = inventory_app()["app_services"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support.lab import APP_HOSTS, INVENTORY, QUICK, Lab
@@ -29,6 +30,7 @@ def services_on(lab: Lab) -> dict[str, set[str]]:
     return {host: {item["service"] for item in lab.containers(host).values()} for host in APP_HOSTS}
 
 
+@pytest.mark.soak
 def test_a_service_moves_to_one_host_and_back_under_load(lab: Lab, v1_0_0: str) -> None:
     with Load(lab.url, *ASKS, rate=100) as load:
         run = lab.deploy("v1.0.0", *backend_on("app2")).good()

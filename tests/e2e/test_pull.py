@@ -7,6 +7,8 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 
+import pytest
+
 from tests.support.images import SOUND, Variants
 from tests.support.lab import APP, APP_HOSTS, PREFIX, QUICK, REGISTRY, Lab
 from tests.support.load import Ask, Load
@@ -45,6 +47,7 @@ def fails_alone(lab: Lab, deploy: Callable[[], Run]) -> str:
     return message
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_on_one_host_stops_the_release_on_all(lab: Lab, v1_0_0: str, variant: Variants) -> None:
     tag = variant.push("v1.2.0-heavy", SOUND, weight=WEIGHT)
     with nearly_full(lab, "app2"):

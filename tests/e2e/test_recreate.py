@@ -7,6 +7,7 @@ import json
 import threading
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support.lab import INVENTORY, QUICK, Lab, until
@@ -76,6 +77,7 @@ def most_at_once(lab: Lab, since: str, until: str) -> int:
     return most
 
 
+@pytest.mark.soak
 def test_what_must_not_run_twice_is_replaced_beside_the_rest(lab: Lab, v1_0_0: str) -> None:
     run = lab.deploy("v1.0.0", *with_lock("one")).good()
     assert "lock on port" in run.output and "beside the slots" in run.output

@@ -56,6 +56,7 @@ def test_what_works_is_told_with_its_time_and_the_tables_it_rewrites(lab: Lab, b
     assert is_gone(lab)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("name", "sql", "said"),
     [

@@ -76,6 +76,7 @@ def test_what_is_not_archived_stops_the_release_before_its_migration(lab: Lab, b
     lab.deploy("v1.1.0", *QUICK).good()
 
 
+@pytest.mark.soak
 def test_backups_that_are_too_old_stop_a_release_and_a_check_of_it(lab: Lab, begin: str) -> None:
     old = wanting(max_age_hours=0.01)  # the backup of the provisioning was longer ago
     for extra in ((), ("--check",)):
@@ -87,6 +88,7 @@ def test_backups_that_are_too_old_stop_a_release_and_a_check_of_it(lab: Lab, beg
     assert "restore_point: db1: made a backup: the newest was of 2" in " ".join(fresh.output.split())
 
 
+@pytest.mark.soak
 def test_a_restore_that_nobody_proved_stops_a_release(lab: Lab, begin: str) -> None:
     record = f"{STATE}/backup/drill.json"
     lab.shell("db1", f"if test -e {record}; then mv {record} {record}.aside; fi")

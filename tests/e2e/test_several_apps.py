@@ -116,6 +116,7 @@ def files(lab: Lab, name: str) -> dict[str, str]:
     return {host: lab.shell(host, script, check=False) for host in ("edge1", *APP_HOSTS)}
 
 
+@pytest.mark.soak
 def test_apps_on_the_same_hosts_are_of_no_concern_to_each_other(lab: Lab, v1_0_0: str, small: list[Small]) -> None:
     one, two = small
     for version in ("shared", "own", "newest"):

@@ -63,6 +63,7 @@ def test_of_two_deploys_at_once_one_does_it_and_the_other_says_who(lab: Lab, beg
     assert load.report.failed == 0, str(load.report)
 
 
+@pytest.mark.soak
 def test_a_controller_that_slept_over_its_lease_changes_nothing_when_it_wakes(lab: Lab, begin: str, other: str) -> None:
     with Load(lab.url, *ASKS, rate=60) as load:
         sleeper = lab.start("deploy", "-e", "app_version=v1.1.0", *SHORT)

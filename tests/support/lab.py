@@ -264,8 +264,10 @@ class Lab:
         except (OSError, http.client.HTTPException, ValueError, AssertionError):
             settled = False
         if not settled:
-            # Nobody is connected between tests: nothing to wait for.
-            self.deploy(version, *QUICK, "-e", "app_drain_seconds=0").good()
+            # Nobody is connected between tests, and nobody goes back to before them: nothing to wait for.
+            self.deploy(
+                version, *QUICK, "-e", json.dumps({"app_drain_seconds": 0, "app_backup": {"restore_point": False}})
+            ).good()
         return self.live() or ""
 
     def forget(self) -> None:
