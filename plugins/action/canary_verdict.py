@@ -10,6 +10,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils import barrier, canary, canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.canary_settings import Settings, SettingsError
 
 
 class ActionModule(ActionBase):
@@ -32,10 +33,10 @@ class ActionModule(ActionBase):
             if host not in counted
         }
         try:
-            settings = canary.Settings.from_data(args.get("settings") or {})
+            settings = Settings.from_data(args.get("settings") or {})
             counts = canary_log.add(list(counted.values())) if counted else None
             verdict = canary.judge(counts, settings, missing)
-        except (canary.SettingsError, canary_log.CountsDiffer) as error:
+        except (SettingsError, canary_log.CountsDiffer) as error:
             raise AnsibleActionFail(str(error)) from error
         for reason in verdict["reasons"]:
             Display().display(f"  canary     {reason}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary import Settings, SettingsError
+from ansible_collections.sluice.stack.plugins.module_utils.canary_settings import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.edge_nginx import SILENCE_SECONDS
 from ansible_collections.sluice.stack.plugins.module_utils.manifest import kind
 from ansible_collections.sluice.stack.plugins.module_utils.schema import (
