@@ -18,7 +18,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import BUCKET, Client, Host, ansible, objects
+from conftest import Client, Host
+
+from tests.support.scenario import BUCKET, ansible, objects
 
 CONFIGURATION = "/etc/pgbackrest/pgbackrest.conf"
 
@@ -96,7 +98,7 @@ def test_a_good_backup_is_proved_and_measured(db1: Host) -> None:
 
 def test_a_drill_sees_a_damaged_file(db1: Host, store: Any) -> None:
     label = db1.backup("status")[1]["repositories"][0]["backups"][-1]["label"]
-    key = next(key for key in objects(store, f"shop/backup/main/{label[:16]}/bundle/"))
+    key = objects(store, f"shop/backup/main/{label[:16]}/bundle/")[0]["Key"]
     body = bytearray(store.get_object(Bucket=BUCKET, Key=key)["Body"].read())
     for at in range(1024, len(body), 4096):
         body[at] ^= 0xFF
@@ -113,7 +115,9 @@ def test_a_drill_sees_a_missing_wal_file(db1: Host, store: Any) -> None:
         db1.sql("select pg_switch_wal()", "postgres")
         time.sleep(1.5)
     time.sleep(5)
-    newer = sorted(key for key in objects(store, "shop/archive/main/") if re.search(r"/[0-9A-F]{24}-", key))
+    newer = sorted(
+        item["Key"] for item in objects(store, "shop/archive/main/") if re.search(r"/[0-9A-F]{24}-", item["Key"])
+    )
     key = next(key for key in newer if key.rpartition("/")[2][:24] > stop)
     assert key != newer[-1]
     with replaced(store, key, None):

@@ -11,7 +11,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import Host, ansible
+from conftest import Host
+
+from tests.support.scenario import ansible
 
 PRIMARY = ("-e", "postgres_primary=db2", "-e", "backup_state=active")
 ROWS = "select count(*), coalesce(sum(seq), 0), max(at) from orders"

@@ -1,55 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts of the scenario from outside: a shell on each, the playbooks, the object store as its owner sees it."""
+"""Hosts of the scenario from outside, their files, and the object store as its owner sees it."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-import yaml
-from botocore.config import Config
 
-REPOSITORY = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
-STATE = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "store"
-INVENTORY = REPOSITORY / "molecule/files/inventory"
-VAULT = REPOSITORY / "inventories/lab/group_vars/all/vault.yml"
-BUCKET = "sluice-backups"
+from tests.support import scenario
 
 
-class Host:
-    """A container of the scenario, as root."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.container = f"sluice-{os.environ['MOLECULE_SCENARIO_NAME']}-{name}"
-
-    def run(self, script: str) -> subprocess.CompletedProcess[str]:
-        """A script, whatever comes of it."""
-        return subprocess.run(
-            ["docker", "exec", "--interactive", self.container, "bash"],
-            input=script,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    def must(self, script: str) -> str:
-        """What a script printed; it has to succeed."""
-        done = self.run(script)
-        assert done.returncode == 0, f"{self.name}: {script}\n{done.stdout}{done.stderr}"
-        return done.stdout.strip()
+class Host(scenario.Host):
+    """A host with files to lose."""
 
     def files(self, *words: str) -> tuple[int, dict[str, Any]]:
         """The exit code and answer of the program for files."""
-        done = self.run(f"sluice-files --json {' '.join(words)}")
-        assert done.stdout.startswith("{"), done.stderr
-        return done.returncode, json.loads(done.stdout)
+        return self.program("sluice-files", *words)
 
     def unit(self, what: str) -> bool:
         """Whether a unit, started as its timer starts it, ended well."""
@@ -61,21 +27,6 @@ class Host:
             f"cd {folder} && find . -printf '%y %m %U:%G %n %TY-%Tm-%TdT%TT %p -> %l\\n' | sort -k6 && "
             "find . -type f -print0 | sort -z | xargs -0 sha256sum && getfattr -R -d -m user . | sort"
         )
-
-
-def ansible(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """An Ansible command with the scenario's inventory and the lab's secrets."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    vault = f"lab@{REPOSITORY}/scripts/vault-key-client"
-    return subprocess.run(
-        [words[0], "-i", str(INVENTORY), "-e", f"@{VAULT}", *words[1:]],
-        cwd=REPOSITORY,
-        env={**own, "ANSIBLE_VAULT_IDENTITY_LIST": vault, "ANSIBLE_NOCOLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -98,27 +49,10 @@ def store1() -> Host:
 @pytest.fixture(scope="session")
 def secrets() -> dict[str, str]:
     """The scenario's secrets, by the names they have in the vault."""
-    plain = subprocess.run(
-        ["ansible-vault", "view", str(VAULT)], check=True, capture_output=True, text=True, cwd=REPOSITORY
-    )
-    return dict(yaml.safe_load(plain.stdout))
+    return scenario.secrets()
 
 
 @pytest.fixture(scope="session")
-def store(secrets: dict[str, str]) -> Any:
+def store() -> Any:
     """The object store, as who owns its keys."""
-    return boto3.client(
-        "s3",
-        endpoint_url="https://10.213.63.41:8333",
-        region_name="us-east-1",
-        aws_access_key_id=secrets["vault_s3_access_key"],
-        aws_secret_access_key=secrets["vault_s3_secret_key"],
-        verify=str(STATE / "ca/ca.pem"),
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
-    )
-
-
-def objects(store: Any, prefix: str) -> list[dict[str, Any]]:
-    """All objects below a prefix."""
-    pages = store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return [item for page in pages for item in page.get("Contents", [])]
+    return scenario.store("10.213.63.41")

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import BUCKET, Host, ansible, objects
+from conftest import Host
+
+from tests.support.scenario import BUCKET, ansible, objects
 
 KEYS = "/etc/sluice/files"
 MEDIA = "/var/lib/docker/volumes/media/_data"

@@ -13,7 +13,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from conftest import BUCKET, STATE, Host, ansible
+from conftest import Host
+
+from tests.support.scenario import BUCKET, STATE, ansible
 
 LEAST = {"id": "LEASTKEY", "secret": "a-key-of-the-hosts-that-may-do-little"}
 # The lab's store has no block of public access, and no key to encrypt with.
