@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils import background, docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.containers import LABEL, network, slot_containers
@@ -16,16 +16,22 @@ from ansible_collections.sluice.stack.plugins.module_utils.parallel import toget
 from ansible_collections.sluice.stack.plugins.module_utils.readiness import SlotError, wait_all
 from ansible_collections.sluice.stack.plugins.module_utils.retire import wait_idle
 
-__all__ = ["SlotError", "any_busy", "empty", "grace_of", "prepare", "stop"]
+__all__ = ["Part", "SlotError", "any_busy", "empty", "grace_of", "prepare", "stop"]
+
+
+class Part(NamedTuple):
+    """What this host has of a release: those of its services, in a slot, at the address the edge reaches it by."""
+
+    manifest: Mapping[str, Any]
+    slot: str
+    services: Sequence[str]
+    address: str
 
 
 def prepare(
     engine: Engine,
     guard: Guard,
-    manifest: Mapping[str, Any],
-    slot: str,
-    services: Sequence[str],
-    address: str,
+    part: Part,
     secrets: Mapping[str, str],
     *,
     pull_seconds: float,
@@ -34,11 +40,11 @@ def prepare(
 ) -> dict[str, Any]:
     """Pull, clear what another release left in the slot, start what is missing, wait until all of it is healthy.
 
-    ``services`` are those of the release that this host has.
     Returns what was done and how long each part took, in seconds. Raises SlotError, EngineError or LeaseLost.
     """
     clock = _Clock()
-    wanted = [item for item in slot_containers(manifest, slot, address, secrets) if item["alias"] in services]
+    manifest, slot, services = part.manifest, part.slot, part.services
+    wanted = [item for item in slot_containers(manifest, slot, part.address, secrets) if item["alias"] in services]
     # Those of workers and jobs too: what can fail for want of an image fails before anything is live.
     images = sorted({manifest["services"][name]["image"] for name in services})
     missing = [image for image in images if not docker_host.has_image(engine, image)]
@@ -60,7 +66,7 @@ def prepare(
     if stale:
         empty(engine, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
         clock.mark("discard")
-    _bring_back(engine, guard, manifest, slot, services, address, secrets, lease_seconds)
+    _bring_back(engine, guard, part, secrets, lease_seconds)
     there = {_here(item) for item in good}
     fresh = [item for item in wanted if _place(item["labels"]) not in there]
     with guard.effect(extend=window + lease_seconds):
@@ -79,24 +85,16 @@ def prepare(
     }
 
 
-def _bring_back(
-    engine: Engine,
-    guard: Guard,
-    manifest: Mapping[str, Any],
-    slot: str,
-    services: Sequence[str],
-    address: str,
-    secrets: Mapping[str, str],
-    lease_seconds: float,
-) -> None:
+def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, str], lease_seconds: float) -> None:
     """Start what must not run twice and does not run at all: the others may need it, and there is nothing to wait for."""
-    singles = [name for name in services if kind(manifest["services"][name]) == "single"]
-    held = docker_host.background_containers(engine, manifest["app"]) if singles else []
+    services = part.manifest["services"]
+    singles = [name for name in part.services if kind(services[name]) == "single"]
+    held = docker_host.background_containers(engine, part.manifest["app"]) if singles else []
     for name in singles:
         mine = [item for item in held if item["service"] == name]
         if not any(item["state"] == "running" for item in mine):
-            with guard.effect(extend=background.longest(manifest["services"][name]) + lease_seconds):
-                background.switch(engine, manifest, name, slot, secrets, mine, address)
+            with guard.effect(extend=background.longest(services[name]) + lease_seconds):
+                background.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address)
 
 
 def _place(labels: Mapping[str, str]) -> tuple[str, int]:

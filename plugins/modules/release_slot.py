@@ -137,10 +137,7 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
     done = slot.prepare(
         engine,
         guard,
-        manifest,
-        params["slot"],
-        params["services"],
-        params["address"],
+        slot.Part(manifest, params["slot"], params["services"], params["address"]),
         values,
         pull_seconds=params["pull_seconds"],
         drain_seconds=params["drain_seconds"],

@@ -45,10 +45,7 @@ def test_the_app_is_claimed_for_a_pull_only_when_there_is_one(
     done = slot.prepare(
         engine,
         claims,
-        MANIFEST,
-        "blue",
-        ["backend"],
-        "10.0.0.1",
+        slot.Part(MANIFEST, "blue", ["backend"], "10.0.0.1"),
         {},
         pull_seconds=PULL,
         drain_seconds=10,
