@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import boto3
 import yaml
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("MOLECULE_SCENARIO_NAME", "")
@@ -97,6 +99,18 @@ def store(address: str) -> Any:
         verify=str(STATE / "ca/ca.pem"),
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
     )
+
+
+def answers(client: Any, seconds: float = 60) -> None:
+    """Wait until a store that was restarted lets its owner in again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.head_bucket(Bucket=BUCKET)
+            return
+        except (BotoCoreError, ClientError):
+            assert time.monotonic() < deadline, f"the store did not answer within {seconds:g} s"
+            time.sleep(0.5)
 
 
 def objects(client: Any, prefix: str) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def test_a_talkative_provisioning_shows_no_keys(app1: Host, secrets: dict[str, s
         )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     said = done.stdout + done.stderr
-    assert "store.passphrase" in said
+    assert "Configure | Write the keys" in said
     hidden = [secrets["vault_s3_secret_key"], *app1.must(f"cat {KEYS}/*.passphrase").split()]
     assert len(hidden) == 3 and not [index for index, secret in enumerate(hidden) if secret in said]
     assert app1.files("status")[0] == 0, "it was put right"
@@ -205,10 +205,11 @@ def test_what_is_wrong_is_red_and_green_again(app: Host, change: str, back: str,
 
 
 def test_a_store_that_is_down_is_red_at_once_and_the_other_repository_is_used(app1: Host, store1: Host) -> None:
-    begun = time.monotonic()
     with changed(store1, "systemctl stop seaweedfs", "systemctl start seaweedfs"):
+        begun = time.monotonic()
         red(app1, "backup", "store: the object store 10.213.63.41:8333 does not answer")
-        assert time.monotonic() - begun < 30
+        # Left to itself restic tries for fifteen minutes.
+        assert time.monotonic() - begun < 120
         metrics = app1.must("cat /var/lib/prometheus/node-exporter/sluice_files.prom")
         assert 'sluice_files_success{repository="store",source="volume:media"} 0' in metrics
         assert 'sluice_files_success{repository="local",source="volume:media"} 1' in metrics
@@ -269,7 +270,5 @@ def test_a_backup_that_is_killed_locks_nobody_out(app: Host) -> None:
 def test_the_units_can_write_nothing_of_the_host(app1: Host) -> None:
     exposure = app1.must("systemd-analyze security --no-pager sluice-files@backup.service | tail -n 1")
     assert float(re.search(r"([0-9.]+) ", exposure.partition(":")[2])[1]) < 4, exposure
-    assert app1.must("systemctl show -p ProtectSystem,NoNewPrivileges --value sluice-files@backup").split() == [
-        "yes",
-        "strict",
-    ]
+    shown = app1.must("systemctl show -p ProtectSystem,NoNewPrivileges sluice-files@backup").split()
+    assert set(shown) == {"ProtectSystem=strict", "NoNewPrivileges=yes"}
