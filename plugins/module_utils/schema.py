@@ -28,7 +28,9 @@ class Problems:
     def add(self, path: str, message: str, value: Any = None) -> None:
         """Note one problem of the value at ``path``."""
         where = self.origin(value) if value is not None else None
-        self.lines.append(f"{path} {message}" + (f" (set in {where})" if where else ""))
+        # A key is whatever somebody wrote, a line break too.
+        name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in path)
+        self.lines.append(f"{name} {message}" + (f" (set in {where})" if where else ""))
 
 
 @dataclass(frozen=True)

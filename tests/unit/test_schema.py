@@ -19,7 +19,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.schema import (
     struct,
     text,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 
@@ -46,6 +46,7 @@ KINDS = {
 }
 
 
+@example(value={"\n": None}, name="mapping")
 @given(value=ANYTHING, name=st.sampled_from(sorted(KINDS)))
 def test_any_value_is_read_or_is_a_problem_and_never_an_accident(value: Any, name: str) -> None:
     result, problems = read(KINDS[name], value)
