@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import barrier
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    barrier,
+)
 
 
 def verdict(

@@ -153,17 +153,27 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils import edge_control, edge_record
-from ansible_collections.sluice.stack.plugins.module_utils.edge_record import Record
-from ansible_collections.sluice.stack.plugins.module_utils.edge_verify import VerifyError, verify
+from ansible_collections.sluice.stack.plugins.module_utils.edge import (
+    control as edge_control,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import (
+    record as edge_record,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.record import (
+    Record,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import (
+    VerifyError,
+    verify,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.guard import (
+from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
     OUTCOME_ARGUMENTS,
     RUN_ARGUMENTS,
     Guard,
     LeaseError,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 
 Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_control.EdgeRefused, VerifyError)
 

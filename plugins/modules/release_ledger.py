@@ -38,7 +38,7 @@ RETURN = r"""
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.guard import (
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
     OUTCOME_ARGUMENTS,
     RUN_ARGUMENTS,
     Guard,

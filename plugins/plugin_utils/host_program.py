@@ -23,7 +23,7 @@ PLUGINS = os.path.join(os.path.dirname(__file__), "..")
 # What a result is found by in whatever else a host may print.
 MARK = "SLUICE-RESULT "
 
-_IMPORTS = re.compile(rf"^from {re.escape(PACKAGE)}\.module_utils(?:\.(\w+) import|(?: import (.+)))", re.MULTILINE)
+_IMPORTS = re.compile(rf"^from {re.escape(PACKAGE)}\.module_utils((?:\.\w+)*) import (.+)", re.MULTILINE)
 _PARENS = re.compile(r"\(([^)]*)\)", re.DOTALL)
 
 # Runs on the host. Reads the rest from its standard input, so that no value is in a process's arguments. Compiled code is kept for the
@@ -85,23 +85,18 @@ class Program:
     def __init__(self, module: ModuleType) -> None:
         self.arguments: dict[str, Any] = module.ARGUMENTS
         self.name = module.__name__.rpartition(".")[2]
-        sources = json.dumps(sources_of(self.name), sort_keys=True).encode()
+        found = sources_of(self.name)
+        self._packages = sorted({parent for name in found for parent in _parents(name.rpartition(".")[0])})
+        sources = json.dumps(found, sort_keys=True).encode()
         self._hash = hashlib.sha256(sources).hexdigest()
         self._sources = base64.b64encode(zlib.compress(sources)).decode()
 
     def text(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> bytes:
         """What the host's Python reads after LOADER: the sources, and the module's validated parameters."""
-        parents = _parents(PACKAGE + ".module_utils")
         return json.dumps(
             {
                 "module": f"{PACKAGE}.modules.{self.name}",
-                "packages": [
-                    "ansible",
-                    "ansible.module_utils",
-                    "ansible.module_utils.basic",
-                    *parents,
-                    PACKAGE + ".modules",
-                ],
+                "packages": [*_parents("ansible.module_utils.basic"), *self._packages],
                 "sources": self._sources,
                 "hash": self._hash,
                 "params": params,
@@ -128,17 +123,18 @@ def sources_of(module: str) -> dict[str, str]:
 
 
 def imported(source: str) -> set[str]:
-    """The names of the files of module_utils a source imports."""
+    """The files of module_utils a source imports, by their dotted names: ``files``, ``backup.status``."""
     names: set[str] = set()
     for match in _IMPORTS.finditer(source):
-        if match[1]:
-            names.add(match[1])
+        where = match[1].lstrip(".")
+        if where and not os.path.isdir(os.path.join(PLUGINS, "module_utils", *where.split("."))):
+            names.add(where)
             continue
-        listed = _PARENS.match(source, match.end(0) - len(match[2])) if match[2].startswith("(") else None
+        listed = _PARENS.match(source, match.start(2))
         for item in (listed[1] if listed else match[2]).split(","):
             name = item.split(" as ")[0].strip()
             if name:
-                names.add(name)
+                names.add(f"{where}.{name}".lstrip("."))
     return names
 
 

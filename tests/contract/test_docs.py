@@ -145,7 +145,7 @@ def test_a_host_module_is_sent_without_the_wrapper_and_gives_its_arguments_for_t
 
 @pytest.mark.parametrize("kind", ["modules", "action", "module_utils", "plugin_utils", "doc_fragments"])
 def test_every_file_of_the_code_says_what_it_is_and_its_licence(kind: str) -> None:
-    for path in (PLUGINS / kind).glob("*.py"):
+    for path in (PLUGINS / kind).rglob("*.py"):
         text = path.read_text()
         assert "# SPDX-License-Identifier: Apache-2.0" in text.splitlines()[:2], path.name
         assert ast.get_docstring(ast.parse(text)), path.name

@@ -178,7 +178,7 @@ def test_a_dispatcher_only_includes(role: str) -> None:
 
 
 # The program a role installs on its hosts, by the module_utils it begins in.
-PROGRAMS = {"backup": "backup_program", "file_backup": "file_backup_program"}
+PROGRAMS = {"backup": "backup/program", "file_backup": "file_backup/program"}
 
 
 def test_a_program_is_installed_whole(role: str) -> None:
@@ -186,5 +186,5 @@ def test_a_program_is_installed_whole(role: str) -> None:
         return
     installed = set(read(folder(role) / "vars" / "main.yml")[f"__{role}_sources"])
     sources = (REPOSITORY / "plugins" / "module_utils" / f"{name}.py" for name in installed)
-    needed = {name for path in sources for name in host_program.imported(path.read_text())}
+    needed = {name.replace(".", "/") for path in sources for name in host_program.imported(path.read_text())}
     assert installed == needed | {PROGRAMS[role]}

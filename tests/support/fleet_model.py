@@ -18,11 +18,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import barrier, edge_record, ledger, ports
-from ansible_collections.sluice.stack.plugins.module_utils import contract as contracts
-from ansible_collections.sluice.stack.plugins.module_utils import lease as leases
-from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
-from ansible_collections.sluice.stack.plugins.module_utils.lease import Lease
+from ansible_collections.sluice.stack.plugins.module_utils.contract import (
+    contract as contracts,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import (
+    record as edge_record,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    barrier,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    plan as plans,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    lease as leases,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    ledger,
+    ports,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
+    Lease,
+)
 
 Answer = dict[str, Any]
 Module = Generator[None, None, Answer]

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import backup_engine as engines
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    engine as engines,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import canary_settings
-from ansible_collections.sluice.stack.plugins.module_utils.canary_settings import Settings, SettingsError
+from ansible_collections.sluice.stack.plugins.module_utils.canary import (
+    settings as canary_settings,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
+    Settings,
+    SettingsError,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +39,7 @@ def test_settings_come_as_text_from_templates() -> None:
 
 
 def test_the_modules_tell_the_defaults() -> None:
-    modules = Path(canary_settings.__file__).parents[1] / "modules"
+    modules = Path(canary_settings.__file__).parents[2] / "modules"
     told = dict(re.findall(r"C\((\w+)\)\s+\(([\d.]+)\)", (modules / "canary_verdict.py").read_text()))
     assert {name: float(value) for name, value in told.items()} == dataclasses.asdict(Settings())
     default = re.search(

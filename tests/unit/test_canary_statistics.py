@@ -8,7 +8,9 @@ import random
 from collections import Counter
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import canary_statistics as statistics
+from ansible_collections.sluice.stack.plugins.module_utils.canary import (
+    statistics,
+)
 
 
 @pytest.mark.parametrize(

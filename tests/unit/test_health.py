@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.health import NotHealthy, probe, wait_healthy
+from ansible_collections.sluice.stack.plugins.module_utils.docker.health import (
+    NotHealthy,
+    probe,
+    wait_healthy,
+)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -81,8 +81,10 @@ def test_every_file_a_module_reaches_is_sent(tmp_path: Path) -> None:
         f"from {host_program.PACKAGE}.module_utils import (\n    one,\n    two as three,\n)\n"
         f"from {host_program.PACKAGE}.module_utils import four, five\n"
         f"from {host_program.PACKAGE}.module_utils.six import seven\n"
+        f"from {host_program.PACKAGE}.module_utils.release import eight\n"
+        f"from {host_program.PACKAGE}.module_utils.release.nine import ten\n"
     )
-    assert names == {"one", "two", "four", "five", "six"}
+    assert names == {"one", "two", "four", "five", "six", "release.eight", "release.nine"}
 
 
 def test_the_sources_are_those_of_the_files() -> None:

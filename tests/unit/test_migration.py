@@ -8,9 +8,19 @@ import tarfile
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import ledger, migration, pg_wire
-from ansible_collections.sluice.stack.plugins.module_utils import migration_effects as effects
-from ansible_collections.sluice.stack.plugins.module_utils import plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    effects,
+    pg_wire,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    files as migration,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    plan as plans,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    ledger,
+)
 
 
 def tar(**files: str) -> bytes:

@@ -7,8 +7,12 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import status
-from ansible_collections.sluice.stack.plugins.module_utils.plan import PlanError
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    status,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
+    PlanError,
+)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.ports import (
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
     PortError,
     allocate,
     clash,

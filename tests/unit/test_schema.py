@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.schema import (
+from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Kind,
     Problems,
     flag,

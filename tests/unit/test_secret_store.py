@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.secret_store import (
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import (
     SecretMissing,
     keep,
     secret_version,

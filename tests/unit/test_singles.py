@@ -7,10 +7,20 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import background, containers, docker_host
-from ansible_collections.sluice.stack.plugins.module_utils.background import BackgroundError
-from ansible_collections.sluice.stack.plugins.module_utils.plan import PlanError
-from ansible_collections.sluice.stack.plugins.module_utils.readiness import SlotError
+from ansible_collections.sluice.stack.plugins.module_utils.docker import (
+    background,
+    containers,
+    docker_host,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.background import (
+    BackgroundError,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import (
+    SlotError,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
+    PlanError,
+)
 
 
 @pytest.fixture

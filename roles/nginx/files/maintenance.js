@@ -39,7 +39,7 @@ function numbers(address) {
     return found.slice(0, 6).join() === '0,0,0,0,0,65535' ? found.slice(6) : found;
 }
 
-// Whether an address, in numbers, belongs to `network`, written as plugins/module_utils/edge_record.py does: address/length.
+// Whether an address, in numbers, belongs to `network`, written as plugins/module_utils/edge/record.py does: address/length.
 function inside(client, network) {
     const parts = network.split('/');
     if ((parts[0].indexOf(':') >= 0) !== (client.length === 8) || !/^\d+$/.test(parts[1])) {

@@ -94,7 +94,7 @@ function shares(record) {
 }
 
 // A visitor's place among a hundred. It depends on the cookie alone, so every edge agrees on it, and a larger share only
-// adds visitors. plugins/module_utils/edge_verify.py has the same function.
+// adds visitors. plugins/module_utils/edge/verify.py has the same function.
 function bucket(visitor) {
     let hash = 5381;
     for (let i = 0; i < visitor.length; i++) {

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database host as the backup program uses it: its settings, commands as the cluster's user, questions to a server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    repository as backup_repository,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
+    Failure,
+    Repository,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
+
+SETTINGS = "/etc/sluice/backup.json"
+STATE = "/var/lib/sluice/backup"
+DRILL_RECORD = os.path.join(STATE, "drill.json")
+PROGRAM = "/usr/local/sbin/sluice-backup"
+USER = "postgres"
+POLL_SECONDS = 0.1
+CONNECT_SECONDS = 5.0
+INFO_SECONDS = 300.0
+CLOSE_SECONDS = 60.0
+
+
+class HostError(Exception):
+    """Something on the host is not as it has to be; the message says what and what to do."""
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """All it said."""
+        return f"{self.out}\n{self.err}".strip()
+
+
+def settings(path: str = SETTINGS) -> dict[str, Any]:
+    """What the role `backup` wrote about this host. Raises HostError."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise HostError(f"{path} is missing: this host's database is not backed up from here; run provision.yml")
+    return found
+
+
+def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = None) -> Done:
+    """Run a command as the cluster's user. Raises HostError when it takes longer than ``timeout`` seconds."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            input=text,
+            stdin=None if text is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            **_as_user(),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"{' '.join(argv[:2])} still ran after {timeout:g} s and was stopped") from error
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def _as_user() -> dict[str, Any]:
+    """What makes a process the cluster's user's, whatever the caller's surroundings."""
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(USER)
+        user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(USER, entry.pw_gid)}
+    return {"cwd": "/", "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}, **user}
+
+
+def pgbackrest(host: Mapping[str, Any], *arguments: str, timeout: float = 60) -> Done:
+    """Run pgBackRest on this host's stanza."""
+    return as_postgres(["pgbackrest", f"--stanza={host['stanza']}", *arguments], timeout)
+
+
+def backup(kind: str, timeout: float) -> None:
+    """Have the backup program make a backup, ``full`` or ``incr``, in every repository. Raises HostError."""
+    try:
+        done = subprocess.run([PROGRAM, kind], capture_output=True, text=True, timeout=timeout, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HostError(f"no backup was made: {error}") from error
+    if done.returncode:
+        raise HostError(f"no backup was made: {' '.join((done.stdout + done.stderr).split())}")
+
+
+def repositories(host: Mapping[str, Any]) -> list[Repository]:
+    """What is in the repositories; one that cannot be asked says so in its ``failure``."""
+    return [
+        _repository(host, number, item["name"], item["endpoint"])
+        for number, item in enumerate(host["repositories"], start=1)
+    ]
+
+
+def _repository(host: Mapping[str, Any], number: int, name: str, endpoint: str) -> Repository:
+    # pgBackRest tries a store that is down again and again for minutes; whether anybody is there is known at once.
+    try:
+        if endpoint:
+            server, _, port = endpoint.partition(":")
+            socket.create_connection((server, int(port or 443)), timeout=CONNECT_SECONDS).close()
+        done = pgbackrest(host, f"--repo={number}", "info", "--output=json", timeout=INFO_SECONDS)
+    except (OSError, HostError) as error:
+        message = f"the object store {endpoint} does not answer: {error}"
+        return Repository(name, number, Failure("unreachable", message), (), None)
+    try:
+        # A message may quote what a wrong passphrase made of a file.
+        return backup_repository.read(json.loads(done.out, strict=False), number, name)
+    except (ValueError, KeyError, TypeError):
+        return Repository(name, number, backup_repository.explain(done.said), (), None)
+
+
+def restore_files(host: Mapping[str, Any], timeline: str, *words: str, timeout: float) -> Done:
+    """Have pgBackRest restore; ``words`` are its options.
+
+    The newest timeline in the archive is not the way on from a backup that was made on an older one after the two parted: that is so when
+    somebody has gone back to what was there before a restore. Then it is the backup's own.
+    """
+    done = pgbackrest(host, *words, f"--target-timeline={timeline}", "restore", timeout=timeout)
+    if done.code and timeline == "latest" and "forked from backup timeline" in done.said:
+        done = pgbackrest(host, *words, "--target-timeline=current", "restore", timeout=timeout)
+    return done
+
+
+def last_on(host: Mapping[str, Any], repository: Repository, timeline: int) -> str | None:
+    """The last WAL file of a timeline in a repository."""
+    if repository.last_wal is None or backup_repository.timeline_of(repository.last_wal) == timeline:
+        return repository.last_wal
+    wanted = f"{timeline:08X}[0-9A-F]{{16}}-"
+    done = pgbackrest(
+        host, f"--repo={repository.number}", "repo-ls", f"archive/{host['stanza']}", "--recurse", f"--filter={wanted}"
+    )
+    return max((line.rpartition("/")[2][:24] for line in done.out.splitlines() if line.strip()), default=None)
+
+
+def sql(host: Mapping[str, Any], query: str, database: str = "postgres", timeout: float = 60) -> str:
+    """The answer to a query, unaligned and without headings. Raises HostError.
+
+    ``host`` needs ``socket`` and ``port`` only. The query goes by standard input.
+    """
+    done = as_postgres(_psql(host, database), timeout, query)
+    if done.code:
+        raise HostError(_refused(host, done.err))
+    return done.out.strip()
+
+
+@contextlib.contextmanager
+def rows(
+    host: Mapping[str, Any], statement: str, database: str, settings: Mapping[str, str]
+) -> Iterator[Iterator[str]]:
+    """The lines that a ``copy ... to stdout`` writes, while it writes them; none for an empty statement. Raises HostError.
+
+    What was read counts only when the block is left without an error: a stream that breaks ends early.
+    """
+    if not statement:
+        yield iter(())
+        return
+    process = _as_user()
+    process["env"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(
+            [*_psql(host, database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, **process
+        ) as psql,
+    ):
+        assert psql.stdin and psql.stdout  # noqa: S101 - they are pipes
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                psql.stdin.write(statement + ";\n")
+                psql.stdin.close()
+            yield psql.stdout
+            psql.wait(CLOSE_SECONDS)
+        finally:
+            psql.kill()
+        if psql.returncode:
+            said.seek(0)
+            raise HostError(_refused(host, said.read()))
+
+
+def _psql(host: Mapping[str, Any], database: str) -> list[str]:
+    return ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", host["socket"], "-p", str(host["port"]), "-d", database]
+
+
+def _refused(host: Mapping[str, Any], said: str) -> str:
+    return f"the database on port {host['port']} did not answer: {said.strip().splitlines()[-1:]}"
+
+
+def control_data(host: Mapping[str, Any], folder: str) -> dict[str, str]:
+    """What pg_controldata says of a data directory; empty when there is none."""
+    done = as_postgres([f"/usr/lib/postgresql/{host['version']}/bin/pg_controldata", folder])
+    pairs = (line.partition(":") for line in done.out.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs} if done.code == 0 else {}
+
+
+def free_bytes(folder: str) -> int:
+    """Room on the file system that ``folder`` is, or would be, on."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
+    """Whether ``ready`` came true within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def systemctl(*arguments: str, seconds: float = 60) -> int:
+    """Run systemctl; its exit code. Raises HostError when it takes longer than ``seconds``."""
+    try:
+        return subprocess.run(["systemctl", *arguments], capture_output=True, timeout=seconds, check=False).returncode
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"systemctl {' '.join(arguments)} still ran after {seconds:g} s") from error

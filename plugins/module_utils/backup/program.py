@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backup program of a database host: what timers start, playbooks call and a person may type. See docs/backup.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    closed as backup_closed,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    drill as backup_drill,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    repository,
+    restore_plan,
+    status,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    restore as backup_restore,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    rewind as backup_rewind,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
+    STATE,
+    HostError,
+    pgbackrest,
+    repositories,
+    settings,
+    sql,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
+
+RUNS = os.path.join(STATE, "runs.json")
+BACKUP_SECONDS = 24 * 3600.0
+ARCHIVER = """
+select json_build_object(
+  'failed', last_failed_wal, 'failed_at', extract(epoch from last_failed_time), 'archived_at', extract(epoch from last_archived_time),
+  'waiting', (select count(*) from pg_ls_archive_statusdir() where name like '%.ready'))
+from pg_stat_archiver
+"""
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="sluice-backup", description="Backups of this host's database.")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser(
+        "status", help="what there is and what is wrong; writes the metrics; exit code 1 when something is wrong"
+    )
+    commands.add_parser(
+        "first", help="see a WAL file arrive in every repository, and back up where there is no backup yet"
+    )
+    commands.add_parser("full", help="back up to every repository, whole")
+    commands.add_parser("incr", help="back up to every repository what has changed since the backup before")
+    drill = commands.add_parser(
+        "drill", help="try a restore beside the live cluster; exit code 1 failed, 2 could not run"
+    )
+    drill.add_argument("--repository", default="")
+    restore = commands.add_parser("restore", help="print the plan of a restore, or carry it out when it is confirmed")
+    restore.add_argument("--time", default="", help="go back to this moment, in ISO 8601 with its zone")
+    restore.add_argument("--point", default="", help="go back to this restore point: a release's id")
+    restore.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
+    restore.add_argument(
+        "--timeline", default="latest", help="of the archive: latest, current (the backup's), or its number"
+    )
+    restore.add_argument("--confirm", default="", help="the id of the plan that shall be carried out")
+    compare = commands.add_parser(
+        "compare", help="count the rows that going back to a restore point would undo; changes nothing"
+    )
+    compare.add_argument(
+        "--keep", action="store_true", help="leave what was restored for that; a rewind goes on with it"
+    )
+    rewind = commands.add_parser("rewind", help="count the rows that are undone, and go back to a restore point")
+    rewind.add_argument("--confirm", default="", help="the restore point once more")
+    for command in (compare, rewind):
+        command.add_argument("--point", required=True, help="the restore point: the id of the release to be undone")
+        command.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
+    commands.add_parser("reopen", help="let everybody in again after a rewind that was killed half-way")
+    return parser.parse_args(words)
+
+
+def names(host: Mapping[str, Any]) -> list[str]:
+    """The repositories' names, in the order of their numbers."""
+    return [item["name"] for item in host["repositories"]]
+
+
+def in_recovery(host: Mapping[str, Any]) -> bool:
+    """Whether the server is a standby, which is backed up where its primary is."""
+    return sql(host, "select pg_is_in_recovery()") == "t"
+
+
+def make_backups(host: Mapping[str, Any], kind: str, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """Back up to every repository, or to those named; the result of each, which is also kept. One that fails does not keep the next from its own."""
+    with locked(os.path.join(STATE, "backup.lock")):
+        runs = read_json(RUNS, {})
+        for number, name in enumerate(names(host), start=1):
+            if only is not None and name not in only:
+                continue
+            begun = time.time()
+            try:
+                done = pgbackrest(host, f"--repo={number}", f"--type={kind}", "backup", timeout=BACKUP_SECONDS)
+                message = repository.explain(done.said).message if done.code else ""
+            except HostError as error:
+                message = str(error)
+            ended = time.time()
+            runs[name] = {"kind": kind, "ok": not message, "message": message, "begun": begun, "ended": ended}
+            write_json(RUNS, runs)
+    return {name: run for name, run in runs.items() if only is None or name in only}
+
+
+def look(host: Mapping[str, Any]) -> dict[str, Any]:
+    """The status, as data; writes the metrics."""
+    now = time.time()
+    found = repositories(host)
+    try:
+        archiver = json.loads(sql(host, ARCHIVER))
+    except HostError:
+        archiver = None
+    runs, drill = read_json(RUNS, {}), read_json(backup_drill.RECORD)
+    wrong = status.judge(host, found, archiver, runs, drill, now)
+    if backup_closed.is_closed(host):
+        wrong.append("the database lets nobody in: a rewind has not ended; run it again, or sluice-backup reopen")
+    _publish(host, "sluice_backup", status.metrics(found, archiver, runs, wrong, now))
+    return {
+        "wrong": wrong,
+        "lines": status.described(found, archiver, drill, wrong, now),
+        "repositories": [
+            {
+                **item._asdict(),
+                "failure": item.failure and item.failure._asdict(),
+                "backups": [b._asdict() for b in item.backups],
+            }
+            for item in found
+        ],
+        "archiver": archiver,
+        "drill": drill,
+    }
+
+
+def _publish(host: Mapping[str, Any], name: str, text: str) -> None:
+    write_atomic(os.path.join(host["textfile"], f"{name}.prom"), text, mode=0o644)
+
+
+def run_status(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """What there is and what is wrong."""
+    found = look(host)
+    return int(bool(found["wrong"])), found
+
+
+def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """See that WAL arrives, and make the first backups."""
+    if in_recovery(host):
+        return 0, {"lines": ["a standby: its primary archives and is backed up"]}
+    done = pgbackrest(host, "check", timeout=300)
+    if done.code:
+        return 1, {"lines": [f"WAL does not arrive: {repository.explain(done.said).message}"]}
+    missing = [item.name for item in repositories(host) if not item.backups]
+    runs = make_backups(host, "full", missing) if missing else {}
+    look(host)
+    return _told(runs) if runs else (0, {"lines": ["every repository gets WAL and has a backup"]})
+
+
+def run_backup(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Back up to every repository."""
+    if in_recovery(host):
+        return 0, {"lines": ["a standby: its primary is backed up"]}
+    runs = make_backups(host, asked.command)
+    look(host)
+    return _told(runs)
+
+
+def _told(runs: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    lines = [
+        f"{name}: backed up in {run['ended'] - run['begun']:.1f} s"
+        if run["ok"]
+        else f"{name}: FAILED: {run['message']}"
+        for name, run in runs.items()
+    ]
+    return int(not all(run["ok"] for run in runs.values())), {"lines": lines, "runs": dict(runs)}
+
+
+def run_drill(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Try a restore."""
+    name = asked.repository or host["drill_repository"]
+    if name not in names(host):
+        raise HostError(f"there is no repository {name}; there are {', '.join(names(host))}")
+    record = backup_drill.run(host, name)
+    _publish(host, "sluice_backup_drill", status.drill_metrics(record))
+    return backup_drill.EXIT[record["verdict"]], {
+        **record,
+        "lines": [f"the restore drill {record['verdict']}: {record['reason']}"],
+    }
+
+
+def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Print the plan, or carry it out."""
+    wanted = restore_plan.target(asked.time, asked.point, time.time())
+    if not asked.confirm:
+        made = backup_restore.plan(host, wanted, asked.repository, asked.timeline)
+        return 0, {**made, "lines": restore_plan.described(made)}
+    record = backup_restore.carry_out(host, wanted, asked.repository, asked.timeline, asked.confirm)
+    beat = f"; its last heartbeat is of {status.when(record['beat'])}" if record["beat"] else ""
+    return 0, {
+        **record,
+        "lines": [
+            f"restored {record['words']} in {record['seconds']:.1f} s; the server takes writes on timeline {record['new_timeline']}{beat}",
+            f"what was there before: {record['aside'] if os.path.exists(record['aside']) else 'nothing'}",
+            f"to go back to it: {record['back']}",
+        ],
+    }
+
+
+def run_compare(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Count what would be undone."""
+    record = backup_rewind.compare(host, asked.point, asked.repository, asked.keep)
+    return 0, {**record, "lines": backup_rewind.described(record)}
+
+
+def run_rewind(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Count what is undone, and undo it."""
+    record = backup_rewind.rewind(host, asked.point, asked.repository, asked.confirm)
+    return 0, {**record, "lines": backup_rewind.described(record)}
+
+
+def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Let everybody in again."""
+    closed = backup_rewind.reopen(host)
+    return 0, {"lines": ["the database takes connections again" if closed else "the database was not closed"]}
+
+
+COMMANDS = {
+    "status": run_status,
+    "first": run_first,
+    "full": run_backup,
+    "incr": run_backup,
+    "drill": run_drill,
+    "restore": run_restore,
+    "compare": run_compare,
+    "rewind": run_rewind,
+    "reopen": run_reopen,
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command; its exit code. 0 is well, 1 is not well, 2 is: could not be done."""
+    asked = arguments(words)
+    os.umask(0o077)
+    try:
+        code, answer = COMMANDS[asked.command](settings(), asked)
+    except (HostError, restore_plan.Refused, backup_restore.NotConfirmed, OSError) as error:
+        code, answer = 2, {"failed": str(error), "lines": [str(error)]}
+    if asked.json:
+        print(json.dumps(answer))
+    else:
+        print("\n".join(answer["lines"]), file=sys.stderr if code == 2 else sys.stdout)
+    return code

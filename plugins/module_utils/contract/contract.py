@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract: what the ``app_*`` variables may say, and what they mean when they are silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
+    Settings,
+    SettingsError,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
+    REQUIRED,
+    Kind,
+    Origin,
+    Problems,
+    flag,
+    mapping,
+    number,
+    scalar,
+    sequence,
+    size,
+    struct,
+    text,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
+    SILENCE_SECONDS,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
+    kind,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import (
+    secret_version,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import closest, did_you_mean
+
+Contract = dict[str, Any]
+
+NAME = (r"[a-z][a-z0-9-]{0,30}", "lower-case letters, digits and '-', a letter first, at most 31 characters")
+ENV_NAME = (r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_'")
+TAG = (r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "a tag: letters, digits, '_', '.' and '-'")
+URL_PATH = (r"/[^\s{};\"'$\\]*", "a URL path that begins with '/'")
+HOST_NAME = (r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", "a DNS name in lower case")
+
+HEALTH = struct(
+    {
+        "path": text(None, *URL_PATH),  # none: the port must accept a connection
+        "status": number(200, 100, 599, whole=True),
+        "interval": number(0.3, 0.05, 60),
+        "timeout": number(2, 0.1, 60),
+        "window": number(60, 1, 3600),
+        "successes": number(2, 1, 20, whole=True),
+        "settle": number(3, 0, 600),  # a worker is well when it has run this long
+    },
+    default={},
+)
+
+SERVICE = struct(
+    {
+        "image": text(pattern=r"\S+", means="an image reference without white space"),
+        "port": number(None, 1, 65535, whole=True),  # none: nobody connects to it, a worker or a job
+        "schedule": text(None, r"\S.*", "when a job runs, as systemd writes it: '*-*-* 03:00'"),
+        "switch": text("stop_first", choices=("stop_first", "start_first")),
+        "strategy": text("blue_green", choices=("blue_green", "recreate")),
+        "hosts": sequence(text(), default=None),  # none: all app hosts; the first for what is on one host
+        "command": sequence(text(), default=None),
+        "env": mapping(scalar(), {}, *ENV_NAME),
+        # Names; whoever writes values here by mistake does not see them in a message.
+        "secrets": sequence(
+            text(pattern=ENV_NAME[0], means=f"a name of app_secrets: {ENV_NAME[1]}", secret=True), [], secret=True
+        ),
+        "health": HEALTH,
+        "replicas": number(1, 1, 16, whole=True),
+        "memory": size(512 * 2**20),
+        "cpus": number(0, 0, 256),  # 0: no limit
+        "pids": number(512, 16, 65536, whole=True),
+        "read_only": flag(True),
+        "tmpfs": sequence(text(pattern=r"/[^\s:]+", means="an absolute path"), default=["/tmp"]),  # noqa: S108 - inside the container, and its own
+        "capabilities": sequence(text(pattern=r"[A-Z_]+", means="a capability like NET_BIND_SERVICE"), default=[]),
+        "stop_grace": number(30, 0, 600),
+    }
+)
+
+ROUTE = struct(
+    {
+        "host": text(None, *HOST_NAME),  # none: any host
+        "path": text("/", *URL_PATH),
+        "service": text(),
+        "verify": text(None, *URL_PATH),  # none: the route's own path
+        "assets": text(None, *URL_PATH),
+        "timeout": number(SILENCE_SECONDS, 1, 86400, whole=True),
+    }
+)
+
+MIGRATION = struct(
+    {
+        "engine": text(choices=("prisma", "sql", "command")),
+        "service": text(),
+        "command": sequence(text(), default=None),
+        "status": sequence(text(), default=None),  # of the engine `command`: prints what is pending
+        "down": sequence(text(), default=None),  # of the engine `command`: undoes the migrations that are added to it
+        "path": text(None, r"\S+", "a directory in the image"),
+        "database": text("DATABASE_URL", *ENV_NAME),
+        "timeout": number(600, 1, 86400),
+        "lock_timeout": number(3, 0.1, 3600),
+        "statement_timeout": number(None, 1, 86400),  # none: the timeout
+        "retries": number(5, 0, 100, whole=True),
+        "gate": text("refuse", choices=("refuse", "warn", "off")),
+    },
+    default=None,
+)
+
+CANARY = struct(
+    {
+        "steps": sequence(number(least=1, most=99, whole=True), default=[10, 50]),
+        "seconds": number(300, 1, 86400),  # of each look
+        "looks": number(3, 1, 100, whole=True),  # at each step, at most
+        "judge": mapping(number(), {}, r"[a-z][a-z0-9_]*", "a setting of the canary's verdict"),
+    },
+    default=None,
+)
+
+BACKUP = struct(
+    {
+        "restore_point": flag(None),  # none: when the app has a migration, and its database's engine can set one
+        "seconds": number(60, 1, 3600),  # until the restore point is in the archive
+        "max_age_hours": number(None, 0.01, 8784),  # none: nobody asks how old the newest backup is
+        "drill_max_age_hours": number(None, 0.01, 8784),
+        "incremental_after_hours": number(None, 0.01, 8784),
+    },
+    default={},
+)
+
+REHEARSAL = struct(
+    {
+        "service": text(""),  # in whose image the check runs
+        "command": sequence(text(), default=[]),
+        "timeout": number(300, 1, 86400),
+        "in_deploy": flag(False),
+    },
+    default={},
+)
+
+SEED = struct(
+    {"service": text(), "command": sequence(text()), "timeout": number(600, 1, 86400)},
+    default=None,
+)
+
+VARIABLES: dict[str, Kind] = {
+    "app_name": text(REQUIRED, *NAME),
+    "app_version": text(REQUIRED, *TAG),
+    "app_services": mapping(SERVICE, REQUIRED, *NAME),
+    "app_routes": sequence(ROUTE, default=[]),
+    "app_migration": MIGRATION,
+    "app_canary": CANARY,
+    "app_backup": BACKUP,
+    "app_rehearsal": REHEARSAL,
+    "app_seed": SEED,
+    "app_environment": text("production", *NAME),  # what does not say what it is might be
+    "app_env": mapping(scalar(), {}, *ENV_NAME),
+    "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
+    "app_confirm_seconds": number(60, 2, 3600),
+    "app_drain_seconds": number(30, 0, 3600),
+    "app_lease_seconds": number(60, 5, 3600),
+    "app_pull_seconds": number(300, 5, 7200),
+    "app_port_range": text("20000-20999", r"\d{4,5}-\d{4,5}", "a port range like '20000-20999'"),
+    "app_disk_free": size(2**30),
+    "app_keep_releases": number(5, 1, 100, whole=True),
+}
+FREE_USE = "app_extra"
+
+
+class ContractError(Exception):
+    """The variables do not describe an app; ``problems`` has a line for each fault."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        more = f" (and {len(problems) - 1} more below)" if len(problems) > 1 else ""
+        super().__init__("\n".join([problems[0] + more, *problems[1:]]))
+
+
+def check_names(
+    names: Iterable[str], role_variables: Mapping[str, Iterable[str]], origin: Callable[[str], str | None]
+) -> list[str]:
+    """Problems with the mere names of variables: unknown ``app_*`` and ``release_*``, near misses of any other role's inputs.
+
+    ``role_variables`` maps each role to the inputs it knows; other names are left alone, since an inventory may hold
+    anything. ``origin`` tells where the variable of a name was set.
+    """
+    problems = Problems()
+    known_app = [*VARIABLES, FREE_USE]
+    for name in sorted(names):
+        where = origin(name)
+        suffix = f" (set in {where})" if where else ""
+        if name.startswith("app_") and name not in known_app:
+            problems.lines.append(
+                f"{name} is not a variable of the contract: {did_you_mean(name, known_app, 'app_')}{suffix}"
+            )
+            continue
+        for role, known in role_variables.items():
+            inputs = list(known)
+            if name.startswith(f"{role}_") and name not in inputs:
+                # What a run is told is all ours: an order that would be ignored is an error, like it or not any known one.
+                if role == "release":
+                    problems.lines.append(
+                        f"{name} is not an input of a release: {did_you_mean(name, inputs, 'release_')}{suffix}"
+                    )
+                elif match := closest(name, inputs, f"{role}_"):
+                    problems.lines.append(f"{name} is not an input of role {role}: did you mean {match!r}?{suffix}")
+                break
+    return problems.lines
+
+
+def resolve(variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda _: None) -> Contract:
+    """The whole contract with every default filled in, from the ``app_*`` variables; raises ContractError.
+
+    The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions.
+    """
+    problems = Problems(origin)
+    given = {name: value for name, value in variables.items() if name in VARIABLES}
+    if not needs_version:
+        given["app_version"] = "none"
+    elif given.get("app_version") in (None, ""):
+        problems.add("app_version", "is empty: say which version to deploy with -e app_version=... or in APP_VERSION")
+        given["app_version"] = "none"
+    contract = struct(VARIABLES).read(given, "", _Unprefixed(problems))
+    if problems.lines:
+        raise ContractError(problems.lines)
+    _cross_check(contract, given, problems)
+    if problems.lines:
+        raise ContractError(problems.lines)
+    return _resolved(contract)
+
+
+class _Unprefixed(Problems):
+    """Writes top-level paths as variable names: ``app_routes[0]`` and not ``.app_routes[0]``."""
+
+    def __init__(self, inner: Problems) -> None:
+        super().__init__(inner.origin, inner.lines)
+
+    def add(self, path: str, message: str, value: Any = None) -> None:
+        super().add(path.removeprefix("."), message, value)
+
+
+def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problems) -> None:
+    """What no single value can tell: references between the parts."""
+    services = contract["app_services"]
+    if not services:
+        problems.add("app_services", "is empty: an app has at least one service", given["app_services"])
+    for name, service in services.items():
+        path = f"app_services.{name}"
+        raw = given["app_services"][name]
+        for secret in service["secrets"]:
+            if not contract["app_secrets"].get(secret):
+                problems.add(
+                    f"{path}.secrets",
+                    f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault",
+                    raw,
+                )
+            if secret in service["env"] or secret in contract["app_env"]:
+                problems.add(f"{path}.env", f"sets {secret}, which is also a secret: keep it in one place", raw)
+        _check_kind(path, service, raw, problems)
+    seen: dict[tuple[str | None, str], int] = {}
+    for index, route in enumerate(contract["app_routes"]):
+        path, raw = f"app_routes[{index}]", given["app_routes"][index]
+        if route["service"] not in services:
+            problems.add(f"{path}.service", f"is {route['service']!r}: {did_you_mean(route['service'], services)}", raw)
+        elif not services[route["service"]]["port"]:
+            problems.add(f"{path}.service", f"is {route['service']!r}, which has no port to send requests to", raw)
+        key = (route["host"], route["path"])
+        if key in seen:
+            problems.add(path, f"repeats the host and path of app_routes[{seen[key]}]", raw)
+        seen.setdefault(key, index)
+    migration = contract["app_migration"]
+    if migration:
+        if migration["service"] not in services:
+            problems.add(
+                "app_migration.service",
+                f"is {migration['service']!r}: {did_you_mean(migration['service'], services)}",
+                given["app_migration"],
+            )
+        _check_migration(migration, contract, given, problems)
+    _check_commands(contract, given, problems)
+    _check_canary(contract["app_canary"], given, problems)
+    low, high = (int(part) for part in contract["app_port_range"].split("-"))
+    if not 1024 <= low < high <= 65535:
+        problems.add(
+            "app_port_range",
+            f"is {contract['app_port_range']!r}: it must rise and lie in 1024-65535",
+            given.get("app_port_range"),
+        )
+
+
+def _check_migration(
+    migration: Mapping[str, Any], contract: Contract, given: Mapping[str, Any], problems: Problems
+) -> None:
+    """What the engine needs."""
+    raw, engine = given["app_migration"], migration["engine"]
+    if engine == "command" and not migration["command"]:
+        problems.add("app_migration.command", "is missing: the engine 'command' runs it in the image", raw)
+    if engine == "sql" and not migration["path"]:
+        problems.add("app_migration.path", "is missing: the engine 'sql' reads its files there, in the image", raw)
+    if engine != "command":
+        for key in ("status", "down"):
+            if migration[key]:
+                problems.add(f"app_migration.{key}", "is for the engine 'command' alone: leave it out", raw)
+    service = contract["app_services"].get(migration["service"])
+    named = {*service["env"], *service["secrets"], *contract["app_env"]} if service else set()
+    if service and engine != "command" and migration["database"] not in named:
+        problems.add(
+            "app_migration.database",
+            f"is {migration['database']!r}, which is neither in env nor in secrets of service {migration['service']}: it names the variable "
+            "with the database's URL",
+            raw,
+        )
+
+
+def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Problems) -> None:
+    """A web service has a port, a job a schedule, a worker neither; each has keys that mean nothing for the others."""
+    given = raw if isinstance(raw, Mapping) else {}
+    if service["port"]:
+        for key in ("schedule", "switch"):
+            if given.get(key) is not None:
+                problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
+    else:
+        if service["health"]["path"]:
+            problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
+        if given.get("strategy") is not None:
+            problems.add(f"{path}.strategy", "is for services with a port: a worker has 'switch'", raw)
+    if service["hosts"] is not None and not service["hosts"]:
+        problems.add(f"{path}.hosts", "is empty: name hosts, or leave it out", raw)
+    if kind(service) in ("job", "single"):
+        one = "a job" if service["schedule"] else "what is recreated"
+        if len(service["hosts"] or []) > 1:
+            problems.add(f"{path}.hosts", f"names several hosts: {one} runs on one", raw)
+        if service["replicas"] != 1:
+            problems.add(f"{path}.replicas", f"is {service['replicas']}: {one} runs once", raw)
+
+
+def _check_commands(contract: Contract, given: Mapping[str, Any], problems: Problems) -> None:
+    """What runs in the image of a service names one that is there."""
+    services, rehearsal = contract["app_services"], contract["app_rehearsal"]
+    if bool(rehearsal["service"]) != bool(rehearsal["command"]):
+        problems.add(
+            "app_rehearsal",
+            "needs both service and command, or neither: the check runs one in the image of the other",
+            given["app_rehearsal"],
+        )
+    for variable in ("app_rehearsal", "app_seed"):
+        service = (contract[variable] or {}).get("service")
+        if service and service not in services:
+            problems.add(f"{variable}.service", f"is {service!r}: {did_you_mean(service, services)}", given[variable])
+
+
+def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], problems: Problems) -> None:
+    if not canary:
+        return
+    if not canary["steps"] or sorted(set(canary["steps"])) != canary["steps"]:
+        problems.add(
+            "app_canary.steps", "must rise from step to step: visitors of the new release keep it", given["app_canary"]
+        )
+    try:
+        Settings.from_data(canary["judge"])
+    except SettingsError as error:
+        problems.add("app_canary.judge", f"is wrong: {error}", given["app_canary"])
+
+
+def _resolved(contract: Contract) -> Contract:
+    app, version = contract["app_name"], contract["app_version"]
+    used = sorted({secret for service in contract["app_services"].values() for secret in service["secrets"]})
+    versions = {name: secret_version(app, name, contract["app_secrets"][name]) for name in used}
+    low, high = (int(part) for part in contract["app_port_range"].split("-"))
+    return {
+        "app": app,
+        "version": version,
+        "services": {
+            name: {
+                **service,
+                "image": with_tag(service["image"], version),
+                "env": {**contract["app_env"], **service["env"]},
+                "secrets": {secret: versions[secret] for secret in service["secrets"]},
+            }
+            for name, service in contract["app_services"].items()
+        },
+        "routes": [{**route, "verify": route["verify"] or route["path"]} for route in contract["app_routes"]],
+        "migration": contract["app_migration"],
+        "canary": contract["app_canary"],
+        "backup": contract["app_backup"],
+        "rehearsal": contract["app_rehearsal"],
+        "seed": contract["app_seed"],
+        "environment": contract["app_environment"],
+        "confirm_seconds": contract["app_confirm_seconds"],
+        "drain_seconds": contract["app_drain_seconds"],
+        "lease_seconds": contract["app_lease_seconds"],
+        "pull_seconds": contract["app_pull_seconds"],
+        "port_range": [low, high],
+        "disk_free": contract["app_disk_free"],
+        "keep_releases": contract["app_keep_releases"],
+    }
+
+
+def with_tag(image: str, version: str) -> str:
+    """The image reference to resolve: as written when it names a tag or digest, else at the app's version."""
+    return image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:{version}"
+
+
+def references(contract: Contract) -> list[str]:
+    """The distinct image references of a contract."""
+    return sorted({service["image"] for service in contract["services"].values()})

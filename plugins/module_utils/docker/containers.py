@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the containers of a slot look like: pure, from a manifest to the arguments of the Docker API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
+    of_kind,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
+    SLOTS,
+    port_numbers,
+)
+
+LABEL = "stack.sluice."
+
+
+def labels(app: str, service: str, slot: str, release: str, replica: int) -> dict[str, str]:
+    """The labels by which a container is found again; Docker's own state is the truth about what a slot holds."""
+    values = {"app": app, "service": service, "slot": slot, "release": release, "replica": str(replica)}
+    return {LABEL + key: value for key, value in values.items()}
+
+
+def network(app: str, slot: str) -> str:
+    """The network of a slot: services of one release reach each other by name, and never another release's."""
+    return f"sluice-{app}-{slot}"
+
+
+def name(app: str, service: str, release: str, replica: int, slot: str = "") -> str:
+    """The name of a container says which release it is of, and in which slot: a host may have one release in both."""
+    return "-".join(part for part in (app, service, release, slot, str(replica)) if part)
+
+
+def hardened(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything a container must not be able to do, and the bounds it lives within: its HostConfig in the engine's API."""
+    options: dict[str, Any] = {
+        "Init": True,
+        "ReadonlyRootfs": service["read_only"],
+        "Tmpfs": dict.fromkeys(service["tmpfs"], "rw,noexec,nosuid,size=64m"),
+        "CapDrop": ["ALL"],
+        "CapAdd": list(service["capabilities"]),
+        "SecurityOpt": ["no-new-privileges"],
+        "Memory": service["memory"],
+        "PidsLimit": service["pids"],
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}},
+    }
+    if service["cpus"]:
+        options["NanoCpus"] = int(service["cpus"] * 1e9)
+    return options
+
+
+def environment(service: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """A service's environment with its secrets' values in it."""
+    return {**service["env"], **{secret: secrets[secret] for secret in service["secrets"]}}
+
+
+def specification(manifest: Mapping[str, Any], service_name: str, secrets: Mapping[str, str]) -> dict[str, Any]:
+    """What every container of a service has, in a slot or for a one-off command."""
+    service = manifest["services"][service_name]
+    return {
+        "image": service["image"],
+        "command": service["command"],
+        "environment": environment(service, secrets),
+        "host": hardened(service),
+    }
+
+
+def slot_containers(
+    manifest: Mapping[str, Any], slot: str, address: str, secrets: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Every container of a release in a slot, as ``docker_host.create`` takes it.
+
+    ``address`` is the host's private address: nothing is published wider. ``secrets`` maps name to value.
+    """
+    app, release = manifest["app"], manifest["id"]
+    result = []
+    for service_name, service in of_kind(manifest, "web").items():
+        for replica, port in enumerate(manifest["ports"][service_name][slot][: service["replicas"]]):
+            result.append(
+                {
+                    **specification(manifest, service_name, secrets),
+                    "name": name(app, service_name, release, replica, slot),
+                    "labels": labels(app, service_name, slot, release, replica),
+                    "network": network(app, slot),
+                    "alias": service_name,
+                    "publish": {"port": service["port"], "address": address, "host_port": port},
+                }
+            )
+    return result
+
+
+def background_containers(
+    manifest: Mapping[str, Any], service_name: str, slot: str, secrets: Mapping[str, str], address: str = ""
+) -> list[dict[str, Any]]:
+    """The containers of a service beside the slots of a host: a worker or a job is in the network of its release's slot, with no port.
+
+    What must not run twice is in both networks, since both slots' services call the one there is, and has one port for both.
+    """
+    app, release = manifest["app"], manifest["id"]
+    service = manifest["services"][service_name]
+    more: dict[str, Any] = {}
+    if service["port"]:
+        port = port_numbers(manifest["ports"], service_name, slot)[0]
+        more = {
+            "publish": {"port": service["port"], "address": address, "host_port": port},
+            "also_in": [network(app, other) for other in SLOTS if other != slot],
+        }
+    return [
+        {
+            **specification(manifest, service_name, secrets),
+            "name": name(app, service_name, release, replica),
+            "labels": {
+                LABEL + "app": app,
+                LABEL + "background": service_name,
+                LABEL + "release": release,
+                LABEL + "replica": str(replica),
+            },
+            "network": network(app, slot),
+            "alias": service_name,
+            **more,
+        }
+        for replica in range(service["replicas"])
+    ]

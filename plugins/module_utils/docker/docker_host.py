@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a release asks of a host's Docker engine, and the engine's errors as lines a person can act on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
+    LABEL,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
+    Engine,
+    EngineError,
+    NotFound,
+    registry_of,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+
+__all__ = ["Engine", "EngineError", "NotFound"]
+
+
+def explain(error: Exception, registry: str = "") -> str:
+    """One line for an engine's or registry's error."""
+    text = str(error)
+    where = f"registry {registry}" if registry else "the registry"
+    lowered = text.lower()
+    if "no space left" in lowered:
+        return f"the disk is full where the Docker engine keeps images: free some (docker system df, docker image prune) ({text})"
+    if "manifest unknown" in lowered or "not found" in lowered:
+        return f"not in {where}: no such name, version or tag; push it, or check app_version"
+    if any(word in lowered for word in ("unauthorized", "no basic auth", "authentication required", "denied")):
+        return f"{where} refuses the credentials: check docker_host_registries and run provision.yml"
+    if any(word in lowered for word in ("certificate", "x509")):
+        return f"{where}'s certificate is not trusted: check docker_host_registries[].ca and run provision.yml ({text})"
+    if any(word in lowered for word in ("timed out", "timeout", "deadline exceeded", "awaiting headers")):
+        return f"{where} does not answer in time: is it up and reachable from this host? ({text})"
+    if any(word in lowered for word in ("refused", "no route", "unreachable", "no such host", "dial tcp")):
+        return f"{where} cannot be reached from this host ({text})"
+    return text
+
+
+def resolve_digest(engine: Engine, reference: str, seconds: float) -> dict[str, str]:
+    """``{"digest": "sha256:..."}`` of a reference as the registry knows it now, or ``{"error": line}``."""
+    if "@" in reference:
+        return {"digest": reference.split("@", 1)[1]}
+    try:
+        return {"digest": engine.digest(reference, seconds)}
+    except EngineError as error:
+        return {"error": explain(error, registry_of(reference))}
+
+
+def pull(engine: Engine, image: str, seconds: float) -> None:
+    """Pull an image by digest; raises EngineError when it fails or is not done after ``seconds``."""
+    try:
+        for event in engine.pull(image, seconds):
+            if event.get("error"):
+                raise EngineError(event["error"])
+    except EngineError as error:
+        raise EngineError(f"image {image}: {explain(error, registry_of(image))}") from error
+
+
+def has_image(engine: Engine, image: str) -> bool:
+    """Whether the engine holds the image already."""
+    try:
+        engine.get(f"/images/{image}/json")
+    except NotFound:
+        return False
+    return True
+
+
+def app_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
+    """The containers of an app, each as plain data; those of one-off commands and migrations have no slot and are left out.
+
+    One that runs and has never been healthy, because the step that started it failed, has the state ``starting``: it holds nothing.
+    """
+    labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}slot"]})
+    listed = engine.get("/containers/json", all="true", filters=labels)
+    return sorted(together(lambda item: _container(engine, item), listed), key=lambda one: str(one["name"]))
+
+
+def _container(engine: Engine, item: Mapping[str, Any]) -> dict[str, Any]:
+    label: Mapping[str, str] = item["Labels"]
+    starting = item["State"] == "running" and not _was_healthy(engine, item["Id"])
+    return {
+        "id": item["Id"],
+        "name": item["Names"][0].lstrip("/"),
+        "service": label[LABEL + "service"],
+        "slot": label[LABEL + "slot"],
+        "release": label[LABEL + "release"],
+        "replica": int(label[LABEL + "replica"]),
+        "state": "starting" if starting else item["State"],
+        "status": item["Status"],
+        "image": item["Image"],
+        # Where its port is published, for those that run.
+        "address": next(([port["IP"], port["PublicPort"]] for port in item["Ports"] if "PublicPort" in port), None),
+    }
+
+
+def background_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
+    """The containers of an app's services beside its slots, each as plain data.
+
+    One that answers requests has the state ``starting`` until it has been healthy, as in a slot.
+    """
+    labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}background"]})
+    listed = engine.get("/containers/json", all="true", filters=labels)
+    return sorted(
+        (
+            {
+                "id": item["Id"],
+                "name": item["Names"][0].lstrip("/"),
+                "service": item["Labels"][LABEL + "background"],
+                "release": item["Labels"][LABEL + "release"],
+                "state": "starting" if _is_starting(engine, item) else item["State"],
+                "status": item["Status"],
+            }
+            for item in listed
+        ),
+        key=lambda one: str(one["name"]),
+    )
+
+
+def _is_starting(engine: Engine, item: Mapping[str, Any]) -> bool:
+    published = any("PublicPort" in port for port in item.get("Ports") or [])
+    return published and item["State"] == "running" and not _was_healthy(engine, item["Id"])
+
+
+def _was_healthy(engine: Engine, container: str) -> bool:
+    """Whether a container has the restart policy that it gets once it is healthy; one that is gone by now has not."""
+    try:
+        return str(inspect(engine, container)["HostConfig"]["RestartPolicy"]["Name"]) != "no"
+    except NotFound:
+        return False
+
+
+def ensure_network(engine: Engine, name: str, app: str) -> None:
+    """Make the bridge network ``name`` when it is missing."""
+    # The engine's name filter also matches parts of names.
+    known = engine.get("/networks", filters=json.dumps({"name": [name]}))
+    if not any(network["Name"] == name for network in known):
+        engine.post("/networks/create", {"Name": name, "Driver": "bridge", "Labels": {LABEL + "app": app}})
+
+
+def create(engine: Engine, wanted: Mapping[str, Any], restart: str = "no") -> str:
+    """Create (not start) a container from its specification; returns its id.
+
+    Environment values travel in the body of the request: they are in no process's arguments.
+    """
+    publish = wanted.get("publish")
+    port = f"{publish['port']}/tcp" if publish else ""
+    body = {
+        "Image": wanted["image"],
+        "Cmd": wanted["command"],
+        "Env": [f"{key}={value}" for key, value in wanted["environment"].items()],
+        "Labels": wanted["labels"],
+        "ExposedPorts": {port: {}} if publish else {},
+        "HostConfig": {
+            **wanted["host"],
+            "NetworkMode": wanted["network"],
+            "PortBindings": {port: [{"HostIp": publish["address"], "HostPort": str(publish["host_port"])}]}
+            if publish
+            else {},
+            # A container that dies while it starts stays dead, with its exit code and log. Once it is healthy it gets
+            # the policy that brings it back after a crash or a reboot.
+            "RestartPolicy": {"Name": restart},
+        },
+        "NetworkingConfig": {"EndpointsConfig": {wanted["network"]: {"Aliases": [wanted["alias"]]}}},
+    }
+    created = str(engine.post("/containers/create", body, name=wanted["name"])["Id"])
+    for name in wanted.get("also_in", []):
+        engine.post(
+            f"/networks/{name}/connect", {"Container": created, "EndpointConfig": {"Aliases": [wanted["alias"]]}}
+        )
+    return created
+
+
+def start(engine: Engine, container: str) -> None:
+    """Start a created container."""
+    engine.post(f"/containers/{container}/start")
+
+
+def inspect(engine: Engine, container: str) -> dict[str, Any]:
+    """Everything the engine knows of a container. Raises NotFound."""
+    return dict(engine.get(f"/containers/{container}/json"))
+
+
+def set_restart(engine: Engine, container: str, policy: str) -> None:
+    """Change what becomes of a container that ends."""
+    engine.post(f"/containers/{container}/update", {"RestartPolicy": {"Name": policy}})
+
+
+def died(engine: Engine, container: str) -> str | None:
+    """How a container ended, with its last log lines, or None while it runs."""
+    state = inspect(engine, container)["State"]
+    if state["Running"] and not state.get("Restarting"):
+        return None
+    killed = " (out of memory)" if state.get("OOMKilled") else ""
+    fault = f": {state['Error']}" if state.get("Error") else ""
+    return f"exited with code {state['ExitCode']}{killed}{fault}; last log lines:\n{last_lines(engine, container)}"
+
+
+def last_lines(engine: Engine, container: str, count: int = 15) -> str:
+    """The end of a container's log, indented."""
+    log = engine.logs(container, tail=count).rstrip()
+    return "\n".join(f"    {line}" for line in log.splitlines()) or "    (it logged nothing)"
+
+
+def stop_and_remove(engine: Engine, container: str, grace: float) -> None:
+    """SIGTERM, up to ``grace`` seconds, SIGKILL, remove; a container that is gone already is fine."""
+    try:
+        engine.post(f"/containers/{container}/stop", timeout=grace + 60, t=int(grace))
+        remove(engine, container)
+    except NotFound:
+        pass
+
+
+def remove(engine: Engine, container: str, force: bool = False) -> None:
+    """Remove a container that ended, or with ``force`` one that runs; one that is gone already is fine."""
+    try:
+        engine.delete(f"/containers/{container}", v="true", force=str(force).lower())
+    except NotFound:
+        pass
+    except EngineError as error:
+        if "already in progress" not in str(error):
+            raise
+
+
+def open_connections(pid: int, port: int) -> int:
+    """Established TCP connections to ``port`` inside the network namespace of process ``pid``.
+
+    Read from /proc/<pid>/net/tcp (proc_pid_net(5)): local address and state are hexadecimal, 01 is ESTABLISHED.
+    """
+    count = 0
+    for family in ("tcp", "tcp6"):
+        try:
+            with open(os.path.join("/proc", str(pid), "net", family), encoding="ascii") as handle:
+                rows = [line.split() for line in handle.readlines()[1:]]
+        except OSError:
+            continue
+        count += sum(1 for row in rows if row[3] == "01" and int(row[1].rsplit(":", 1)[1], 16) == port)
+    return count
+
+
+def listening_ports() -> list[int]:
+    """TCP ports something on this host listens on (state 0A in /proc/net/tcp)."""
+    ports = set()
+    for family in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{family}", encoding="ascii") as handle:
+                rows = [line.split() for line in handle.readlines()[1:]]
+        except OSError:
+            continue
+        ports |= {int(row[1].rsplit(":", 1)[1], 16) for row in rows if row[3] == "0A"}
+    return sorted(ports)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Docker Engine's API, as far as a release needs it: https://docs.docker.com/reference/api/engine/.
+
+The Docker SDK does this too. Importing it takes longer than starting a container, at every step and on every host; see
+docs/decisions/0015-the-engines-socket.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ansible_collections.sluice.stack.plugins.module_utils import (
+    plain_http,
+)
+
+SOCKET = "/var/run/docker.sock"
+# The newest version this was tried with; an older engine is spoken to in its own.
+NEWEST = (1, 47)
+DOCKER_HUB = "https://index.docker.io/v1/"
+
+
+class EngineError(Exception):
+    """The Docker engine cannot do what is asked; the message says what and what to do."""
+
+
+class NotFound(EngineError):
+    """There is no such container, image or network."""
+
+
+class NoEngine(EngineError):
+    """The engine does not answer."""
+
+
+class Engine:
+    """A connection to this host's engine; ``timeout`` bounds each call, in seconds."""
+
+    def __init__(self, timeout: float = 60, socket_path: str = SOCKET) -> None:
+        self.timeout, self._socket = timeout, socket_path
+        self._prefix = ""
+        version = str(self.get("/version")["ApiVersion"])
+        major, minor = min(NEWEST, tuple(int(part) for part in version.split(".")))
+        self._prefix = f"/v{major}.{minor}"
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Read something, as JSON."""
+        return self._call("GET", path, query).data()
+
+    def post(self, path: str, body: Any = None, *, timeout: float | None = None, **query: Any) -> Any:
+        """Change something; the answer as JSON, None when there is none."""
+        return self._call("POST", path, query, body, timeout=timeout).data()
+
+    def delete(self, path: str, **query: Any) -> None:
+        """Remove something."""
+        self._call("DELETE", path, query)
+
+    def digest(self, reference: str, seconds: float) -> str:
+        """The digest of an image reference, as its registry knows it now; asked for ``seconds``."""
+        try:
+            answer = self._call(
+                "GET", f"/distribution/{quote(reference)}/json", {}, headers=credentials(reference), timeout=seconds
+            )
+        except NoEngine as error:
+            raise EngineError(f"timed out after {seconds:g} s ({error})") from error
+        return str(answer.data()["Descriptor"]["digest"])
+
+    def pull(self, image: str, seconds: float) -> Iterator[dict[str, Any]]:
+        """Pull an image by digest; the engine's events. Raises EngineError when it is not done after ``seconds``."""
+        repository, _, digest = image.partition("@")
+        query = urlencode({"fromImage": repository, "tag": digest})
+        try:
+            status, _, chunks = plain_http.stream(
+                self._socket,
+                "POST",
+                f"{self._prefix}/images/create?{query}",
+                headers=credentials(image),
+                timeout=seconds,
+            )
+            text = b""
+            for chunk in chunks:
+                *lines, text = (text + chunk).split(b"\n")
+                yield from (json.loads(line) for line in lines if line.strip())
+            if status >= 400:
+                raise _error(plain_http.Answer(status, {}, text), "pull")
+        except plain_http.NoAnswer as error:
+            raise EngineError(f"not pulled within {seconds:g} s ({error})") from error
+
+    def logs(self, container: str, **query: Any) -> str:
+        """What a container printed, both its streams in their order; ``query`` as the API has it, for example ``tail``."""
+        answer = self._call("GET", f"/containers/{container}/logs", {"stdout": "true", "stderr": "true", **query})
+        return _plain(answer.body).decode(errors="replace")
+
+    def archive(self, container: str, path: str) -> bytes:
+        """A file or directory of a container, started or not, as a tar. Raises NotFound when there is no such path."""
+        return self._call("GET", f"/containers/{container}/archive", {"path": path}).body
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> plain_http.Answer:
+        target = f"{self._prefix}{path}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            answer = plain_http.request(
+                self._socket, method, target, body, headers=headers, timeout=timeout or self.timeout
+            )
+        except plain_http.NoAnswer as error:
+            raise NoEngine(
+                f"the Docker engine does not answer ({error}): run provision.yml, or systemctl status docker"
+            ) from error
+        if answer.status >= 400:
+            raise _error(answer, f"{method} {path}")
+        return answer
+
+
+def _error(answer: plain_http.Answer, what: str) -> EngineError:
+    data = answer.data()
+    said = data.get("message") if isinstance(data, dict) else None
+    text = str(said or f"{what} was answered with {answer.status}").strip().replace("\n", " ")
+    return NotFound(text) if answer.status == 404 else EngineError(text)
+
+
+def _plain(raw: bytes) -> bytes:
+    """A log without the frames around its pieces: a byte for the stream, three of nothing, four for the length."""
+    text, at = b"", 0
+    while at + 8 <= len(raw):
+        size = int.from_bytes(raw[at + 4 : at + 8], "big")
+        text += raw[at + 8 : at + 8 + size]
+        at += 8 + size
+    return text
+
+
+def registry_of(reference: str) -> str:
+    """The registry part of an image reference; empty for Docker Hub."""
+    head, slash, _ = reference.partition("/")
+    return head if slash and ("." in head or ":" in head or head == "localhost") else ""
+
+
+def credentials(reference: str) -> dict[str, str]:
+    """The header that logs in to an image's registry, from this user's Docker configuration; nothing where it has none."""
+    known = login(reference)
+    if not known:
+        return {}
+    text = json.dumps({**known, "serveraddress": registry_of(reference) or DOCKER_HUB})
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(text.encode()).decode()}
+
+
+def login(reference: str) -> dict[str, str]:
+    """What this user's Docker configuration has for an image's registry: a name and password, an identity token, or nothing."""
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    try:
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as handle:
+            config = json.load(handle)
+    except (FileNotFoundError, ValueError):
+        return {}
+    server = registry_of(reference) or DOCKER_HUB
+    helper = (config.get("credHelpers") or {}).get(server) or config.get("credsStore")
+    return _from_helper(helper, server) if helper else _from_file((config.get("auths") or {}).get(server) or {})
+
+
+def _from_file(entry: Mapping[str, str]) -> dict[str, str]:
+    if entry.get("identitytoken"):
+        return {"identitytoken": entry["identitytoken"]}
+    user, colon, password = base64.b64decode(entry.get("auth") or "").decode(errors="replace").partition(":")
+    return {"username": user, "password": password} if colon else {}
+
+
+def _from_helper(helper: str, server: str) -> dict[str, str]:
+    """As https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol has it."""
+    try:
+        done = subprocess.run(
+            [f"docker-credential-{helper}", "get"], input=server, capture_output=True, text=True, timeout=20, check=True
+        )
+        said = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}  # the registry then says that it wants a log-in
+    if said.get("Username") == "<token>":
+        return {"identitytoken": said["Secret"]}
+    return {"username": said["Username"], "password": said["Secret"]}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host has, as plain data for the plan."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker import (
+    docker_host,
+    retire,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
+    Engine,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.health import (
+    probe,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.paths import (
+    EDGE_CONFIGS,
+    EDGE_RECORDS,
+    app_folder,
+    drained_file,
+    gaps_file,
+    ledger_file,
+    ports_file,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    ledger,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
+    read_lease,
+)
+
+# A plan needs the releases it may go back to and the last runs, not the whole past.
+LEDGER_TAIL = 60
+
+
+def every_host(app: str) -> dict[str, Any]:
+    """What edges and app hosts have in common."""
+    lease = read_lease(app)
+    return {
+        "now": time.time(),
+        "lease": lease.to_dict(),
+        "highest": lease.highest,
+        # As text: the plan checks each line's sum, and one text crosses Ansible faster than a tree.
+        "ledger": ledger.text(ledger_file(app), LEDGER_TAIL),
+        "ports": read_json(ports_file(), {}),
+        "listening": docker_host.listening_ports(),
+    }
+
+
+def app_host(app: str, engine: Engine) -> dict[str, Any]:
+    """An app host's containers, images and room."""
+    root = engine.get("/info")["DockerRootDir"]
+    digests = {digest for image in engine.get("/images/json") for digest in image.get("RepoDigests") or []}
+    folder = app_folder(app)
+    known = ledger.merge_texts([ledger.text(ledger_file(app))]).manifests
+    containers = docker_host.app_containers(engine, app)
+    for item, healthy in zip(containers, together(lambda one: _healthy(one, known), containers), strict=True):
+        item["healthy"] = healthy
+    return {
+        "containers": containers,
+        "background": docker_host.background_containers(engine, app),
+        "gaps": read_json(gaps_file(app), {}),
+        "drained": os.path.exists(drained_file(app)),
+        "retiring": retire.read_note(folder, time.time()),
+        "images_present": sorted(digests),
+        "docker_root": root,
+        "disk_free": shutil.disk_usage(root).free,
+    }
+
+
+def edge_host(app: str, now: float) -> dict[str, Any]:
+    """An edge's record of the app and its configuration; ``now`` is this edge's clock."""
+    path = os.path.join(EDGE_RECORDS, f"{app}.json")
+    record = read_json(path)
+    pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
+    return {
+        "record": record,
+        "pending_alive": pending,
+        # Seconds since it was last changed.
+        **({"age": now - os.stat(path).st_mtime} if record else {}),
+        "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
+    }
+
+
+def _healthy(item: Mapping[str, Any], manifests: Mapping[str, ledger.Manifest]) -> bool | None:
+    """Whether a running container answers as its release says it must; None for one whose release this host does not know."""
+    manifest = manifests.get(item["release"])
+    if item["state"] != "running" or not item["address"]:
+        return False
+    if not manifest or item["service"] not in manifest["services"]:
+        return None
+    address, port = item["address"]
+    return probe(address, port, manifest["services"][item["service"]]["health"]) is None
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return ""

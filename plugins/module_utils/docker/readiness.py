@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wait until containers that were started answer as they must."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker import (
+    docker_host,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
+    Engine,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.health import (
+    NotHealthy,
+    probe,
+    wait_healthy,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+
+
+class SlotError(Exception):
+    """The slot could not be brought to the wanted state; the message names the container and what it said."""
+
+
+def wait_all(engine: Engine, manifest: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
+    """Wait for every container at once; the first that dies or stays unhealthy ends the wait for all."""
+    failed = threading.Event()
+
+    def wait(item: Mapping[str, Any]) -> None:
+        health = manifest["services"][item["alias"]]["health"]
+        publish = item["publish"]
+
+        def still_worth_it() -> None:
+            end = docker_host.died(engine, item["name"])
+            if end:
+                raise SlotError(f"container {item['name']} {end}")
+            if failed.is_set():
+                raise _Abandoned
+
+        try:
+            wait_healthy(lambda: probe(publish["address"], publish["host_port"], health), health, still_worth_it)
+        except NotHealthy as error:
+            failed.set()
+            log = docker_host.last_lines(engine, item["name"])
+            raise SlotError(f"container {item['name']} is {error}; last log lines:\n{log}") from error
+        except SlotError:
+            failed.set()
+            raise
+
+    def guarded(item: Mapping[str, Any]) -> Exception | None:
+        try:
+            wait(item)
+        except (SlotError, docker_host.EngineError, _Abandoned) as error:
+            return error
+        return None
+
+    real = [error for error in together(guarded, wanted) if error and not isinstance(error, _Abandoned)]
+    if real:
+        raise real[0]
+
+
+class _Abandoned(Exception):
+    """Another container failed; waiting for this one has no point."""

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One slot on one host: bring a release up in it, or empty it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker import (
+    background,
+    docker_host,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
+    LABEL,
+    network,
+    slot_containers,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
+    Engine,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import (
+    SlotError,
+    wait_all,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.retire import (
+    wait_idle,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
+    Guard,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
+    kind,
+)
+
+__all__ = ["Part", "SlotError", "any_busy", "empty", "grace_of", "prepare", "stop"]
+
+
+class Part(NamedTuple):
+    """What this host has of a release: those of its services, in a slot, at the address the edge reaches it by."""
+
+    manifest: Mapping[str, Any]
+    slot: str
+    services: Sequence[str]
+    address: str
+
+
+def prepare(
+    engine: Engine,
+    guard: Guard,
+    part: Part,
+    secrets: Mapping[str, str],
+    *,
+    pull_seconds: float,
+    drain_seconds: float,
+    lease_seconds: float,
+) -> dict[str, Any]:
+    """Pull, clear what another release left in the slot, start what is missing, wait until all of it is healthy.
+
+    Returns what was done and how long each part took, in seconds. Raises SlotError, EngineError or LeaseLost.
+    """
+    clock = _Clock()
+    manifest, slot, services = part.manifest, part.slot, part.services
+    wanted = [item for item in slot_containers(manifest, slot, part.address, secrets) if item["alias"] in services]
+    # Those of workers and jobs too: what can fail for want of an image fails before anything is live.
+    images = sorted({manifest["services"][name]["image"] for name in services})
+    missing = [image for image in images if not docker_host.has_image(engine, image)]
+    # Owning the app is enough to pull: an image on the disk changes nothing that is served.
+    with guard.effect(extend=lease_seconds + (pull_seconds if missing else 0)):
+        pass
+    together(lambda image: docker_host.pull(engine, image, pull_seconds), missing)
+    clock.mark("pull")
+
+    held = [item for item in docker_host.app_containers(engine, manifest["app"]) if item["slot"] == slot]
+    right = {_place(item["labels"]) for item in wanted}
+    good = [
+        item
+        for item in held
+        if item["release"] == manifest["id"] and item["state"] == "running" and _here(item) in right
+    ]
+    stale = [item for item in held if item not in good]
+    window = max((manifest["services"][item["alias"]]["health"]["window"] for item in wanted), default=0)
+    if stale:
+        empty(engine, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
+        clock.mark("discard")
+    _bring_back(engine, guard, part, secrets, lease_seconds)
+    there = {_here(item) for item in good}
+    fresh = [item for item in wanted if _place(item["labels"]) not in there]
+    with guard.effect(extend=window + lease_seconds):
+        docker_host.ensure_network(engine, network(manifest["app"], slot), manifest["app"])
+        together(lambda item: _start(engine, item), fresh)
+    clock.mark("start")
+    wait_all(engine, manifest, wanted)
+    clock.mark("healthy")
+    for item in fresh:
+        docker_host.set_restart(engine, item["name"], "unless-stopped")
+    return {
+        "pulled": missing,
+        "discarded": [item["name"] for item in stale],
+        "started": [item["name"] for item in fresh],
+        "seconds": clock.parts,
+    }
+
+
+def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, str], lease_seconds: float) -> None:
+    """Start what must not run twice and does not run at all: the others may need it, and there is nothing to wait for."""
+    services = part.manifest["services"]
+    singles = [name for name in part.services if kind(services[name]) == "single"]
+    held = docker_host.background_containers(engine, part.manifest["app"]) if singles else []
+    for name in singles:
+        mine = [item for item in held if item["service"] == name]
+        if not any(item["state"] == "running" for item in mine):
+            with guard.effect(extend=background.longest(services[name]) + lease_seconds):
+                background.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address)
+
+
+def _place(labels: Mapping[str, str]) -> tuple[str, int]:
+    """Which of a slot's containers one is to be: its service and its number."""
+    return labels[LABEL + "service"], int(labels[LABEL + "replica"])
+
+
+def _here(item: Mapping[str, Any]) -> tuple[str, int]:
+    return item["service"], item["replica"]
+
+
+def empty(
+    engine: Engine,
+    guard: Guard,
+    manifest: Mapping[str, Any],
+    held: Iterable[Mapping[str, Any]],
+    *,
+    drain_seconds: float,
+    lease_seconds: float,
+) -> None:
+    """Let containers finish what they are doing, then stop and remove them.
+
+    A container counts as drained when nobody has had a connection to its port for two looks in a row. ``manifest`` tells the
+    ports and the grace of services it knows; others get safe ones.
+    """
+    held = list(held)
+    grace = max(grace_of(manifest, item["service"]) for item in held)
+    with guard.effect(extend=drain_seconds + grace + lease_seconds):
+        pass
+    wait_idle(lambda: any_busy(engine, held), drain_seconds)
+    with guard.effect(extend=grace + lease_seconds):
+        stop(engine, manifest, held)
+
+
+def stop(engine: Engine, manifest: Mapping[str, Any], held: Iterable[Mapping[str, Any]]) -> None:
+    """Stop and remove containers, each with its service's grace in seconds."""
+    together(lambda item: docker_host.stop_and_remove(engine, item["id"], grace_of(manifest, item["service"])), held)
+
+
+def grace_of(manifest: Mapping[str, Any], service: str) -> float:
+    """How long a service may take to stop, in seconds; a safe time for one the manifest does not know."""
+    return float(manifest["services"].get(service, {}).get("stop_grace", 30))
+
+
+class _Clock:
+    """Seconds of each part of the work."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def mark(self, part: str) -> None:
+        now = time.monotonic()
+        self.parts[part], self._last = round(now - self._last, 2), now
+
+
+def any_busy(engine: Engine, held: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether anybody is connected to a port that one of the containers' own processes listens on."""
+    return any(_busy(engine, item) for item in held if item["state"] in ("running", "starting"))
+
+
+def _busy(engine: Engine, item: Mapping[str, Any]) -> bool:
+    try:
+        details = docker_host.inspect(engine, item["id"])
+    except docker_host.NotFound:
+        return False
+    ports = [int(name.split("/")[0]) for name in details["NetworkSettings"]["Ports"] or {}]
+    pid = details["State"]["Pid"]
+    return bool(pid) and any(docker_host.open_connections(pid, port) for port in ports)
+
+
+def _start(engine: Engine, item: Mapping[str, Any]) -> None:
+    try:
+        docker_host.start(engine, docker_host.create(engine, item))
+    except docker_host.EngineError as error:
+        raise SlotError(f"container {item['name']} could not be started: {error}") from error

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why an edge's configuration has to be written again, in words: pure, from what it has and what it shall have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
+    UNSERVED,
+)
+
+Upstreams = dict[tuple[str, str], set[tuple[str, str]]]  # service and slot → addresses and ports
+
+_UPSTREAM = re.compile(r"^upstream sluice_[a-z0-9-]+_([a-z0-9-]+)_(blue|green) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_SERVER = re.compile(r"^server \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_LOCATION = re.compile(r"^    location (/\S*) \{\n(.*?)^    \}", re.MULTILINE | re.DOTALL)
+
+
+def reasons(before: str, after: str, names: Mapping[str, str]) -> list[str]:
+    """What differs between two configurations of an app; ``names`` maps private address to host. Empty when nothing does."""
+    if before == after:
+        return []
+    if not before:
+        return ["it has none of the app yet"]
+    if before == after + UNSERVED:
+        return ["a run died before Nginx was known to serve it"]
+    found = [*_hosts(before, after, names), *_routes(before, after)]
+    return found or ["its text differs: changed by hand, or of another version of the collection"]
+
+
+def _hosts(before: str, after: str, names: Mapping[str, str]) -> list[str]:
+    """Hosts that come and go everywhere, and upstreams that change beyond that."""
+    old, new = _upstreams(before), _upstreams(after)
+    was, will = ({address for servers in one.values() for address, _ in servers} for one in (old, new))
+    found = [f"{names.get(address, address)} joins" for address in sorted(will - was)]
+    found += [f"{names.get(address, address)} leaves" for address in sorted(was - will)]
+    for service, slot in sorted({*old, *new}):
+        key = (service, slot)
+        if key not in new:
+            found.append(f"{service} goes from {slot}")
+        elif key not in old:
+            found.append(f"{service} comes to {slot}")
+        else:
+            lost = {item for item in old[key] - new[key] if item[0] in will}
+            gained = {item for item in new[key] - old[key] if item[0] in was}
+            if lost or gained:
+                found.append(f"{service} in {slot} has other hosts or ports")
+    return found
+
+
+def _routes(before: str, after: str) -> list[str]:
+    old, new = _locations(before), _locations(after)
+    found = [f"route {key} is new" for key in sorted(new.keys() - old.keys())]
+    found += [f"route {key} goes" for key in sorted(old.keys() - new.keys())]
+    return found + [f"route {key} changes" for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
+
+
+def _upstreams(text: str) -> Upstreams:
+    return {
+        (service, slot): set(re.findall(r"server \[?([0-9a-f.:]+?)\]?:(\d+) ", body))
+        for service, slot, body in _UPSTREAM.findall(text)
+    }
+
+
+def _locations(text: str) -> dict[str, str]:
+    """Host and path → what is done there, with variables replaced by the services they stand for."""
+    maps = dict(re.findall(r"^map \$sluice_slot (\$\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
+    found = {}
+    for body in _SERVER.findall(text):
+        name = re.search(r"server_name (\S+);", body)
+        host = "" if name is None or name[1] == "_" else name[1]
+        for path, lines in _LOCATION.findall(body):
+            found[host + path] = re.sub(r"\$sluice_route_\w+", lambda match: maps.get(match[0], ""), lines)
+    return found

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An app's part of the edge's Nginx configuration: pure, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
+    port_numbers,
+)
+
+Manifest = Mapping[str, Any]
+Route = Mapping[str, Any]
+Services = dict[str, str]  # slot → service, "" where the slot's release has none
+
+SLOTS = ("blue", "green")
+# The edge closes idle upstream connections before the app does (Node's default is 5 s), so it never writes into one
+# that is closing.
+UPSTREAM_IDLE_SECONDS = 4
+# After so long without a byte the edge gives an answer up, or ends a WebSocket; app.inc of role nginx has the same.
+SILENCE_SECONDS = 60
+# Written under a configuration until the workers are known to serve it: a run that dies in between leaves a file that differs
+# from what was wanted, and the next run installs it again.
+UNSERVED = "# installed, not known to be served yet\n"
+
+
+def upstream(app: str, service: str, slot: str) -> str:
+    """The name of a slot's upstream; the parts' own names have no '_', so two different slots never share a name."""
+    return f"sluice_{app}_{service}_{slot}"
+
+
+def render_app(
+    other: Manifest | None,
+    new: Manifest,
+    hosts: Mapping[str, str],
+    http_port: int = 80,
+    slot: str = "blue",
+    other_hosts: Mapping[str, str] | None = None,
+) -> str:
+    """The text of /etc/nginx/sluice/<app>.conf: the upstreams of both slots, and each slot's own routes.
+
+    ``new`` is in ``slot`` and ``other``, the release before it, in the other one (``new`` too where there is none): neither a moved
+    route nor a changed number of replicas is felt before the flip. ``hosts`` maps app host to private address; ``other_hosts`` are those
+    that hold ``other``, when not all do.
+    """
+    held: dict[str, list[Manifest]] = {one: [new if one == slot or other is None else other] for one in SLOTS}
+    there = {one: hosts if other_hosts is None or one == slot else other_hosts for one in SLOTS}
+    body = _App(new["app"], held, Hosts(hosts, there), http_port).render()
+    mark = hashlib.sha256(body.encode()).hexdigest()[:16]
+    return (
+        f"# managed by sluice.stack, for app {new['app']}: the next release overwrites what is changed here\n"
+        # Asked for after a reload: the workers that know this value run this configuration.
+        f'map "" ${variable(new["app"])} {{ default {mark}; }}\n\n' + body
+    )
+
+
+def variable(app: str) -> str:
+    """The Nginx variable that holds the fingerprint of an app's configuration."""
+    return f"sluice_config_{_word(app)}"
+
+
+def fingerprint(text: str) -> str:
+    """The fingerprint in a rendered configuration; empty when the text is not one."""
+    match = re.search(r"^map \"\" \$sluice_config_\w+ \{ default (\w+); \}$", text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def claims(text: str) -> set[str]:
+    """The host names a rendered configuration answers to; ``_`` for any."""
+    return set(re.findall(r"^    server_name (\S+);$", text, re.MULTILINE))
+
+
+def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
+    """Why ``app`` cannot have its configuration beside the ``others`` (app to text) of one edge, or None.
+
+    Nginx itself would take one of two servers of the same name and only warn.
+    """
+    for other, config in sorted(others.items()):
+        shared = sorted(claims(text) & claims(config)) if other != app else []
+        if shared:
+            name = "requests for any host name (a route without a host)" if shared[0] == "_" else f"host {shared[0]}"
+            return f"app {app} wants {name}, which app {other} has on this edge: give one of them another app_routes[].host"
+    return None
+
+
+class Hosts(NamedTuple):
+    """App host → address: all of them, and those that hold what is in each slot."""
+
+    all: Mapping[str, str]
+    by_slot: Mapping[str, Mapping[str, str]]
+
+    def of(self, slot: str, named: Sequence[str] | None) -> list[str]:
+        """Where a service runs that belongs on the hosts ``named`` (None: on each). Rather where it should be than nowhere."""
+        for hosts in (self.by_slot[slot], self.all):
+            found = sorted({address for host, address in hosts.items() if not named or host in named})
+            if found:
+                return found
+        return []
+
+
+class _App:
+    """One app's configuration while it is written."""
+
+    def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], hosts: Hosts, port: int) -> None:
+        self.app, self.held, self.hosts, self.port = app, held, hosts, port
+        self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that tells them apart
+
+    def render(self) -> str:
+        """Upstreams, then what routes differ in between the slots, then servers."""
+        hosts = sorted({route["host"] or "" for release in self._releases() for route in release["routes"]})
+        servers = [self._server(host) for host in hosts]
+        return "\n\n".join([*self._upstreams(), *self._maps(), *servers]) + "\n"
+
+    def _releases(self) -> Iterable[Manifest]:
+        return (release for slot in SLOTS for release in self.held[slot])
+
+    def _upstreams(self) -> Iterable[str]:
+        with_assets = {
+            route["service"] for release in self._releases() for route in release["routes"] if route["assets"]
+        }
+        for service in sorted({name for release in self._releases() for name in release["services"]}):
+            for slot in SLOTS:
+                release = self.held[slot][-1]
+                ports = sorted(port_numbers(release["ports"], service, slot))
+                addresses = self.hosts.of(slot, release["services"].get(service, {}).get("hosts"))
+                if not ports or not addresses:
+                    continue  # nothing of it runs there, and Nginx refuses an upstream without a server
+                name = upstream(self.app, service, slot)
+                yield self._upstream(name, addresses, ports)
+                if service in with_assets:
+                    yield self._upstream(f"{name}_other", addresses, ports)
+
+    def _upstream(self, name: str, addresses: Sequence[str], ports: Sequence[int]) -> str:
+        hosts = [f"[{address}]" if ":" in address else address for address in addresses]
+        # A host that failed twice is left alone for a moment: one that does not even refuse connections costs each request
+        # 2 s. Not longer, because with all of them left alone there is nobody to ask. A single server is always asked.
+        servers = [f"    server {host}:{port} max_fails=2 fail_timeout=5s;" for host in hosts for port in ports]
+        return _block(
+            f"upstream {name}", [*servers, "    keepalive 32;", f"    keepalive_timeout {UPSTREAM_IDLE_SECONDS}s;"]
+        )
+
+    def _server(self, host: str) -> str:
+        default = "" if host else " default_server"
+        head = [
+            f"    listen {self.port}{default};",
+            f"    listen [::]:{self.port}{default};",
+            f"    server_name {host or '_'};",
+            f"    set $sluice_app {self.app};",
+            "    include /etc/nginx/sluice/app.inc;",
+        ]
+        return _block("server", [*head, *("\n" + location for location in self._locations(host))])
+
+    def _locations(self, host: str) -> Iterable[str]:
+        """A location for each path and everything below it, and none for a name that merely begins like it."""
+        routes = [route for release in self._releases() for route in _table(release, host)]
+        assets = {_folder(route["assets"]) for route in routes if route["assets"]}
+        paths = {_folder(route["path"]) for route in routes} | assets
+        for path in sorted(paths):
+            if path != "/":
+                # Nginx would answer the bare path with a redirect.
+                yield self._location(f"= {path.rstrip('/')}", host, path, asset=False)
+            yield self._location(path, host, path, asset=path in assets)
+        if assets:
+            yield _OTHER_SLOT
+        if any(self._is_single(self._services(host, path)) for path in paths):
+            yield _REPLACED
+
+    def _location(self, match: str, host: str, path: str, asset: bool) -> str:
+        services = self._services(host, path)
+        # While two releases share the location, the one that may be silent for longer.
+        routes = self._routes(host, path).values()
+        silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes if route)
+        lines = [f"        set $sluice_service {self._value(services)};"]
+        if asset:
+            lines.append(
+                f"        set $sluice_other_service {self._value({'blue': services['green'], 'green': services['blue']})};"
+            )
+        lines.append("        include /etc/nginx/sluice/proxy.inc;")
+        if silence != SILENCE_SECONDS:
+            lines += [f"        proxy_{what}_timeout {silence}s;" for what in ("read", "send")]
+        # In its own order: nothing live is 503, a path that the chosen release does not have is 404.
+        lines.append('        if ($sluice_upstream = "") { return 597; }')
+        if not all(services.values()):
+            lines.append('        if ($sluice_service = "") { return 404; }')
+        if asset:
+            lines += ["        proxy_intercept_errors on;", "        error_page 404 = @sluice_other_slot;"]
+        replaced = self._is_single(services)
+        if replaced:
+            lines.append("        error_page 502 = @sluice_replaced;")
+        if asset or replaced:
+            lines.append("        error_page 597 = @sluice_nothing_live;")
+        lines.append("        proxy_pass http://$sluice_upstream;")
+        return _block(f"    location {match}", lines, "    ")
+
+    def _is_single(self, services: Services) -> bool:
+        """Whether a location's service is one that nobody answers for while it is replaced."""
+        known = [self.held[slot][-1]["services"].get(name) for slot, name in services.items()]
+        return any(service and service.get("strategy") == "recreate" for service in known)
+
+    def _services(self, host: str, path: str) -> Services:
+        return {slot: route["service"] if route else "" for slot, route in self._routes(host, path).items()}
+
+    def _routes(self, host: str, path: str) -> dict[str, Route | None]:
+        return {slot: _route(self.held[slot], host, path) for slot in SLOTS}
+
+    def _value(self, services: Services) -> str:
+        """The service of a location, or a variable that tells it by slot where the two releases differ."""
+        if len(set(services.values())) == 1:
+            return services["blue"] or '""'
+        key = tuple(services[slot] for slot in SLOTS)
+        return self.differing.setdefault(key, f"$sluice_route_{_word(self.app)}_{len(self.differing)}")
+
+    def _maps(self) -> Iterable[str]:
+        for services, name in self.differing.items():
+            lines = [f'    {slot} "{service}";' for slot, service in zip(SLOTS, services, strict=True)]
+            yield _block(f"map $sluice_slot {name}", lines)
+
+
+def _word(app: str) -> str:
+    return app.replace("-", "_")  # in names of variables; an app's name has no '_' of its own
+
+
+def _folder(path: str) -> str:
+    return path.rstrip("/") + "/"
+
+
+def _table(release: Manifest, host: str) -> list[Route]:
+    """A release's routes for a host name: its own, else those for any name."""
+    own = [route for route in release["routes"] if (route["host"] or "") == host]
+    return own or [route for route in release["routes"] if not route["host"]]
+
+
+def _route(releases: Sequence[Manifest], host: str, path: str) -> Route | None:
+    """What answers for a path: the longest route that holds it, of the newest release that has one."""
+    for release in reversed(releases):
+        routes = _table(release, host)
+        # Files that a route names as its own belong to its service wherever they are.
+        files = [route for route in routes if route["assets"] and _folder(route["assets"]) == path]
+        found = files or [route for route in routes if path.startswith(_folder(route["path"]))]
+        if found:
+            return max(found, key=lambda route: len(_folder(route["path"])))
+    return None
+
+
+def _block(head: str, lines: Sequence[str], indent: str = "") -> str:
+    return "\n".join([f"{head} {{", *lines, f"{indent}}}"])
+
+
+# What must not run twice is away while it is replaced. Nobody was asked, or somebody who ended in the middle of the answer.
+_REPLACED = _block(
+    "    location @sluice_replaced",
+    [
+        "        default_type text/plain;",
+        "        add_header Retry-After 2 always;",
+        '        return 503 "This part is being replaced. Please try again.\\n";',
+    ],
+    "    ",
+)
+
+# Hashed files: a page opened before a flip asks for its own release's, so a miss is asked from the other slot. That slot may be
+# empty, or fail: for the visitor it stays a miss.
+_OTHER_SLOT = _block(
+    "    location @sluice_other_slot",
+    [
+        "        include /etc/nginx/sluice/proxy.inc;",
+        '        if ($sluice_other_upstream = "") { return 404; }',
+        "        proxy_intercept_errors on;",
+        "        error_page 400 401 403 404 405 410 429 500 502 503 504 = @sluice_not_found;",
+        "        proxy_pass http://$sluice_other_upstream;",
+    ],
+    "    ",
+)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask an edge's public port, as a visitor would, whether a release answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils import (
+    plain_http,
+)
+
+COOKIE = "sluice_visitor"
+
+
+class VerifyError(Exception):
+    """A route does not answer with the release; the message names the route and what it said."""
+
+
+def bucket(visitor: str) -> int:
+    """A visitor's place among a hundred, 0 to 99: the function of the same name in the edge's sluice.js."""
+    value = 5381
+    for letter in visitor:
+        value = (value * 33 + ord(letter)) % 2**32
+    return value % 100
+
+
+def first_visitor() -> str:
+    """A visitor who is sent to the tried release however small its share is."""
+    return next(name for name in (f"verify-{number}" for number in range(10_000)) if bucket(name) == 0)
+
+
+def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> str | None:
+    """Ask one route once; None when the release answered well, else what was wrong.
+
+    Well means below 500, and the header that only this host gets to see names the release. ``timeout`` is in seconds.
+    """
+    where = f"{route.get('host') or '*'}{route['verify']}"
+    headers = {
+        "Host": route.get("host") or "localhost",
+        "User-Agent": "sluice-verify",
+        "Cookie": f"{COOKIE}={first_visitor()}",
+    }
+    try:
+        answer = plain_http.request(
+            ("127.0.0.1", port), "GET", route["verify"], headers=headers, timeout=timeout, version="1.1", limit=4096
+        )
+    except plain_http.NoAnswer as error:
+        return f"{where}: no answer ({error})"
+    answered = answer.headers.get("x-sluice-release")
+    if answer.status >= 500:
+        return f"{where}: status {answer.status}, body {answer.beginning()!r}"
+    if answered != release:
+        return f"{where}: answered by {f'release {answered}' if answered else 'none of the app'} instead of {release}, status {answer.status}"
+    return None
+
+
+def verify(port: int, routes: Sequence[Mapping[str, Any]], release: str, *, times: int, timeout: float) -> None:
+    """Ask every route ``times`` in a row; raises VerifyError at the first bad answer.
+
+    There is no second try: the slot was healthy before it was flipped to, and while one is waited for, visitors get the same
+    bad answers.
+    """
+    for route in routes:
+        for number in range(1, times + 1):
+            fault = ask(port, route, release, timeout)
+            if fault:
+                raise VerifyError(f"{fault} (try {number} of {times})")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the database says of its migrations: the tools' own records, what is left half done, who still works."""
+
+# ruff: noqa: S608 - values go into SQL through `literal`
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
+    environment,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    effects as migration_effects,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
+    TABLE,
+    File,
+    MigrationError,
+    Status,
+    application,
+    compare,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
+    Address,
+    Connection,
+    DatabaseError,
+    literal,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
+    Statement,
+)
+
+# The same for both engines, but for the names of the columns. Prisma's own record: https://www.prisma.io/docs/orm/prisma-migrate
+_RECORDS = {
+    "prisma": (
+        "_prisma_migrations",
+        "select migration_name as name, checksum, (finished_at is not null)::text as finished, applied_steps_count as steps, logs from {0} "
+        "where rolled_back_at is null order by started_at",
+    ),
+    "sql": (
+        TABLE,
+        "select name, checksum, (finished_at is not null)::text as finished, steps, null as logs from {0} order by started_at",
+    ),
+}
+_INVALID = (
+    "select i.indexrelid::regclass::text as name from pg_index i where not i.indisvalid "
+    "and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)"
+)
+# How long a server may need to notice that its client is gone, with what `settings` asks for, and to undo what it did.
+_ORPHAN_SECONDS = 30
+
+
+def url_of(manifest: Mapping[str, Any], values: Mapping[str, str]) -> str | None:
+    """The URL of the database that is migrated, from the service's environment and secrets; None when it has none."""
+    migration = manifest["migration"]
+    service = manifest["services"][migration["service"]]
+    return environment(service, values).get(migration["database"])
+
+
+def connect(manifest: Mapping[str, Any], url: str) -> Connection:
+    """A session at the database; raises MigrationError that says where the address was set."""
+    try:
+        return Connection(Address.of(url))
+    except DatabaseError as error:
+        name = manifest["migration"]["database"]
+        service = manifest["migration"]["service"]
+        raise MigrationError(f"the database of the migration, {name} of service {service}: {error}") from error
+
+
+def read(connection: Connection, engine: str, url: str, files: Sequence[File]) -> Status:
+    """What the database has of the image's migrations."""
+    _, select = _RECORDS[engine]
+    name = _record(engine, url)
+    there = connection.query(f"select to_regclass({literal(name)}) is not null as there")[0]["there"] == "t"
+    rows = connection.query(select.format(name)) if there else []
+    invalid = [str(row["name"]) for row in connection.query(_INVALID)]
+    return compare(files, [{**row, "finished": row["finished"] == "true"} for row in rows], invalid)
+
+
+def _record(engine: str, url: str) -> str:
+    """The table an engine keeps its record in; Prisma takes the schema from the URL."""
+    schema = dict(parse_qsl(urlsplit(url).query)).get("schema", "public")
+    return '"' + schema.replace('"', '""') + f'"."{_RECORDS[engine][0]}"'
+
+
+def note(connection: Connection, url: str, file: File, how: str) -> None:
+    """Write into Prisma's record what became of a failed migration: ``rolled_back`` or ``applied``.
+
+    As ``prisma migrate resolve`` does it, which asks the native engine for the first of the two, and that may not be in the image.
+    """
+    table, name = _record("prisma", url), literal(file.name)
+    ended = f"update {table} set rolled_back_at = now() where migration_name = {name} and finished_at is null and rolled_back_at is null"
+    row = f"{literal(str(uuid.uuid4()))}, {literal(file.checksum)}, {name}, now(), now(), 0"
+    done = f"insert into {table} (id, checksum, migration_name, started_at, finished_at, applied_steps_count) values ({row})"
+    connection.query(f"{ended}; {done}" if how == "applied" else ended)  # both in one transaction
+
+
+def effects(connection: Connection, sql: str) -> tuple[list[Statement], list[bool | None]]:
+    """The statements of a migration, and whether the effect of each is in the database."""
+    statements, question = migration_effects.question(sql)
+    row = connection.query(question)[0] if statements else {}
+    known = {"true": True, "false": False}
+    return statements, [known.get(str(row[f"s{index}"])) for index in range(len(statements))]
+
+
+def wait_for_orphans(connection: Connection, app: str, beat: Callable[[], None]) -> None:
+    """Wait for sessions of an earlier attempt whose client is gone; the server may still be at work for them."""
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    query = (
+        "select pid, state, left(query, 200) as query from pg_stat_activity where pid <> pg_backend_pid() "
+        f"and datname = current_database() and application_name = {literal(application(app))} and state <> 'idle'"
+    )
+    while rows := connection.query(query):
+        if time.monotonic() > deadline:
+            one = rows[0]
+            raise MigrationError(
+                f"an earlier migration is still at work in the database, process {one['pid']}: {one['query']}; wait for it, or end it "
+                f"with: select pg_terminate_backend({one['pid']})"
+            )
+        beat()
+        time.sleep(0.5)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A copy of this host's database for others to try things on: the newest backup, restored beside the live cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    drill as backup_drill,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import (
+    scratch as backup_scratch,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
+    HostError,
+    as_postgres,
+    free_bytes,
+    sql,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import (
+    RELATIONS,
+    rewritten,
+)
+
+FOLDER = "/var/lib/postgresql/sluice-rehearsal"
+# Beside the directory, which is the scratch cluster's own.
+RECORD = "/var/lib/sluice/backup/rehearsal.json"
+DATABASES = "select coalesce(json_agg(datname), '[]') from pg_database where datallowconn and not datistemplate and datname <> 'postgres'"
+
+
+def _at(host: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the copy is: not in a drill's way."""
+    return {**backup_scratch.at(host, FOLDER), "port": host["drill_port"] + 1}
+
+
+def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> dict[str, Any]:
+    """Restore the newest backup, with all changes since, and let ``clients`` (networks) in at ``address``. Raises HostError.
+
+    Returns {address, backup, size, seconds}; the address with its port.
+    """
+    copy, begun = _at(host), time.time()
+    backup_scratch.remove(copy)
+    try:
+        repository, backup = backup_drill.chosen(host, host["drill_repository"])
+    except (backup_drill.Broken, backup_drill.Prevented) as error:
+        raise HostError(f"no copy of the database: {error}") from error
+    needed, free = int(backup.size * backup_drill.ROOM_FACTOR + backup_drill.ROOM_BYTES), free_bytes(FOLDER)
+    if free < needed:
+        raise HostError(
+            f"no copy of the database: {os.path.dirname(FOLDER)} has {free / 2**30:.1f} GiB free and it needs {needed / 2**30:.1f}"
+        )
+    try:
+        backup_scratch.restore(
+            copy,
+            repository,
+            "--archive-mode=off",
+            f"--tablespace-map-all={FOLDER}/tablespaces",
+            f"--recovery-option=restore_command={backup_scratch.fetch(copy, repository.number)}",
+            seconds=host["drill_seconds"],
+        )
+        ready = "select not pg_is_in_recovery()"
+        backup_scratch.start(copy, host["drill_seconds"], {"listen_addresses": address, **_certificate(host)}, ready)
+        _let_in(copy, clients)
+        write_json(RECORD, {"relations": _relations(copy)})
+    except (backup_scratch.RestoreFailed, backup_scratch.RecoveryFailed, HostError) as error:
+        # Nobody would come to take it away.
+        backup_scratch.remove(copy)
+        raise HostError(f"no copy of the database: {error}") from error
+    where = f"[{address}]" if ":" in address else address
+    return {
+        "address": f"{where}:{copy['port']}",
+        "backup": backup.label,
+        "size": backup.size,
+        "seconds": time.time() - begun,
+    }
+
+
+def _let_in(copy: Mapping[str, Any], clients: Sequence[str]) -> None:
+    entry = "".join(f"host all all {network} scram-sha-256\n" for network in clients)
+    written = as_postgres(["tee", "--append", f"{FOLDER}/pg_hba.conf"], text=entry)
+    if written.code:
+        raise HostError(written.said)
+    sql(copy, "select pg_reload_conf()")
+
+
+def take_down(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Remove the copy; the relations that were written anew in it meanwhile, empty when it is not there. Raises HostError."""
+    copy = _at(host)
+    moved: list[dict[str, Any]] = []
+    try:
+        if os.path.isdir(FOLDER) and os.path.exists(RECORD):
+            moved = rewritten(read_json(RECORD)["relations"], _relations(copy))
+    finally:
+        backup_scratch.remove(copy)
+        if os.path.exists(RECORD):
+            os.unlink(RECORD)
+    return moved
+
+
+def _relations(copy: Mapping[str, Any]) -> dict[str, Any]:
+    """The relations of all databases, as database.schema.name."""
+    return {
+        f"{database}.{name}": place
+        for database in json.loads(sql(copy, DATABASES))
+        for name, place in json.loads(sql(copy, RELATIONS, database)).items()
+    }
+
+
+def _certificate(host: Mapping[str, Any]) -> dict[str, str]:
+    """The live server's own: clients that check it find the same one."""
+    if sql(host, "show ssl") != "on":
+        return {}
+    return {
+        "ssl": "on",
+        **{f"ssl_{part}_file": sql(host, f"show ssl_{part}_file") for part in ("cert", "key")},
+    }

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The states of the module ``db_migration``, for every engine: look, plan, apply, roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker import (
+    docker_host,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    database,
+    sql,
+    tool,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    files as migration,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
+    File,
+    MigrationError,
+    Status,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import (
+    marks,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
+    Connection,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import (
+    Job,
+)
+
+Result = dict[str, Any]
+NOTHING: Result = {
+    "known": False,
+    "status": Status().as_data(),
+    "pending": [],
+    "released": [],
+    "contracts": [],
+    "applied": [],
+    "attached": False,
+    "attempts": 0,
+    "output": [],
+}
+
+
+def look(job: Job, *, strict: bool = False) -> Result:
+    """What the database has of the image's migrations; ``strict``: raises MigrationError unless that is all of them, as they are."""
+    return _look(job, strict=strict)[0]
+
+
+def _look(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
+    if job.settings["engine"] == "command":
+        return _look_by_command(job, strict=strict), []
+    files = tool.read_files(job, job.image)
+    with closing(_connect(job)) as connection:
+        status = _status(job, connection, files)
+    if strict and (status.pending or status.edited or status.invalid_indexes):
+        wrong = "; ".join(
+            f"{word}: {', '.join(names)}"
+            for word, names in (
+                ("failed", status.failed),
+                ("pending", [name for name in status.pending if name not in status.failed]),
+                ("edited since they were applied", status.edited),
+                ("invalid indexes", status.invalid_indexes),
+            )
+            if names
+        )
+        raise MigrationError(f"the database is not what image {job.image} expects: {wrong}")
+    result = {"known": True, "status": status.as_data(), "contracts": migration.contracts(files, status.applied)}
+    return result, files
+
+
+def plan(job: Job, live_image: str) -> Result:
+    """What is pending, with its SQL, and what of the applied the release that serves brought too."""
+    found, files = _look(job)
+    waiting = [one for one in files if one.name in found["status"]["pending"]]
+    engine = job.settings["engine"]
+    pending = [{"name": one.name, "sql": one.sql, "in_transaction": one.in_transaction(engine)} for one in waiting]
+    # Only a contract half asks for it.
+    marked = any("contract" in marks(one.sql) for one in waiting)
+    if marked and live_image and not docker_host.has_image(job.engine, live_image):
+        raise MigrationError(
+            f"image {live_image} of the release that serves is not on this host, so it cannot tell what it brought"
+        )
+    served = {one.name for one in tool.read_files(job, live_image)} if marked and live_image else set()
+    released = [name for name in found["status"]["applied"] if name in served]
+    # What is about to be applied counts: the ledger knows it before the database does.
+    contracts = migration.contracts(files, [*found["status"]["applied"], *found["status"]["pending"]])
+    return {**found, "pending": pending, "released": released, "contracts": contracts}
+
+
+def apply(job: Job, failed_is: str) -> Result:
+    """Apply what is pending; raises MigrationError when it fails, or a person must decide first."""
+    attached = tool.attend(job)
+    if job.settings["engine"] == "command":
+        version = _version(job)
+        output, attempts = tool.repeat(
+            job, lambda: tool.run(job, migration.command(job.settings), version), lambda: None
+        )
+        return {"changed": True, "output": output, "attempts": attempts, "attached": attached}
+    files = tool.read_files(job, job.image)
+    with closing(_connect(job)) as connection:
+        before = _status(job, connection, files)
+        tool.check_indexes(files, before)
+        work = _apply_files if job.settings["engine"] == "sql" else _apply_prisma
+        output, attempts = (
+            work(job, connection, files, before, failed_is) if before.pending or before.failed else ([], 0)
+        )
+        after = _status(job, connection, files)
+    done = [name for name in after.applied if name not in before.applied]
+    return {
+        "changed": bool(done),
+        "known": True,
+        "status": after.as_data(),
+        "contracts": migration.contracts(files, after.applied),
+        "applied": done,
+        "attached": attached,
+        "attempts": attempts,
+        "output": output,
+    }
+
+
+def roll_back(job: Job, names: Sequence[str]) -> Result:
+    """Undo migrations, the newest first."""
+    if job.settings["engine"] == "prisma":
+        raise MigrationError("prisma has no way back: deploy a migration that undoes it, or restore")
+    attached = tool.attend(job)
+    if job.settings["engine"] == "command":
+        down = job.settings["down"]
+        if not down:
+            raise MigrationError("app_migration.down is not set: say which command undoes a migration, or restore")
+        code, output = tool.run(job, [*down, *names], _version(job))
+        if code:
+            raise MigrationError(f"{' '.join(down)} failed with exit code {code}:\n{output}")
+        return {"changed": True, "output": output.splitlines(), "attached": attached}
+    files = {one.name: one for one in tool.read_files(job, job.image)}
+    with closing(_connect(job)) as connection:
+        status = _status(job, connection, list(files.values()))
+        missing = [name for name in names if name not in files or name not in status.applied]
+        if missing:
+            raise MigrationError(
+                f"migration {missing[0]} is not applied, or not in image {job.image}: nothing was undone"
+            )
+        _prepare(job, connection)
+        for name in sorted(names, reverse=True):
+            sql.undo(connection, files[name], job.settings["timeout"], job.beat)
+        after = _status(job, connection, list(files.values()))
+    return {"changed": bool(names), "known": True, "status": after.as_data(), "attached": attached}
+
+
+def _apply_prisma(
+    job: Job, connection: Connection, files: list[File], before: Status, failed_is: str
+) -> tuple[list[str], int]:
+    def mend() -> None:
+        tool.recover(job, connection, files, _status(job, connection, files))
+
+    if before.failed and failed_is:
+        for file in files:
+            if file.name in before.failed:
+                database.note(connection, str(job.url), file, failed_is)
+    elif before.failed:
+        mend()
+    words = migration.command(job.settings)
+    try:
+        return tool.repeat(job, lambda: tool.run(job, words, connection.version), mend)
+    except MigrationError as error:
+        raise MigrationError(_with_state(error, tool.how_far(job, connection, files))) from error
+
+
+def _with_state(error: MigrationError, state: str) -> str:
+    """What failed, and what is in the database now, in the first line; the tool's own words below."""
+    first, *more = str(error).split("\n")
+    return "\n".join([f"{first.rstrip(':')}. {state}" if state else first, *more])
+
+
+def _apply_files(
+    job: Job, connection: Connection, files: list[File], before: Status, failed_is: str
+) -> tuple[list[str], int]:
+    if failed_is:
+        raise MigrationError(
+            "release_migration_is is for the engine prisma; the message of the engine sql says what to do"
+        )
+    _prepare(job, connection)
+    # Another run may have been at work until the lock was free.
+    before = _status(job, connection, files)
+    attempts = 0
+    for file in files:
+        if file.name in before.pending:
+            _, tries = tool.repeat(job, _one(job, connection, file), lambda: None)
+            attempts = max(attempts, tries)
+    return [], attempts
+
+
+def _one(job: Job, connection: Connection, file: File) -> Callable[[], tuple[int, str]]:
+    """One attempt at one file."""
+
+    def attempt() -> tuple[int, str]:
+        status = _status(job, connection, [file])
+        return sql.apply(connection, file, status, job.settings["timeout"], job.beat)
+
+    return attempt
+
+
+def _prepare(job: Job, connection: Connection) -> None:
+    seconds = job.settings["statement_timeout"] or job.settings["timeout"]
+    limits = migration.settings(job.settings["lock_timeout"], seconds, job.manifest["app"], connection.version)
+    sql.prepare(connection, limits, job.settings["timeout"], job.beat)
+
+
+def _look_by_command(job: Job, *, strict: bool) -> Result:
+    """What a tool's status command says is pending."""
+    version = _version(job)
+    words = job.settings["status"]
+    if not words:
+        return {"known": False}
+    tool.attend(job)
+    code, output = tool.run(job, words, version)
+    if code:
+        raise MigrationError(f"{' '.join(words)} failed with exit code {code}:\n{output}")
+    pending = migration.pending_lines(output)
+    if strict and pending:
+        raise MigrationError(f"the database is not what image {job.image} expects: pending: {', '.join(pending)}")
+    return {"known": True, "status": {**Status().as_data(), "pending": pending}}
+
+
+def _version(job: Job) -> int:
+    """The server's major version, when the tool's service names a database; the connection is tried by that."""
+    if not job.url:
+        return 0
+    with closing(_connect(job)) as connection:
+        return connection.version
+
+
+def _connect(job: Job) -> Connection:
+    if not job.url:
+        raise MigrationError(
+            f"service {job.settings['service']} has no {job.settings['database']} in its env or secrets: app_migration.database names the "
+            "variable with the database's URL"
+        )
+    return database.connect(job.manifest, job.url)
+
+
+def _status(job: Job, connection: Connection, files: Sequence[File]) -> Status:
+    return database.read(connection, job.settings["engine"], str(job.url), files)

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a migration tool in a release's own image: in a container with a fixed name, so that no two run at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker import (
+    docker_host,
+    one_off,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
+    Engine,
+    NotFound,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    database,
+    pg_wire,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    effects as migration_effects,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import (
+    files as migration,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
+    File,
+    MigrationError,
+    Status,
+)
+
+BACK_OFF = (1, 2, 4, 8, 15)  # seconds between two attempts; the last one goes on
+
+
+@dataclass(frozen=True)
+class Job:
+    """One release's migration, on this host."""
+
+    engine: Engine
+    manifest: Mapping[str, Any]
+    slot: str
+    values: Mapping[str, str]  # secrets, by name
+    effect: Callable[[], AbstractContextManager[None]]  # proves that this run has the app, and holds the host's lock
+    kind: str = "migration"  # or another, which then meets none of these
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The contract's ``app_migration``."""
+        found: Mapping[str, Any] = self.manifest["migration"]
+        return found
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return f"{self.manifest['app']}-{self.kind}"
+
+    @property
+    def image(self) -> str:
+        """The image the migrations come in."""
+        return str(self.manifest["services"][self.settings["service"]]["image"])
+
+    def beat(self) -> None:
+        """Say that this run still works; raises when it lost the app."""
+        with self.effect():
+            pass
+
+    @property
+    def url(self) -> str | None:
+        """The database's address."""
+        return database.url_of(self.manifest, self.values)
+
+
+def read_files(job: Job, image: str) -> list[File]:
+    """The migrations of an image, out of a container that is never started."""
+    folder = migration.folder(job.settings)
+    if folder is None:
+        return []
+    name = f"{job.name}-files"
+    if not folder.startswith("/"):
+        base = job.engine.get(f"/images/{image}/json")["Config"].get("WorkingDir") or "/"
+        folder = f"{base.rstrip('/')}/{folder}"
+    docker_host.remove(job.engine, name, force=True)  # of a run that died
+    job.engine.post(
+        "/containers/create", {"Image": image, "Cmd": ["-"], "HostConfig": {"NetworkMode": "none"}}, name=name
+    )
+    try:
+        return migration.read_files(job.settings["engine"], job.engine.archive(name, folder))
+    except NotFound as error:
+        raise MigrationError(
+            f"image {image} has no {folder}: say with app_migration.path where the image has its migrations"
+        ) from error
+    finally:
+        docker_host.remove(job.engine, name, force=True)
+
+
+def attend(job: Job) -> bool:
+    """Wait for a migration that an earlier run began here and that still runs; whether there was one."""
+    found = one_off.find(job.engine, job.name)
+    if found and found["running"]:
+        one_off.wait(job.engine, job.name, job.settings["timeout"], job.beat)
+    if found:
+        with job.effect():
+            docker_host.remove(job.engine, job.name)
+    return bool(found and found["running"])
+
+
+def run(job: Job, command: list[str], version: int) -> tuple[int, str]:
+    """Run a command of the tool under the timeouts; its exit code and output. ``version`` is the server's."""
+    item = one_off.wanted(job.manifest, job.settings["service"], job.name, command, job.slot, job.values)
+    limits = migration.settings(
+        job.settings["lock_timeout"],
+        job.settings["statement_timeout"] or job.settings["timeout"],
+        job.manifest["app"],
+        version,
+    )
+    # libpq and node-postgres read PGOPTIONS. Prisma's engine reads the URL alone, which not every other tool takes options from.
+    item["environment"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    if job.url and job.settings["engine"] == "prisma":
+        item["environment"][job.settings["database"]] = pg_wire.with_options(job.url, limits)
+    with job.effect():
+        one_off.start(job.engine, item, job.manifest["app"])
+    code, output = one_off.wait(job.engine, job.name, job.settings["timeout"], job.beat)
+    with job.effect():
+        docker_host.remove(job.engine, job.name)
+    return code, output
+
+
+def repeat(job: Job, attempt: Callable[[], tuple[int, str]], mend: Callable[[], None]) -> tuple[list[str], int]:
+    """Attempt until it works; after a lock timeout again, with a pause that grows. Returns the output and how many attempts it took.
+
+    ``mend`` sees to it that the next attempt may begin; it raises when only a person can. Raises MigrationError.
+    """
+    engine, limit = job.settings["engine"], int(job.settings["retries"]) + 1
+    for number in range(1, limit + 1):
+        code, output = attempt()
+        if not code:
+            return output.splitlines(), number
+        waited = migration.is_lock_timeout(output)
+        tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-25:])
+        if not waited or number == limit:
+            more = (
+                f": it waited more than app_migration.lock_timeout ({job.settings['lock_timeout']:g} s) for a lock, {number} times. Nothing "
+                "waits behind it any more; run it again when the table is less busy"
+            )
+            if waited:
+                mend()
+            raise MigrationError(
+                f"{engine} migration of {job.manifest['id']} failed with exit code {code}{more if waited else ''}:\n{tail}"
+            )
+        mend()
+        _pause(BACK_OFF[min(number, len(BACK_OFF)) - 1], job.beat)
+    raise AssertionError  # the loop ends in one of the two ways above
+
+
+def _pause(seconds: float, beat: Callable[[], None]) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        beat()
+        time.sleep(min(left, 2))
+
+
+def recover(job: Job, connection: pg_wire.Connection, files: list[File], status: Status) -> None:
+    """See to what an earlier attempt with Prisma did not finish, so that the next may begin; raises when only a person can.
+
+    Prisma refuses to go on after a failed migration, and does not know how far it came. Where the first statement left no trace, no
+    later one ran either, and the migration is noted as rolled back.
+    """
+    known = {one.name: one for one in files}
+    for name in status.failed:
+        if name not in known:
+            raise MigrationError(
+                f"migration {name} has failed in this database and is not in the image: deploy the version that brings it"
+            )
+        database.wait_for_orphans(connection, job.manifest["app"], job.beat)
+        statements, effects = database.effects(connection, known[name].sql)
+        _check_invalid(known[name], status)
+        # A lone statement that waited too long for a lock did nothing, whether it leaves a trace or not.
+        alone = len(statements) == 1 and migration.is_lock_timeout(str(status.details[name].get("logs") or ""))
+        if statements and not alone and not migration_effects.clean(statements, effects):
+            raise MigrationError(
+                f"{migration_effects.open_question(name, statements, effects)}. Look at the database, finish or undo it by hand, and say which: "
+                f"-e release_migration_is=applied, or rolled_back, with the same command"
+            )
+        database.note(connection, str(job.url), known[name], "rolled_back")
+
+
+def how_far(job: Job, connection: pg_wire.Connection, files: list[File]) -> str:
+    """How much there is of a migration that failed; empty when none did, or its session is not over."""
+    status = database.read(connection, "prisma", str(job.url), files)
+    for file in files:
+        if file.name in status.failed:
+            database.wait_for_orphans(connection, job.manifest["app"], job.beat)
+            statements, effects = database.effects(connection, file.sql)
+            if migration_effects.clean(statements, effects):
+                return f"Nothing of migration {file.name} is in the database: run the same command again"
+            said = migration_effects.open_question(file.name, statements, effects)
+            return f"{said[0].upper()}{said[1:]}"
+    return ""
+
+
+def _check_invalid(file: File, status: Status) -> None:
+    """An index that a failed concurrent build left is in the way of the next build, or passed over with IF NOT EXISTS."""
+    for index in status.invalid_indexes:
+        if index.split(".")[-1].strip('"') in file.sql:
+            raise MigrationError(
+                f"index {index} is invalid: a concurrent build of it failed, and migration {file.name} builds it. Remove it with: "
+                f"DROP INDEX CONCURRENTLY {index}; then run the same command again"
+            )
+
+
+def check_indexes(files: list[File], status: Status) -> None:
+    """Refuse to begin where what is pending would run into an invalid index."""
+    for file in files:
+        if file.name in status.pending:
+            _check_invalid(file, status)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which services of a release belong on which app host, and what a host has of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    manifest as manifests,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+
+Observation = Mapping[str, Any]
+Manifest = Mapping[str, Any]
+
+BESIDE_THE_SLOTS = ("worker", "job", "single")
+
+
+def spread(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str]) -> dict[str, list[str]]:
+    """App host → the services it has of the release, for each of the inventory's hosts ``named``; of those that take part."""
+    found: dict[str, list[str]] = {host: [] for host in named}
+    for name, service in sorted(manifest["services"].items()):
+        # A job stays where it is named, or on the inventory's first host: another one might run it twice.
+        alone = manifests.kind(service) == "job"
+        for host in service["hosts"] or (named[:1] if alone else taking_part):
+            if host in taking_part:
+                found[host].append(name)
+    return found
+
+
+def fault(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str], strict: bool) -> str | None:
+    """Why the services cannot be placed on the inventory's app hosts ``named``, or None.
+
+    ``strict`` is for what was just written into the inventory. A release of before may name a host that is gone since.
+    """
+    placed = {name for names in spread(manifest, named, taking_part).values() for name in names}
+    for name, service in sorted(manifest["services"].items()):
+        hosts = service["hosts"] or []
+        unknown = [host for host in hosts if host not in named]
+        if unknown and (strict or len(unknown) == len(hosts)):
+            return (
+                f"app_services.{name}.hosts names {unknown[0]}, which is no app host of the inventory: "
+                f"{did_you_mean(unknown[0], named)}"
+            )
+        if name not in placed and manifests.is_served(service):
+            where = ", ".join(hosts or named[:1])
+            return (
+                f"service {name} would run nowhere: it belongs on {where}, which takes no part (drained, or given up); bring it "
+                f"back, or name another host in app_services.{name}.hosts and deploy"
+            )
+    return None
+
+
+def in_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Those of the services that run in a slot."""
+    return [name for name in names if manifests.kind(manifest["services"][name]) == "web"]
+
+
+def beside_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Those of the services that run beside the slots: they go over to a release when it is live."""
+    return [name for name in names if manifests.kind(manifest["services"][name]) in BESIDE_THE_SLOTS]
+
+
+def runs(observation: Observation, manifest: Manifest, names: Sequence[str], started: Sequence[str] = ()) -> bool:
+    """Whether a host has exactly these services of the release beside its slots, those that are ``started`` before taken as there."""
+    held = [item for item in observation["background"] if item["service"] not in started]
+    names = [name for name in names if name not in started]
+    have = {
+        name: sum(
+            1
+            for item in held
+            if (item["service"], item["release"]) == (name, manifest["id"])
+            and (item["state"] == "running" or manifests.kind(manifest["services"][name]) == "job")
+        )
+        for name in names
+    }
+    return len(held) == sum(have.values()) and all(
+        have[name] == manifest["services"][name]["replicas"] for name in names
+    )
+
+
+def holds(observation: Observation, manifest: Manifest, slot: str, names: Sequence[str], well: bool = False) -> bool:
+    """Whether a host runs every container of the services ``names`` in the slot, and nothing else there; ``well``: and all answer."""
+    running = {
+        (item["service"], item["replica"])
+        for item in observation["containers"]
+        if item["slot"] == slot
+        and item["state"] == "running"
+        and item["release"] == manifest["id"]
+        and (item["healthy"] or not well)
+    }
+    there = sum(1 for item in observation["containers"] if item["slot"] == slot)
+    wanted = _wanted(manifest, names)
+    return running == wanted and there == len(wanted)
+
+
+def down(observation: Observation, manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """The services that must not run twice and do not run here at all, of whichever release."""
+    return [
+        name
+        for name in names
+        if manifests.kind(manifest["services"][name]) == "single"
+        and not any(item["service"] == name and item["state"] == "running" for item in observation["background"])
+    ]
+
+
+def drift(observation: Observation, manifest: Manifest, slot: str, names: Sequence[str]) -> list[str]:
+    """How what a host has differs from the release in the slot, in words; empty when it does not."""
+    found = []
+    here = [item for item in observation["containers"] if item["slot"] == slot]
+    wanted = _wanted(manifest, names)
+    for service, replica in sorted(wanted):
+        label = service if manifest["services"][service]["replicas"] == 1 else f"{service} {replica + 1}"
+        mine = [item for item in here if (item["service"], item["replica"]) == (service, replica)]
+        right = [item for item in mine if item["release"] == manifest["id"]]
+        if not mine:
+            found.append(f"{label} is missing")
+        elif not right:
+            found.append(f"{label} is of release {mine[0]['release']}")
+        elif right[0]["state"] != "running":
+            found.append(f"{label} {_STATES.get(right[0]['state'], 'is ' + right[0]['state'])}")
+        elif right[0]["healthy"] is False:
+            found.append(f"{label} runs and does not answer as it must")
+    found += [f"{name} does not run" for name in down(observation, manifest, names)]
+    strangers = [item for item in here if (item["service"], item["replica"]) not in wanted]
+    return found + [f"{item['service']} of release {item['release']} does not belong there" for item in strangers]
+
+
+_STATES = {
+    "exited": "has ended",
+    "starting": "was started and never got well",
+    "restarting": "restarts again and again",
+}
+
+
+def _wanted(manifest: Manifest, names: Sequence[str]) -> set[tuple[str, int]]:
+    services = {name: manifest["services"][name] for name in in_slots(manifest, names)}
+    return {(name, index) for name, service in services.items() for index in range(service["replicas"])}

@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan: what a run will do, decided from what is wanted and what every host said it has.
+
+Pure: it takes and returns plain data. The edges' confirmed records are the truth about what is live.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
+    render_app,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    backups,
+    facts,
+    placement,
+    room,
+    singles,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    text as plan_text,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    wish as wishes,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import (
+    Observation,
+    PlanError,
+    Wish,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    ledger,
+    ports,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    manifest as manifests,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
+    next_token,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import (
+    History,
+    Manifest,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+
+__all__ = ["PlanError", "Wish", "confirmed_by_edges", "decide"]
+
+Plan = dict[str, Any]
+
+
+def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
+    """The plan for ``wish``; raises PlanError when it cannot be fulfilled."""
+    for host, address in wish.addresses.items():
+        _require_address(host, address)
+    edges = [host for host in wish.edges if host in observed]
+    drained = _drained(wish, observed)
+    apps = [host for host in wish.apps if host in observed and host not in drained]
+    if not edges:
+        raise PlanError(
+            "no edge host is left to send requests anywhere; check the inventory group 'edge' and release_lost_hosts"
+        )
+    if not apps:
+        raise PlanError(
+            "no app host is left to run the release; check the inventory group 'app' and release_lost_hosts, and bring drained hosts "
+            "back with host_join.yml"
+        )
+    history = ledger.merge_texts(item["ledger"] for item in observed.values())
+    live, lagging = confirmed_by_edges(edges, observed, history)
+    live_manifest = _manifest_of(history, live, edges)
+    wanted = wishes.release(wish, history, live, apps, observed)
+    situation = _Situation(wish, observed, edges, apps, drained, history, live, live_manifest, lagging)
+
+    fault = placement.fault(wanted, wish.apps, apps, strict=wish.action == "deploy") or singles.fault(
+        live_manifest, wanted, {host: observed[host] for host in wish.apps if host in observed}
+    )
+    if fault:
+        raise PlanError(fault)
+    same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
+    body = _repair(situation) if same else _change(situation, wanted)
+    target: Manifest = body["manifest"]
+    if wish.action == "rehearsal":
+        body = {**body, **_NO_CHANGE}
+    point, limits = backups.restore_point(wish, same)
+    rehearse = backups.rehearsal(wish, body["migrate"], live_manifest)
+    plan: Plan = {
+        "action": wish.action,
+        "app": target["app"],
+        "token": next_token([item["highest"] for item in observed.values()]),
+        "live": live,
+        "contracted": history.contracted,
+        "addresses": dict(wish.addresses),
+        "abandon": [host for host in edges if observed[host]["edge"]["pending_alive"]],
+        "converge": lagging,
+        "lost": sorted({*wish.lost, *wish.silent}),
+        "drained": sorted(drained),
+        "join": [wish.host] if wish.action == "join" and observed[str(wish.host)]["drained"] else [],
+        "services": {host: names for host, names in situation.spread(target).items() if names},
+        "background": {} if wish.action == "rehearsal" else _background(situation, target),
+        "restore_point": point,
+        "backup_limits": limits,
+        # A host that is no part of the play is spoken to on behalf of one that is.
+        "through": {point["host"]: apps[0]} if point else {},
+        "rehearse": rehearse,
+        "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
+        **body,
+    }
+    plan["asked"] = _asked(plan)
+    # A release gives the app back in its last two steps.
+    plan["steps"] = [*plan["asked"], *([] if plan["flip"] and not plan["background"] else ["give_back"])]
+    plan["status"] = (
+        "rehearsed"
+        if rehearse and wish.action == "rehearsal"
+        else "change"
+        if not same
+        else "repair"
+        if plan["steps"] != ["give_back"]
+        else "nothing"
+    )
+    pulls = _pulls(situation, plan)
+    plan["lines"] = plan_text.lines(plan, live_manifest, facts.of(plan, situation.live_manifest, observed, pulls))
+    return plan
+
+
+def _drained(wish: Wish, observed: Mapping[str, Observation]) -> frozenset[str]:
+    """The app hosts that get no requests when this run is done."""
+    drained = {host for host in wish.apps if host in observed and observed[host]["drained"]}
+    if wish.host is not None and wish.host not in wish.apps:
+        raise PlanError(
+            f"release_host={wish.host} is no app host of the inventory: {did_you_mean(wish.host, list(wish.apps))}"
+        )
+    if wish.host is not None and wish.host not in observed:
+        raise PlanError(f"{wish.host} does not answer: it can neither join nor be drained")
+    if wish.action == "drain":
+        return frozenset(drained | {str(wish.host)})
+    return frozenset(drained - {str(wish.host)} if wish.action == "join" else drained)
+
+
+# What a run that only tries something leaves as it is.
+_NO_CHANGE: Plan = {
+    "start": [],
+    "configure": [],
+    "canary": None,
+    "flip": [],
+    "confirm": [],
+    "retire": None,
+    "record": [],
+}
+
+
+@dataclass(frozen=True)
+class _Situation:
+    """What a plan is made from."""
+
+    wish: Wish
+    observed: Mapping[str, Observation]
+    edges: Sequence[str]
+    apps: Sequence[str]  # those that answer and are not drained
+    drained: frozenset[str]
+    history: History
+    live: Mapping[str, str] | None
+    live_manifest: Manifest | None
+    lagging: Sequence[str]
+
+    def spread(self, manifest: Manifest) -> dict[str, list[str]]:
+        """App host → the services it has of a release when this run is done."""
+        return placement.spread(manifest, self.wish.apps, self.apps)
+
+    def holds(self, host: str, manifest: Manifest, slot: str, well: bool = False) -> bool:
+        """Whether an app host has everything of a release that it shall have of it, in the slot."""
+        names = self.spread(manifest)[host]
+        return placement.holds(self.observed[host], manifest, slot, names, well)
+
+    def lacking(self, manifest: Manifest, slot: str, well: bool = False) -> list[str]:
+        """The app hosts where something of a release has to be started, or an image is missing for what follows it."""
+        return [
+            host
+            for host, names in self.spread(manifest).items()
+            if host in self.apps
+            and (
+                not self.holds(host, manifest, slot, well)
+                or placement.down(self.observed[host], manifest, names)
+                or room.missing(manifest, placement.beside_slots(manifest, names), self.observed[host])
+            )
+        ]
+
+    def config(
+        self, other: Manifest | None, target: Manifest, slot: str, other_on: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """The edges' configuration for ``target`` in ``slot`` beside ``other``, and the edges that have another one.
+
+        A host the run goes on without is in no upstream: nobody knows what it holds, or will hold. ``other_on`` are the hosts that
+        hold ``other``: one that was lost and is back must not be brought into a slot it does not have.
+        """
+        hosts = {
+            host: address
+            for host, address in self.wish.addresses.items()
+            if host not in self.wish.lost and host not in self.wish.silent and host not in self.drained
+        }
+        holding = {host: hosts[host] for host in other_on or [] if host in hosts}
+        text = render_app(other, target, hosts, self.wish.http_port, slot, holding or None)
+        stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
+        return {"edge_config": text, "configure": stale}
+
+
+def _change(now: _Situation, wanted: Manifest) -> Plan:
+    """Bring another release up in the idle slot, and go over to it."""
+    live = now.live
+    slot = "green" if live and live["slot"] == "blue" else "blue"
+    target = _with_ports(now.wish, wanted, now.observed)
+    before = now.live_manifest
+    on = list(now.apps)
+    config = now.config(before, target, slot)
+    if config["configure"] and live and before:
+        # A reload that is due must not bring a host into the live slot that does not hold the live release.
+        on = [host for host in now.apps if now.holds(host, before, live["slot"])]
+        config = now.config(before, target, slot, on)
+    return {
+        "manifest": target,
+        "slot": slot,
+        "migrate": _migration(now.wish, target, now.live_manifest, now.apps),
+        # Where it still runs, well, from when it was live, there is nothing to start.
+        "start": now.lacking(target, slot, well=True),
+        **config,
+        "canary": now.wish.contract["canary"] if now.wish.action == "deploy" and live else None,
+        "flip": list(now.edges),
+        "confirm": list(now.edges),
+        "retire": dict(live) if live else None,
+        "record": [host for host in now.wish.apps if host in now.observed],
+        "previous": {"release": live["release"], "hosts": on} if live else None,
+    }
+
+
+def _repair(now: _Situation) -> Plan:
+    """Make the live release whole: what an earlier run left undone, and what went missing since."""
+    live, target = now.live, now.live_manifest
+    assert live is not None and target is not None, "there is a live release to repair"  # noqa: S101
+    slot = live["slot"]
+    before = now.history.before.get(target["id"])
+    unrecorded = now.history.current != target["id"]  # the run that confirmed it died before it wrote the ledgers
+    left = _left_over(now, slot)
+    return {
+        "manifest": target,
+        "slot": slot,
+        "migrate": None,
+        "start": now.lacking(target, slot),
+        **(
+            now.config(now.history.manifests.get(before["release"]), target, slot, before["hosts"])
+            if before
+            else now.config(None, target, slot)
+        ),
+        "canary": None,
+        "flip": [],
+        "confirm": list(now.edges) if unrecorded else [],
+        "retire": left,
+        "record": list(now.apps) if unrecorded or left else [],
+        "previous": before,
+    }
+
+
+def _left_over(now: _Situation, slot: str) -> dict[str, str | None] | None:
+    """The idle slot, when something is in it that nothing is about to stop: the run that should have done so died.
+
+    Whatever it is: hosts may have been left at different releases.
+    """
+    for host in now.apps:
+        leaving = now.observed[host]["retiring"] or {"slot": None}
+        for one in now.observed[host]["containers"]:
+            if one["slot"] not in (slot, leaving["slot"]):
+                return {"slot": one["slot"], "release": None}
+    return None
+
+
+def _background(now: _Situation, target: Manifest) -> dict[str, list[str]]:
+    """App host → its services beside the slots, for hosts that have others, or none of the release yet.
+
+    What must not run twice and does not run at all was brought up before, when the slot was.
+    """
+    found = {}
+    for host, names in now.spread(target).items():
+        if host in now.observed:
+            beside = placement.beside_slots(target, names)
+            started = placement.down(now.observed[host], target, names)
+            if not placement.runs(now.observed[host], target, beside, started):
+                found[host] = beside
+    return found
+
+
+def _asked(plan: Plan) -> dict[str, list[str]]:
+    """The steps that have something to do, in the playbook's order, each with the hosts that must have done it."""
+    asked = {
+        "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
+        "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
+        "rehearse": [plan["rehearse"]["on"]] if plan["rehearse"] else [],
+        "restore_point": [plan["restore_point"]["host"]] if plan["restore_point"] else [],
+        "migrate": [plan["migrate"]["host"]] if plan["migrate"] and plan["action"] != "rehearsal" else [],
+        "start": plan["start"],
+        "join": plan["join"],
+        "configure": plan["configure"],
+        "canary": plan["flip"] if plan["canary"] else [],
+        "flip": plan["flip"],
+        "confirm": plan["confirm"],
+        "background": list(plan["background"]),
+        "drain": plan["drain"],
+        "retire": plan["record"],
+    }
+    return {step: hosts for step, hosts in asked.items() if hosts}
+
+
+def in_order(steps: Sequence[str], order: Sequence[str]) -> list[str]:
+    """The steps as the playbook orders them; raises PlanError for one it has no place for."""
+    homeless = [step for step in steps if step not in order]
+    if homeless:
+        raise PlanError(f"the plan needs {', '.join(homeless)}, which release_steps of this playbook does not have")
+    return sorted(steps, key=order.index)
+
+
+def _require_address(host: str, address: str) -> None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise PlanError(
+            f"the address of {host} is {address!r}, which is not an IP address: set stack_address for it, the private address by which the "
+            "edges reach it"
+        ) from None
+
+
+def confirmed_by_edges(
+    edges: Sequence[str], observed: Mapping[str, Observation], history: History
+) -> tuple[dict[str, str] | None, list[str]]:
+    """What the edges confirmed last, and the edges that confirmed something older (a run died between two confirms).
+
+    Which of two confirmed releases is the later one is told by the run that started it: a record's own token and count also grow
+    by flips that were never confirmed.
+    """
+    records = {host: observed[host]["edge"]["record"] or {} for host in edges}
+    confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
+    if not confirmed:
+        return None, []
+    begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
+    newest = max(
+        confirmed.values(),
+        key=lambda record: (begun.get(record["confirmed"]["release"], 0), record["token"], record["seq"]),
+    )["confirmed"]
+    lagging = [host for host in edges if records[host].get("confirmed") != newest]
+    return dict(newest), lagging
+
+
+def _manifest_of(history: History, live: Mapping[str, str] | None, edges: Sequence[str]) -> Manifest | None:
+    if live is None:
+        return None
+    found = history.manifests.get(live["release"])
+    if found is None:
+        raise PlanError(
+            f"edges {', '.join(edges)} serve release {live['release']}, but no ledger of any host has its manifest: "
+            "bring back a host that has it (/var/lib/sluice/apps/<app>/ledger.jsonl) and run the command again"
+        )
+    return found
+
+
+def _with_ports(wish: Wish, wanted: Manifest, observed: Mapping[str, Observation]) -> Manifest:
+    """The manifest with its ports: recorded ones stay, new ones are free on every host."""
+    low, high = wish.contract["port_range"]
+    try:
+        recorded = ports.merge_records({host: item["ports"] for host, item in observed.items()})
+        numbers = ports.allocate(
+            wanted["app"],
+            {name: service["replicas"] for name, service in manifests.of_kind(wanted, "web", "single").items()},
+            recorded,
+            {port for item in observed.values() for port in item["listening"]},
+            low,
+            high,
+            manifests.of_kind(wanted, "single"),
+        )
+    except ports.PortError as error:
+        raise PlanError(str(error)) from error
+    return {**wanted, "ports": numbers}
+
+
+def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequence[str]) -> dict[str, Any] | None:
+    """The migration to run, and on which host: the first app host of the inventory that answers.
+
+    A release whose migrating image is the one that is live brings no migration that the live one did not.
+    """
+    migration = target["migration"]
+    if wish.action not in ("deploy", "rehearsal") or not migration:
+        return None
+    service = migration["service"]
+    same = live is not None and live["migration"] == migration and service in live["services"]
+    if same and live and live["services"][service]["image"] == target["services"][service]["image"]:
+        return None
+    served = (live or {"services": {}})["services"].get(service)
+    return {**migration, "host": apps[0], "live_image": served["image"] if served else ""}
+
+
+def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:
+    """What each host that starts something has to pull. Raises PlanError when it does not fit."""
+    manifest, known = plan["manifest"], plan["manifest"].get("sizes", {})
+    names = {host: plan["services"].get(host, []) for host in plan["start"]}
+    if plan["migrate"]:  # in its service's image, wherever that service is
+        host = plan["migrate"]["host"]
+        names[host] = [*names.get(host, []), plan["migrate"]["service"]]
+    pulls = {host: room.pull(manifest, wanted, now.observed[host], known) for host, wanted in names.items()}
+    for host, pull in pulls.items():
+        fault = room.fault(host, pull, now.wish.contract["disk_free"])
+        if fault:
+            raise PlanError(fault)
+    return pulls

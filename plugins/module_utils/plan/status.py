@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is live, as the hosts say it; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    placement,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
+    confirmed_by_edges,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    ledger,
+)
+
+Summary = dict[str, Any]
+
+
+def summarise(
+    app: str,
+    edges: Sequence[str],
+    apps: Sequence[str],
+    observed: Mapping[str, Mapping[str, Any]],
+    silent: Mapping[str, str],
+) -> Summary:
+    """The live release with its manifest, what each host holds, and the releases there were.
+
+    ``state`` is ``none`` (nothing deployed), ``live`` (all hosts agree), ``mixed`` (edges or slots disagree) or ``incomplete``.
+    """
+    history = ledger.merge_texts(item["ledger"] for item in observed.values())
+    answering = [host for host in edges if host in observed]
+    live, lagging = confirmed_by_edges(answering, observed, history)
+    manifest = history.manifests.get(live["release"]) if live else None
+    taking_part = [host for host in apps if host in observed and not observed[host]["drained"]]
+    drift: dict[str, list[str]] = {}
+    partial = []
+    if live and manifest:
+        placed = placement.spread(manifest, apps, taking_part)
+        for host, item in ((host, observed[host]) for host in taking_part):
+            drift[host] = placement.drift(item, manifest, live["slot"], placed[host])
+            whole = placement.holds(item, manifest, live["slot"], placed[host])
+            if not whole or placement.down(item, manifest, placed[host]):
+                partial.append(host)
+    state = "none" if live is None else "mixed" if lagging or partial else "incomplete" if silent else "live"
+    return {
+        "app": app,
+        "state": state,
+        "live": live,
+        "previous": (history.before.get(live["release"]) or {}).get("release") if live else None,
+        "manifest": manifest,
+        "lagging": lagging,
+        "partial": partial,
+        "drift": {host: words for host, words in drift.items() if words},
+        "silent": dict(silent),
+        "hosts": {host: _host(item) for host, item in sorted(observed.items())},
+        "releases": [
+            {
+                "id": release,
+                "version": history.manifests[release]["version"],
+                "state": "live"
+                if live and release == live["release"]
+                else "rolled back"
+                if release in history.rolled_back
+                else "confirmed",
+            }
+            for release in history.confirmed
+            if release in history.manifests
+        ],
+    }
+
+
+def _host(item: Mapping[str, Any]) -> dict[str, Any]:
+    lease = item["lease"]
+    return {
+        "lease": {
+            **{key: lease[key] for key in ("run_id", "action", "who")},
+            "left": lease["expires"] - item["now"],  # seconds, by the host's own clock
+        }
+        if lease["run_id"]
+        else None,
+        "split": _split(item["edge"]) if "edge" in item else None,
+        "drained": item.get("drained", False),
+        "containers": [
+            {key: one[key] for key in ("service", "slot", "release", "replica", "state", "status")}
+            for one in item.get("containers", [])
+        ],
+        "background": [
+            {key: one[key] for key in ("service", "release", "state", "status")} for one in item.get("background", [])
+        ],
+    }
+
+
+def _split(edge: Mapping[str, Any]) -> str:
+    record = edge["record"] or {}
+    return "; ".join([*_maintenance(record.get("maintenance")), _shares(record, edge)])
+
+
+def _maintenance(maintenance: Mapping[str, Any] | None) -> list[str]:
+    if not maintenance:
+        return []
+    since = datetime.fromtimestamp(maintenance["since"], UTC)
+    told = f"all but {', '.join(maintenance['allow'])}" if maintenance["allow"] else "everybody"
+    return [f"MAINTENANCE since {since:%Y-%m-%d %H:%M} UTC, 503 to {told}"]
+
+
+def _shares(record: Mapping[str, Any], edge: Mapping[str, Any]) -> str:
+    if not (record.get("confirmed") or edge["pending_alive"]):
+        return "503, nothing deployed"
+    confirmed, pending = record.get("confirmed"), record.get("pending") if edge["pending_alive"] else None
+    words = [f"{confirmed['slot']} {confirmed['release']}"] if confirmed else []
+    if pending:
+        words.append(
+            f"trying {pending['slot']} {pending['release']} with {pending['percent']} % until it is confirmed or undone"
+        )
+    return "; ".join(words)
+
+
+def lines(summary: Summary) -> list[str]:
+    """The summary as a person reads it."""
+    live, manifest = summary["live"], summary["manifest"]
+    if live is None:
+        head = f"{summary['app']}: nothing is deployed"
+    else:
+        version = f"{manifest['version']}, " if manifest else ""
+        head = f"{summary['app']}: {summary['state']}, {version}release {live['release']} in slot {live['slot']}"
+    result = [head]
+    for host, item in summary["hosts"].items():
+        if item["split"]:
+            result.append(f"  {host:<10} edge   → {item['split']}")
+        if item["drained"]:
+            result.append(f"  {host:<10} DRAINED, gets no requests until host_join.yml")
+        for one in item["containers"]:
+            mark = "●" if live and one["release"] == live["release"] and one["slot"] == live["slot"] else "○"
+            result.append(
+                f"  {host:<10} {one['slot']:<6} {mark} {one['service']:<12} {one['release']}  {one['status']}"
+            )
+        for one in item["background"]:
+            mark = "●" if live and one["release"] == live["release"] else "○"
+            result.append(f"  {host:<10} -      {mark} {one['service']:<12} {one['release']}  {one['status']}")
+        if item["lease"]:
+            result.append(
+                f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})"
+            )
+    result += [f"  {host:<10} DRIFT  {'; '.join(words)}" for host, words in summary["drift"].items()]
+    result += _silent(summary)
+    if summary["releases"]:
+        result.append("  releases, newest first:")
+        result += [f"    {one['id']:<34} {one['state']}" for one in reversed(summary["releases"][-10:])]
+    return result
+
+
+def lease_lines(summary: Summary) -> list[str]:
+    """Who has the app on each host, as a person reads it."""
+    held = {host: item["lease"] for host, item in summary["hosts"].items() if item["lease"]}
+    if not held:
+        return [f"{summary['app']}: nobody is changing it", *_silent(summary)]
+    lines = []
+    for host, lease in held.items():
+        left = f"its lease ends in {lease['left']:.0f} s" if lease["left"] > 0 else "its lease has run out"
+        lines.append(f"  {host:<10} {lease['action']} by {lease['who']}, run {lease['run_id']}, {left}")
+    return [f"{summary['app']}: is being changed", *lines, *_silent(summary)]
+
+
+def _silent(summary: Summary) -> list[str]:
+    return [f"  {host:<10} SILENT {reason}" for host, reason in sorted(summary["silent"].items())]
+
+
+def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
+    """What happened, the newest run first, as a person reads it; a line for each run, and one for each thing it had to say."""
+    by_run: dict[tuple[int, str], list[ledger.Entry]] = {}
+    for item in history.entries:
+        by_run.setdefault((item["token"], item["run_id"]), []).append(item)
+    lines = [f"{app}: {len(by_run)} runs are recorded"]
+    for (token, run_id), items in list(by_run.items())[: -runs - 1 : -1]:
+        last = items[-1]
+        revision = f" at {last['revision'][:10]}" if last.get("revision") else ""
+        what = f"#{token:<4} {last['action']:<9} {last['event']:<10} {last['release']}"
+        lines.append(f"  {items[0]['time']}  {what}  by {last['who']}{revision}, run {run_id}")
+        if last.get("message"):
+            lines.append(f"      failed in step {last['step']}: {last['message']}")
+        if last.get("superseded"):
+            lines.append(f"      took the app from run {', '.join(last['superseded'])}")
+        point = last.get("restore_point")
+        if point:
+            lines.append(
+                f"      restore point before it: {point['lsn']} on timeline {point['timeline']}, {point['time']}"
+            )
+        if last.get("migrations"):
+            lines.append(f"      migrated: {', '.join(last['migrations'])}")
+        if last.get("times"):
+            lines.append(f"      took {last['times'][-1][1] - last['times'][0][1]:.1f} s")
+        if last["release"] in history.rolled_back:
+            lines.append("      rolled back later")
+    return lines

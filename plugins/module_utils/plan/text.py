@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan as a person reads it: exactly the steps that will run, a line each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    backups,
+    placement,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.plan.facts import (
+    Facts,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release import (
+    manifest as manifests,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
+    port_numbers,
+)
+
+Plan = Mapping[str, Any]
+VERBS = {"deploy": "Deploy", "rollback": "Roll back to", "rehearsal": "Rehearse the migrations of"}
+
+
+def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> list[str]:
+    """The plan, with what the hosts said beside it."""
+    target, live = plan["manifest"], plan["live"]
+    drift = [("drift", f"{host}: {'; '.join(words)}") for host, words in sorted(facts.drift.items())]
+    if plan["status"] == "nothing":
+        return [
+            f"Nothing to do: {plan['app']} {target['version']} is live as {target['id']} in {plan['slot']}, as wanted",
+            *_table(drift),
+        ]
+    serving = f"release {live['release']} in {live['slot']}" if live else "nothing"
+    verb = VERBS[plan["action"]] if plan["status"] in ("change", "rehearsed") else "Repair"
+    found = [
+        ("changes", ", ".join(manifests.changes(live_manifest, target)) if plan["status"] == "change" else ""),
+        ("without", f"{', '.join(plan['lost'])} (lost)" if plan["lost"] else ""),
+        (
+            "drained",
+            f"{', '.join(plan['drained'])}, until host_join.yml" if plan["drained"] and not plan["drain"] else "",
+        ),
+        *drift,
+        *_preparing(plan, serving, facts),
+        *_switching(plan, facts),
+        *_ending(plan, facts),
+    ]
+    return [
+        f"{verb} {plan['app']} {target['version']} as release {target['id']} (token {plan['token']}); live now: {serving}",
+        *_table(found),
+    ]
+
+
+Lines = list[tuple[str, str]]  # step and what it does; empty for a step that does not run
+
+
+def _table(found: Lines) -> list[str]:
+    return [f"  {step:<10} {text}" for step, text in found if text]
+
+
+def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
+    """What happens before any edge sends the release anything."""
+    edges, late, migrate = plan["abandon"], plan["converge"], plan["migrate"]
+    point, rehearse = plan["restore_point"], plan["rehearse"]
+    return [
+        ("abandon", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
+        *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
+        *(("backup", line) for line in plan["backup_limits"]),
+        ("backup", backups.words(point, plan["manifest"]["id"]) if point else ""),
+        ("rehearse", _rehearsal(rehearse, migrate) if rehearse else ""),
+        (
+            "migrate",
+            f"{migrate['engine']}, in {migrate['service']}'s new image, once, on {migrate['host']}"
+            if migrate and plan["action"] == "deploy"
+            else "",
+        ),
+        *(("start", _start(plan, host, facts)) for host in plan["start"]),
+        ("join", f"{plan['join'][0]}: it gets requests again" if plan["join"] else ""),
+    ]
+
+
+def _rehearsal(rehearse: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
+    check = f"; then release {rehearse['live']['id']} is checked on it" if rehearse["service"] else ""
+    return f"{migrate['engine']} on {rehearse['on']}, on a copy of the database beside it on {rehearse['host']}{check}"
+
+
+def _start(plan: Plan, host: str, facts: Facts) -> str:
+    manifest, slot = plan["manifest"], plan["slot"]
+    names = plan["services"].get(host, [])
+    ports = ", ".join(
+        f"{name} on port {'/'.join(map(str, port_numbers(manifest['ports'], name, slot)))}"
+        for name in placement.in_slots(manifest, names)
+    )
+    alone = [f"{name} on port {port_numbers(manifest['ports'], name, slot)[0]}" for name in facts.alone.get(host, [])]
+    cleared = facts.clear.get(host)
+    parts = [
+        facts.pull.get(host, ""),
+        f"clear {'; '.join(cleared)}" if cleared else "",
+        f"{ports} in {slot}" if ports else "",
+        f"{', '.join(alone)} beside the slots" if alone else "",
+    ]
+    return f"{host}: {', '.join(part for part in parts if part)}"
+
+
+def _switching(plan: Plan, facts: Facts) -> Lines:
+    """What changes who is sent where."""
+    flip, canary, live = plan["flip"], plan["canary"], plan["live"]
+    shares = ", ".join(f"{percent} %" for percent in canary["steps"]) if canary else ""
+    looks = f"judged after {canary['seconds']:g} s each, up to {canary['looks']} times" if canary else ""
+    before = f" from {live['slot']}" if live else ""
+    return [
+        *(("configure", f"{edge}: {'; '.join(facts.reload[edge])}; one reload of Nginx") for edge in plan["configure"]),
+        ("canary", f"{shares} of the visitors to {plan['slot']}, {looks}" if canary else ""),
+        (
+            "flip",
+            f"{', '.join(flip)}: all visitors{before} to {plan['slot']}; undone by itself unless confirmed"
+            if flip
+            else "",
+        ),
+    ]
+
+
+def _ending(plan: Plan, facts: Facts) -> Lines:
+    """What happens once the release is live."""
+    unrecorded = plan["confirm"] and not plan["flip"]
+    slot = (plan["retire"] or {}).get("slot")
+    return [
+        (
+            "record",
+            "the live release, which the run that confirmed it did not write into the ledgers" if unrecorded else "",
+        ),
+        *(("background", f"{host}: {', '.join(words)}") for host, words in facts.beside.items()),
+        *(("recreate", f"{host}: {words}") for host, found in facts.replaced.items() for words in found),
+        (
+            "drain",
+            f"{plan['drain'][0]}: it gets no requests any more, and finishes those it has" if plan["drain"] else "",
+        ),
+        *(
+            ("retire", f"{host}: stop {'; '.join(words)} in {slot}, once it has drained")
+            for host, words in sorted(facts.stop.items())
+        ),
+    ]
