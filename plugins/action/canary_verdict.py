@@ -9,19 +9,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log as canary_log,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    verdict as canary,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
-    Settings,
-    SettingsError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.canary import verdict as canary
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 
 
 class ActionModule(ActionBase):

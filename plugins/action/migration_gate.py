@@ -14,15 +14,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    gate as migration_gate,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import (
-    Migration,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import gate as migration_gate
+from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import Migration
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 
 
 class NoSquawk(Exception):

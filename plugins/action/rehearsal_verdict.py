@@ -7,12 +7,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    rehearsal,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import rehearsal
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 
 
 class ActionModule(ActionBase):

@@ -6,9 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 
 
 class ActionModule(ActionBase):

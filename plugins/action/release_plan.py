@@ -9,12 +9,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    plan as plans,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 # The steps that a check carries out: they look, and change nothing in check mode.
 LOOKS = ("pending", "restore_point")

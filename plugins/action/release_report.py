@@ -7,9 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    report,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import report
 
 
 class ActionModule(ActionBase):

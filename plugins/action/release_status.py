@@ -7,12 +7,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import status
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 
 class ActionModule(ActionBase):

@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    bucket,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import bucket
 
 
 class FilterModule:

@@ -6,12 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.postgres import (
-    settings as postgres_settings,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.postgres import (
-    standby as postgres_standby,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.postgres import settings as postgres_settings
+from ansible_collections.sluice.stack.plugins.module_utils.postgres import standby as postgres_standby
 
 
 class FilterModule:

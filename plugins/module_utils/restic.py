@@ -10,9 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    restic_output,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import restic_output
 from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure, Saved, Snapshot
 
 KEYS = "/etc/sluice/files"

@@ -118,13 +118,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log as canary_log,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-    LeaseError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseError
 
 CHUNK = 1 << 16
 # Nginx's workers write a line when a request has ended; two of them may do it in another order than they took the time.

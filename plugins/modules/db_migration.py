@@ -158,33 +158,14 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    one_off,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    states as migrate,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
-    MigrationError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
-    DatabaseError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import (
-    Job,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    secret_store,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    RUN_ARGUMENTS,
-    Guard,
-    LeaseError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, one_off
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.migration import states as migrate
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import MigrationError
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import DatabaseError
+from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import Job
+from ansible_collections.sluice.stack.plugins.module_utils.release import secret_store
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
 
 def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:

@@ -73,12 +73,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    age as backup_age,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore_point,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import age as backup_age
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_point
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     DRILL_RECORD,
     HostError,
@@ -86,9 +82,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     repositories,
     settings,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import (
-    when,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 ARGUMENTS: dict[str, Any] = {

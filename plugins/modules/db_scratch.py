@@ -80,13 +80,8 @@ rewritten:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    HostError,
-    settings,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    db_copy,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, settings
+from ansible_collections.sluice.stack.plugins.module_utils.migration import db_copy
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {

@@ -67,19 +67,11 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    control as edge_control,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    nginx as edge_nginx,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
+from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, sync_directory, write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_CONFIGS, STATE_ROOT
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    RUN_ARGUMENTS,
-    Guard,
-    LeaseError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
 # Nginx checks the files of all apps together, so only one of them may be in the making.
 LOCK = os.path.join(STATE_ROOT, "edge.lock")

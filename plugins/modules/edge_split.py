@@ -153,19 +153,10 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    control as edge_control,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as edge_record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.record import (
-    Record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import (
-    VerifyError,
-    verify,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
+from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import VerifyError, verify
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (

@@ -79,26 +79,13 @@ notes:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    background,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    EngineError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import background
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import gaps_file
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    secret_store,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    RUN_ARGUMENTS,
-    Guard,
-    LeaseError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    of_kind,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import secret_store
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import of_kind
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {

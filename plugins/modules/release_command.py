@@ -74,17 +74,10 @@ import secrets as randomness
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    one_off,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, one_off
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.paths import app_folder
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    secret_store,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import secret_store
 
 
 def run(params: dict[str, Any]) -> tuple[int, str]:

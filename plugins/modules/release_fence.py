@@ -104,31 +104,18 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    registry,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import registry
 from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import (
     Engine,
     EngineError,
     has_image,
     resolve_digest,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.docker.observe import (
-    app_host,
-    edge_host,
-    every_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    control as edge_control,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.observe import app_host, edge_host, every_host
+from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-    LeaseError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    pinned,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import pinned
 
 # A size is good to know; what has no way to the registry but through the engine's proxy must not wait long to find out.
 SIZE_SECONDS = 3.0

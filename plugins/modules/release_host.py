@@ -50,22 +50,11 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    retire,
-    slot,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    EngineError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire, slot
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.paths import drained_file
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    RUN_ARGUMENTS,
-    Guard,
-    LeaseError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {

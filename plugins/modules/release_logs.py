@@ -58,12 +58,8 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 
 
 def read(engine: Engine, params: dict[str, Any]) -> list[dict[str, str]]:

@@ -72,19 +72,10 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    retire,
-    slot,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    EngineError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire, slot
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
     OUTCOME_ARGUMENTS,
     RUN_ARGUMENTS,

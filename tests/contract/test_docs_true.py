@@ -11,14 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sluice.stack.plugins.module_utils.contract import (
-    contract,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
-    REQUIRED,
-    Kind,
-    Problems,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract
+from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import REQUIRED, Kind, Problems
 
 ROOT = Path(__file__).resolve().parents[2]
 # What tools and the lab put into a checkout is not ours to check.

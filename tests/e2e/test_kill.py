@@ -13,17 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.lab import (
-    APP_HOSTS,
-    MIGRATION,
-    PREFIX,
-    QUICK,
-    RECORD,
-    Lab,
-    health_window,
-    slow_flip,
-    until,
-)
+from tests.support.lab import APP_HOSTS, MIGRATION, PREFIX, QUICK, RECORD, Lab, health_window, slow_flip, until
 from tests.support.load import Ask, Load
 from tests.support.playbook import Run, Started
 

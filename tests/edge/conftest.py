@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as edge_record,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
 
 from tests.support.edge import SLOTS, Edge, app
 

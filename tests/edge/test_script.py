@@ -15,15 +15,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    control as edge_control,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as edge_record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    verify as edge_verify,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge import verify as edge_verify
 
 from tests.support.edge import CLIENT, LARGE, SLOTS, VISITOR, Edge, ask, slot_of
 

@@ -10,12 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log as canary_log,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
-    Settings,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "roles" / "nginx" / "templates" / "nginx.conf.j2"
 SINCE = 1795409400.0

@@ -21,18 +21,10 @@ from typing import Any
 
 import jinja2
 import yaml
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    control as edge_control,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    nginx as edge_nginx,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as edge_record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.record import (
-    Record,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
+from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "nginx"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -9,19 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.contract import (
-    contract as contracts,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    plan as plans,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-    ports,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    kind,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
+from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, ports
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 from hypothesis import settings
 
 # The whole suite runs on every save; for a longer look: pytest --hypothesis-profile=long

@@ -6,13 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    background,
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    EngineError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import background, docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import EngineError
 
 
 class Host:

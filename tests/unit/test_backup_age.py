@@ -6,14 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    age as backup_age,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import age as backup_age
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
 
 NOW = 1_795_389_300.0
 HOUR = 3600.0

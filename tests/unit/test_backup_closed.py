@@ -7,16 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    closed as backup_closed,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    scratch as backup_scratch,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    Done,
-    HostError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
 
 HOST = {"version": "17", "unit": "pg", "stanza": "main", "drill_port": 5499}
 POINT = "20261123T100000Z-v1.1.0"

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    engine as engines,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
 
 
 @pytest.mark.parametrize(

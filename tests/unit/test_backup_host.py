@@ -8,16 +8,9 @@ import socket
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    host as backup_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    Done,
-    HostError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import host as backup_host
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
 
 HOST = {"stanza": "main"}
 FORKED = "ERROR: [058]: target timeline 3 forked from backup timeline 2 at 0/f000b1b0 which is before backup lsn of 0/fc000028"

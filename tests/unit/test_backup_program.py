@@ -8,27 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    drill as backup_drill,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    program as backup_program,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore as backup_restore,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore_plan as backup_restore_plan,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    Done,
-    HostError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.sluice.stack.plugins.module_utils.backup import program as backup_program
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as backup_restore_plan
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
 
 BACKUP = Backup("20261123-105919F", "full", 1.0, 2.0, 10 * 2**20, 5, "0" * 24, 7)
 WELL = Repository("store", 1, None, (BACKUP,), "000000010000000000000009")

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import repository
 
 MIB16 = 16 * 2**20
 RECORDED = Path(__file__).parent / "fixtures" / "pgbackrest-2.55.1-info.json"

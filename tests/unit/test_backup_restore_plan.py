@@ -7,14 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore_plan as plans,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
 
 NOW = datetime(2026, 11, 23, 2, 53, 20, tzinfo=UTC).timestamp()
 DAY = 86400.0

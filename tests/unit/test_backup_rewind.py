@@ -7,21 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    closed as backup_closed,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore as backup_restore,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore_plan as plans,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    rewind as backup_rewind,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    HostError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 POINT = "20261123T100000Z-v1.1.0"

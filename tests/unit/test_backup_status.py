@@ -6,14 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import status
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
 
 NOW = 1_800_000_000.0
 HOST = {"max_age_hours": 26, "full_max_age_hours": 192, "max_waiting": 20, "drill_max_age_hours": 192}

@@ -6,9 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -14,16 +14,9 @@ import random
 from collections import Counter
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log as canary_log,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    verdict as canary,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
-    Settings,
-    SettingsError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.canary import verdict as canary
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.canary_traffic import NEW, OLD, Traffic, counts

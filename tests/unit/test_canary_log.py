@@ -14,9 +14,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.action.canary_verdict import ActionModule
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log as canary_log,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
 from ansible_collections.sluice.stack.plugins.modules import canary_window
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    settings as canary_settings,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
-    Settings,
-    SettingsError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import settings as canary_settings
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 
 
 @pytest.mark.parametrize(

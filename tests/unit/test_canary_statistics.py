@@ -8,9 +8,7 @@ import random
 from collections import Counter
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    statistics,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import statistics
 
 
 @pytest.mark.parametrize(

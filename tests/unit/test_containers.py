@@ -6,12 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    one_off,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    slot_containers,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import one_off
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import slot_containers
 
 
 @pytest.fixture

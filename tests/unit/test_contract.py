@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.contract import (
-    contract as contracts,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 
 Variables = Callable[..., dict[str, Any]]
 

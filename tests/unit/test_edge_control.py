@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    control as edge_control,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as edge_record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    verify as edge_verify,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge import verify as edge_verify
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], tuple[int, dict[str, str], bytes]]
 

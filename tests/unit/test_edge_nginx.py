@@ -8,15 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    nginx as edge_nginx,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
-    clash,
-    fingerprint,
-    render_app,
-    variable,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import clash, fingerprint, render_app, variable
 from hypothesis import given
 from hypothesis import strategies as st
 

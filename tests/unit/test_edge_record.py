@@ -9,15 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as records,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.record import (
-    Record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import (
-    bucket,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as records
+from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
+from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import bucket
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

@@ -15,16 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    EngineError,
-    NoEngine,
-    NotFound,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, engine
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError, NoEngine, NotFound
 
 Asked = list[tuple[str, str, Any, str | None]]
 

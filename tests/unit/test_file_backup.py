@@ -9,26 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    restic,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    host as hosts,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    program,
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    restore as restores,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import (
-    FilesError,
-    Missing,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import (
-    Seen,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import restic
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import host as hosts
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import program, status
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import restore as restores
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import FilesError, Missing
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import Seen
 from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
 from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure, Saved, Snapshot
 

@@ -8,9 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    files,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import files
 
 
 def test_a_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:

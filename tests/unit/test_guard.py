@@ -6,9 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 
 GONE = RuntimeError("no such container")
 

@@ -12,11 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker.health import (
-    NotHealthy,
-    probe,
-    wait_healthy,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.health import NotHealthy, probe, wait_healthy
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -7,18 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    lease as leases,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-    read_lease,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
-    Lease,
-    LeaseHeld,
-    LeaseLost,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, read_lease
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease, LeaseHeld, LeaseLost
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 

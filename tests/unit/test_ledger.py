@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from hypothesis import given
 from hypothesis import strategies as st
 

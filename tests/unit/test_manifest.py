@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 
 NOW = datetime(2026, 11, 22, 23, 15, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64

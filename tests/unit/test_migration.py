@@ -8,19 +8,10 @@ import tarfile
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    effects,
-    pg_wire,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    files as migration,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    plan as plans,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import effects, pg_wire
+from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
+from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 
 def tar(**files: str) -> bytes:

@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sluice.stack.plugins.action.migration_gate import squawk
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    gate,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
-    File,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
-    plain_name,
-    split,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import gate
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import File
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import plain_name, split
 
 CORPUS = Path(__file__).parent / "fixtures" / "gate"
 EXPECTED: list[dict[str, Any]] = yaml.safe_load((CORPUS / "expected.yml").read_text())

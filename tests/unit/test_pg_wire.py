@@ -9,14 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    pg_wire,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
-    Address,
-    Connection,
-    DatabaseError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import pg_wire
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Address, Connection, DatabaseError
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:

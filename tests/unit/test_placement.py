@@ -7,12 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
-    PlanError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import status
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
 
 
 @pytest.fixture

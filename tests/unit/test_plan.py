@@ -6,10 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
-    PlanError,
-    decide,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError, decide
 
 
 def test_first_deploy_starts_everywhere_and_flips(fleet: Any) -> None:

@@ -7,13 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    backups as plan_backup,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import (
-    PlanError,
-    Wish,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import backups as plan_backup
+from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import PlanError, Wish
 
 SILENT = {
     "restore_point": None,

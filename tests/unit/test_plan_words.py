@@ -7,18 +7,10 @@ import hashlib
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge.changes import (
-    reasons,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
-    UNSERVED,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    room,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
-    PlanError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.changes import reasons
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import UNSERVED
+from ansible_collections.sluice.stack.plugins.module_utils.plan import room
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
 
 MIB = 2**20
 BACKEND, FRONTEND = "registry.test:5000/shop/backend", "registry.test:5000/shop/frontend"

@@ -7,11 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.postgres.settings import (
-    normal,
-    restarts,
-    tuned,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.postgres.settings import normal, restarts, tuned
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,12 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.postgres.standby import (
-    at_least,
-    control,
-    step,
-    system,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.postgres.standby import at_least, control, step, system
 from hypothesis import given
 from hypothesis import strategies as st
 

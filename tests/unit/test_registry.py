@@ -10,12 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    plain_http,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    registry,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
+from ansible_collections.sluice.stack.plugins.module_utils.docker import registry
 from ansible_collections.sluice.stack.plugins.module_utils.plain_http import Answer
 
 NEW, OLD = "registry.test:5000/shop/web@sha256:new", "registry.test:5000/shop/web@sha256:old"

@@ -6,14 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    environment,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import (
-    lines,
-    pointed_at,
-    rewritten,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import environment
+from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import lines, pointed_at, rewritten
 
 URL = "postgresql://shop:s%40cret@10.0.0.31:5432/shop?schema=app"
 THERE = "postgresql://shop:s%40cret@10.0.0.31:5500/shop?schema=app"

@@ -6,10 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-    report,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier, report
 
 RUN = {"action": "deploy"}
 LIVE = {"release": "r1", "slot": "blue"}

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    restic,
-    restic_output,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import restic, restic_output
 from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
 
 STOPPED = (

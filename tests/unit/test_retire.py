@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    retire,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import retire
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 from ansible_collections.sluice.stack.plugins.modules import release_retire
 
 

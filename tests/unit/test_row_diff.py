@@ -9,13 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    row_diff,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.row_diff import (
-    Count,
-    Table,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import row_diff
+from ansible_collections.sluice.stack.plugins.module_utils.backup.row_diff import Count, Table
 from hypothesis import given
 from hypothesis import strategies as st
 

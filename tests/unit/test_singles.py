@@ -7,20 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    background,
-    containers,
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.background import (
-    BackgroundError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import (
-    SlotError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
-    PlanError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import background, containers, docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.background import BackgroundError
+from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
 
 
 @pytest.fixture

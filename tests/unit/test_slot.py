@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    slot,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    labels,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import slot
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import labels
 
 BACKEND = {"image": "shop@sha256:0", "port": 4000, "strategy": "blue_green", "health": {"window": 20}, "stop_grace": 5}
 MANIFEST = {"id": "r1", "app": "shop", "services": {"backend": BACKEND}}

@@ -4,16 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    suggest,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    files as migration,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import suggest
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, engine
+from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    record as edge_record,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    lease,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.release import lease
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test

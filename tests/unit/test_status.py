@@ -5,12 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import status
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 
 def summary(fleet: Any, silent: dict[str, str] | None = None) -> status.Summary:

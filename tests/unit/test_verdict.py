@@ -6,9 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.filter.verdict import verdict
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    barrier,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 
 ASKED = {"start": ["app1", "app2"], "canary": ["edge1"], "flip": ["edge1"]}
 BEFORE = barrier.start(0.0)

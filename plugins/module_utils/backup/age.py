@@ -6,13 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Repository,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import (
-    HOUR,
-    when,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import HOUR, when
 
 
 def newest(repositories: Sequence[Repository]) -> float | None:

@@ -7,18 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    row_diff,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    rows,
-    sql,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.row_diff import (
-    Count,
-    Pair,
-    Table,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import row_diff
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import rows, sql
+from ansible_collections.sluice.stack.plugins.module_utils.backup.row_diff import Count, Pair, Table
 
 Host = Mapping[str, Any]
 T = TypeVar("T")

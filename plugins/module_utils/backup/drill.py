@@ -11,12 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    repository as backup_repository,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    scratch as backup_scratch,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     DRILL_RECORD,
     STATE,
@@ -27,11 +23,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     repositories,
     sql,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
 
 PROVED, FAILED, COULD_NOT_RUN = "proved", "failed", "could not run"

@@ -14,13 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    repository as backup_repository,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Failure, Repository
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 SETTINGS = "/etc/sluice/backup.json"

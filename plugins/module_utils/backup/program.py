@@ -11,23 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    closed as backup_closed,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    drill as backup_drill,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    repository,
-    restore_plan,
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore as backup_restore,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    rewind as backup_rewind,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.sluice.stack.plugins.module_utils.backup import repository, restore_plan, status
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
+from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     STATE,
     HostError,

@@ -10,15 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    closed,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    repository as backup_repository,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore_plan as plans,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     STATE,
     USER,
@@ -31,9 +25,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     systemctl,
     wait_until,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
 
 RECORD = os.path.join(STATE, "restore.json")

@@ -10,14 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Backup,
-    Repository,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import (
-    moment_of,
-    when,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import moment_of, when
 
 # Release ids begin with the moment of their run.
 _STAMP = re.compile(r"^(\d{8}T\d{6}Z)\b")

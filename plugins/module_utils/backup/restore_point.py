@@ -8,11 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    HostError,
-    sql,
-    wait_until,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, sql, wait_until
 
 # Goes into a query and a command; PostgreSQL keeps at most 63 characters.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")

@@ -13,23 +13,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    closed as backup_closed,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    compare as backup_compare,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore,
-    restore_point,
-    row_diff,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    restore_plan as plans,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    scratch as backup_scratch,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import compare as backup_compare
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore, restore_point, row_diff
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
+from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     STATE,
     HostError,

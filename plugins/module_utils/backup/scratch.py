@@ -12,9 +12,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    repository as backup_repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     USER,
     Done,
@@ -25,10 +23,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     sql,
     wait_until,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Failure,
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Failure, Repository
 
 # What a server that replays and answers must not have less of than the one whose WAL it replays: setting → its name in the control file.
 _AS_LARGE = {

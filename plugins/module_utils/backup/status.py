@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
-    Repository,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
 
 HOUR = 3600.0
 # An archiver that failed a moment ago and has worked since is well.

@@ -12,12 +12,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.log import (
-    Counts,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log
+from ansible_collections.sluice.stack.plugins.module_utils.canary.log import Counts
 
 # Below this many groups of blocks their spread says too little about the next one.
 LEAST_GROUPS = 10

@@ -8,16 +8,9 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary import (
-    log,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.log import (
-    Counts,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
-    Settings,
-    SettingsError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary import log
+from ansible_collections.sluice.stack.plugins.module_utils.canary.log import Counts
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.canary.statistics import (
     Rows,
     Strata,

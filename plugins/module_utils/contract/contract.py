@@ -6,10 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import (
-    Settings,
-    SettingsError,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -24,15 +21,9 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     struct,
     text,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
-    SILENCE_SECONDS,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    kind,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import (
-    secret_version,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import SILENCE_SECONDS
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import closest, did_you_mean
 
 Contract = dict[str, Any]

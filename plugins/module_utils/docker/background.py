@@ -12,25 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    background_containers,
-    network,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import (
-    Engine,
-    EngineError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import (
-    SlotError,
-    wait_all,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import background_containers, network
+from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import Engine, EngineError
+from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    kind,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 
 UNITS = "/etc/systemd/system"
 ALIVE = ("running", "starting", "restarting", "paused")

@@ -6,13 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    of_kind,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
-    SLOTS,
-    port_numbers,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import of_kind
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import SLOTS, port_numbers
 
 LABEL = "stack.sluice."
 

@@ -8,9 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    LABEL,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
     Engine,
     EngineError,

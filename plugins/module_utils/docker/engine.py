@@ -15,9 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    plain_http,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 SOCKET = "/var/run/docker.sock"
 # The newest version this was tried with; an older engine is spoken to in its own.

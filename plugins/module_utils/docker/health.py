@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    plain_http,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 
 def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:

@@ -9,16 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    retire,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.health import (
-    probe,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.docker.health import probe
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.paths import (
@@ -30,12 +23,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     ledger_file,
     ports_file,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    read_lease,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import read_lease
 
 # A plan needs the releases it may go back to and the last runs, not the whole past.
 LEDGER_TAIL = 60

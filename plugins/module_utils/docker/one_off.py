@@ -7,17 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    LABEL,
-    network,
-    specification,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL, network, specification
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 
 
 class OneOffError(Exception):

@@ -7,17 +7,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.health import (
-    NotHealthy,
-    probe,
-    wait_healthy,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.docker.health import NotHealthy, probe, wait_healthy
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 
 

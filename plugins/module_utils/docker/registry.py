@@ -14,14 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    plain_http,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    login,
-    registry_of,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, login, registry_of
 
 CERTIFICATES = "/etc/docker/certs.d"
 KINDS = ", ".join(

@@ -16,9 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 
 POLL_SECONDS = 0.25
 WARM_POLL_SECONDS = 2.0

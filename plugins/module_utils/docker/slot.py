@@ -7,32 +7,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    background,
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    LABEL,
-    network,
-    slot_containers,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import (
-    SlotError,
-    wait_all,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.retire import (
-    wait_idle,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import background, docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL, network, slot_containers
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
+from ansible_collections.sluice.stack.plugins.module_utils.docker.retire import wait_idle
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
-    Guard,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import (
-    kind,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 
 __all__ = ["Part", "SlotError", "any_busy", "empty", "grace_of", "prepare", "stop"]
 

@@ -6,9 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
-    UNSERVED,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import UNSERVED
 
 Upstreams = dict[tuple[str, str], set[tuple[str, str]]]  # service and slot → addresses and ports
 

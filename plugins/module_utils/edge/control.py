@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    plain_http,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 SOCKET = "/run/sluice-edge/control.sock"
 

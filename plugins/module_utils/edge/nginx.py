@@ -8,9 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
-    port_numbers,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
 
 Manifest = Mapping[str, Any]
 Route = Mapping[str, Any]

@@ -9,11 +9,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    EngineError,
-    NotFound,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError, NotFound
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 SETTINGS = "/etc/sluice/files.json"

@@ -11,29 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    restic,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import (
-    when,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    host as file_backup_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    restore as file_backup_restore,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import (
-    STATE,
-    FilesError,
-    Missing,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import (
-    Seen,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import restic
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import host as file_backup_host
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import restore as file_backup_restore
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import status
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import STATE, FilesError, Missing
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import Seen
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
 

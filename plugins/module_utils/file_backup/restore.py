@@ -12,23 +12,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils import (
-    restic,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import (
-    moment_of,
-    when,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup import (
-    host as hosts,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import (
-    STATE,
-    FilesError,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import (
-    Seen,
-)
+from ansible_collections.sluice.stack.plugins.module_utils import restic
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import moment_of, when
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup import host as hosts
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import STATE, FilesError
+from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import Seen
 from ansible_collections.sluice.stack.plugins.module_utils.files import sync_directory, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Snapshot
 

@@ -6,11 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import (
-    HOUR,
-    exposition,
-    when,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import HOUR, exposition, when
 from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Snapshot
 
 

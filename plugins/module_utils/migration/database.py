@@ -11,12 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import (
-    environment,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    effects as migration_effects,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import environment
+from ansible_collections.sluice.stack.plugins.module_utils.migration import effects as migration_effects
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
     TABLE,
     File,
@@ -31,9 +27,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire imp
     DatabaseError,
     literal,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
-    Statement,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import Statement
 
 # The same for both engines, but for the names of the columns. Prisma's own record: https://www.prisma.io/docs/orm/prisma-migrate
 _RECORDS = {

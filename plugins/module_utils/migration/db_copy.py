@@ -9,23 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    drill as backup_drill,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    scratch as backup_scratch,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    HostError,
-    as_postgres,
-    free_bytes,
-    sql,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, as_postgres, free_bytes, sql
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
-from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import (
-    RELATIONS,
-    rewritten,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import RELATIONS, rewritten
 
 FOLDER = "/var/lib/postgresql/sluice-rehearsal"
 # Beside the directory, which is the scratch cluster's own.

@@ -6,15 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
-    literal,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
-    NAME,
-    Statement,
-    plain_name,
-    split,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import literal
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import NAME, Statement, plain_name, split
 
 _IF = r"(?:IF (?:NOT )?EXISTS )?"
 _RELATION = "to_regclass({0}) is not null"

@@ -11,12 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import (
-    marks,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
-    split,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import marks
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import split
 
 PRISMA = ["node_modules/.bin/prisma", "migrate", "deploy"]
 PRISMA_PATH = "prisma/migrations"

@@ -12,12 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
-    NAME,
-    Statement,
-    plain_name,
-    split,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import NAME, Statement, plain_name, split
 
 Finding = dict[str, Any]  # migration, line, statement, rule, kind, why, safe; and accepted: why it may run all the same
 

@@ -8,26 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    database,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    effects as migration_effects,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
-    TABLE,
-    File,
-    MigrationError,
-    Status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
-    Connection,
-    DatabaseError,
-    literal,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import (
-    split,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration import database
+from ansible_collections.sluice.stack.plugins.module_utils.migration import effects as migration_effects
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import TABLE, File, MigrationError, Status
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Connection, DatabaseError, literal
+from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import split
 
 _CREATE = (
     f"create table if not exists {TABLE} (name text primary key, checksum text not null, started_at timestamptz not null default now(), "

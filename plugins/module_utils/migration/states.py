@@ -7,31 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    database,
-    sql,
-    tool,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    files as migration,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
-    File,
-    MigrationError,
-    Status,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import (
-    marks,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
-    Connection,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import (
-    Job,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.migration import database, sql, tool
+from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import File, MigrationError, Status
+from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import marks
+from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Connection
+from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import Job
 
 Result = dict[str, Any]
 NOTHING: Result = {

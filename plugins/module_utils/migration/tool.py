@@ -9,29 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import (
-    docker_host,
-    one_off,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import (
-    Engine,
-    NotFound,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    database,
-    pg_wire,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    effects as migration_effects,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration import (
-    files as migration,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.migration.files import (
-    File,
-    MigrationError,
-    Status,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, one_off
+from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, NotFound
+from ansible_collections.sluice.stack.plugins.module_utils.migration import database, pg_wire
+from ansible_collections.sluice.stack.plugins.module_utils.migration import effects as migration_effects
+from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
+from ansible_collections.sluice.stack.plugins.module_utils.migration.files import File, MigrationError, Status
 
 BACK_OFF = (1, 2, 4, 8, 15)  # seconds between two attempts; the last one goes on
 

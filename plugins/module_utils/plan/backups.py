@@ -6,19 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import (
-    engine as engines,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.backup.engine import (
-    Engine,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import (
-    PlanError,
-    Wish,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import (
-    Manifest,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
+from ansible_collections.sluice.stack.plugins.module_utils.backup.engine import Engine
+from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import PlanError, Wish
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
 # What app_backup may ask for, and the engine's capability that it takes.
 NEEDS = {

@@ -7,17 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge import (
-    changes as edge_changes,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    placement,
-    room,
-    singles,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge import changes as edge_changes
+from ansible_collections.sluice.stack.plugins.module_utils.plan import placement, room, singles
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 
 Plan = Mapping[str, Any]
 Observed = Mapping[str, Mapping[str, Any]]

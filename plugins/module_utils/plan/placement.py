@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 Observation = Mapping[str, Any]

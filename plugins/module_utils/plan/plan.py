@@ -11,41 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
-    render_app,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    backups,
-    facts,
-    placement,
-    room,
-    singles,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    text as plan_text,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    wish as wishes,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import (
-    Observation,
-    PlanError,
-    Wish,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-    ports,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
-    next_token,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import (
-    History,
-    Manifest,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
+from ansible_collections.sluice.stack.plugins.module_utils.plan import backups, facts, placement, room, singles
+from ansible_collections.sluice.stack.plugins.module_utils.plan import text as plan_text
+from ansible_collections.sluice.stack.plugins.module_utils.plan import wish as wishes
+from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import Observation, PlanError, Wish
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, ports
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import next_token
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 __all__ = ["PlanError", "Wish", "confirmed_by_edges", "decide"]

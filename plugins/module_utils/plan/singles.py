@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 
 Observation = Mapping[str, Any]
 Manifest = Mapping[str, Any]

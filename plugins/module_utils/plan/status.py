@@ -7,15 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    placement,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import (
-    confirmed_by_edges,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import placement
+from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import confirmed_by_edges
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 Summary = dict[str, Any]
 

@@ -6,19 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    backups,
-    placement,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.plan.facts import (
-    Facts,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.ports import (
-    port_numbers,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import backups, placement
+from ansible_collections.sluice.stack.plugins.module_utils.plan.facts import Facts
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
 
 Plan = Mapping[str, Any]
 VERBS = {"deploy": "Deploy", "rollback": "Roll back to", "rehearsal": "Rehearse the migrations of"}

@@ -8,19 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.plan import (
-    room,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    manifest as manifests,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import (
-    History,
-    Manifest,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.plan import room
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 
 Observation = Mapping[str, Any]
 

@@ -11,18 +11,9 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, app_folder
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    lease as leases,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release import (
-    ledger,
-)
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
-    Lease,
-    LeaseError,
-    LeaseHeld,
-    LeaseLost,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease, LeaseError, LeaseHeld, LeaseLost
 
 __all__ = ["OUTCOME_ARGUMENTS", "RUN_ARGUMENTS", "Guard", "LeaseError", "LeaseHeld", "LeaseLost", "read_lease"]
 
