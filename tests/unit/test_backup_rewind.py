@@ -116,7 +116,10 @@ def test_nobody_can_write_between_the_count_and_the_move(world: World) -> None:
     record = world.rewind()
     assert world.done == ["restore", "hold scratch", "close", "count", "stop server", "open", "recover", "start units"]
     assert world.holds() == "past" and not world.scratch.exists()
-    assert Path(record["aside"], "live").exists() and f"mv {record['aside']} {world.data}" in record["back"]
+    assert (
+        Path(record["aside"], "live").exists()
+        and record["back"] == f"sluice-backup back --restore {POINT} && sluice-backup full"
+    )
     assert world.record()["tables"] == COUNTS["tables"]
 
 
@@ -187,7 +190,7 @@ def test_a_failure_in_the_middle_says_both_ways_out(world: World) -> None:
     with pytest.raises(HostError) as failed:
         world.rewind()
     assert (
-        f"To go on: sluice-backup rewind --point {POINT} --confirm {POINT}. To go back: systemctl stop pg; mv "
+        f"To go on: sluice-backup rewind --point {POINT} --confirm {POINT}. To go back: sluice-backup back --restore {POINT}"
         in str(failed.value)
     )
     with pytest.raises(HostError, match=r"the data has been moved already\. To go on"):

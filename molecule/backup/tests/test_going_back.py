@@ -277,6 +277,10 @@ def test_rows_are_undone_as_counted_under_writes_that_go_on(db1: Host, released:
     db1.must(record["back"])
     assert there(db1) == (writer.keyed, +writer.bag) or writer.unsure
     assert db1.sql("select count(*) from made") == "3"
+    # On a timeline above the one that was left: what is backed up there keeps its WAL, and is followed to its end.
+    assert int(db1.sql("select timeline_id from pg_control_checkpoint()", "postgres")) > record["new_timeline"]
+    code, drilled = db1.backup("drill")
+    assert code == 0, drilled["reason"]
 
 
 def test_a_row_changed_between_the_comparison_and_the_rewind_is_in_the_last_count(

@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.backup import back, repository, restore_plan, status
 from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
 from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.sluice.stack.plugins.module_utils.backup import repository, restore_plan, status
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
 from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
@@ -72,6 +72,8 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     for command in (compare, rewind):
         command.add_argument("--point", required=True, help="the restore point: the id of the release to be undone")
         command.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
+    back = commands.add_parser("back", help="go back to what a restore or a rewind has moved aside")
+    back.add_argument("--restore", required=True, help="the restore's id, or the rewind's restore point")
     commands.add_parser("reopen", help="let everybody in again after a rewind that was killed half-way")
     return parser.parse_args(words)
 
@@ -219,6 +221,18 @@ def run_rewind(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int,
     return 0, {**record, "lines": backup_rewind.described(record)}
 
 
+def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Go back to what was moved aside."""
+    record = back.go_back(host, asked.restore)
+    return 0, {
+        **record,
+        "lines": [
+            f"gone back to {record['aside']} in {record['seconds']:.1f} s; the server takes writes on timeline {record['new_timeline']}",
+            f"what was left: {record['left']}; remove it when nobody needs it",
+        ],
+    }
+
+
 def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Let everybody in again."""
     closed = backup_rewind.reopen(host)
@@ -234,6 +248,7 @@ COMMANDS = {
     "restore": run_restore,
     "compare": run_compare,
     "rewind": run_rewind,
+    "back": run_back,
     "reopen": run_reopen,
 }
 

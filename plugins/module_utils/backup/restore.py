@@ -118,7 +118,7 @@ def carry_out(
             )
         if os.path.exists(host["data"]):
             os.rename(host["data"], made["aside"])
-        back = way_back(host, made["aside"], made["id"])
+        back = way_back(made["aside"], made["id"])
         try:
             _restore(host, made, wanted)
             recover(host)
@@ -134,14 +134,11 @@ def carry_out(
         return record
 
 
-def way_back(host: Mapping[str, Any], aside: str, identity: str) -> str:
+def way_back(aside: str, identity: str) -> str:
     """The command that goes back to what was moved ``aside``."""
     if not os.path.exists(aside):
         return "(there was nothing before)"
-    return (
-        f"systemctl stop {host['unit']}; mv {host['data']} {host['data']}.left-{identity}; "
-        f"mv {aside} {host['data']}; systemctl start {host['unit']}; sluice-backup full"
-    )
+    return f"sluice-backup back --restore {identity} && sluice-backup full"
 
 
 def refuse_tablespaces(host: Mapping[str, Any]) -> None:
@@ -177,8 +174,13 @@ def _restore(host: Mapping[str, Any], made: Mapping[str, Any], wanted: plans.Tar
         raise HostError(f"{made['repository']}: {backup_repository.explain(done.said, readable=True).message}")
 
 
+# What a recovery is told. Left behind, a standby that is copied from the server would stop where the server did.
+TARGETS = tuple(f"recovery_target{kind}" for kind in ("", "_time", "_name", "_lsn", "_xid"))
+_TOLD = ("restore_command", "recovery_target_timeline", "recovery_target_action", *TARGETS)
+
+
 def recover(host: Mapping[str, Any]) -> None:
-    """Start the server and wait until it has recovered and takes writes. Raises HostError."""
+    """Start the server and wait until it has recovered and takes writes; it keeps nothing of what it was told for that. Raises HostError."""
     log = f"/var/log/postgresql/postgresql-{host['version']}-main.log"
     before = os.path.getsize(log) if os.path.exists(log) else 0
     systemctl("start", "--no-block", host["unit"])
@@ -197,6 +199,7 @@ def recover(host: Mapping[str, Any]) -> None:
             handle.seek(before)
             lines = [line.strip() for line in handle if "FATAL" in line and "starting up" not in line]
         raise HostError(f"the recovery did not finish: {(lines or ['see ' + log])[-1]}")
+    sql(host, "".join(f"alter system reset {name};" for name in _TOLD))
 
 
 def end(host: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def compare(host: Host, point: str, name: str, keep: bool) -> dict[str, Any]:
     ``keep`` leaves the scratch cluster, stopped, for the rewind.
     """
     with locked(os.path.join(STATE, LOCK)):
-        done = _done(host, point) or _half_done(host, point)
+        done = _done(host, point) or _half_done(point)
         if done:
             return done
         try:
@@ -70,7 +70,7 @@ def rewind(host: Host, point: str, name: str, confirmed: str) -> dict[str, Any]:
         record = _done(host, point)
         if record:
             return record
-        if not _half_done(host, point):
+        if not _half_done(point):
             _close_and_count(host, point, name)
         return _go_over(host)
 
@@ -79,7 +79,7 @@ def reopen(host: Host) -> bool:
     """Let everybody in again after a rewind that was killed before it moved anything; whether that was so. Raises HostError."""
     with locked(os.path.join(STATE, LOCK)):
         if _moved():
-            raise HostError(_stands_between(host, "the data has been moved already"))
+            raise HostError(_stands_between("the data has been moved already"))
         closed = backup_closed.is_closed(host)
         if closed:
             backup_closed.reopen(host)
@@ -115,13 +115,13 @@ def _moved() -> bool:
     return "new_timeline" not in record and "aside" in record and os.path.exists(record["aside"])
 
 
-def _half_done(host: Host, point: str) -> dict[str, Any] | None:
+def _half_done(point: str) -> dict[str, Any] | None:
     """The record of this very rewind, when it has moved the live data aside and did not end. Raises HostError for another one's."""
     if not _moved():
         return None
     record: dict[str, Any] = read_json(RECORD)
     if record["point"] != point:
-        raise HostError(_stands_between(host, f"a rewind to {record['point']} is under way"))
+        raise HostError(_stands_between(f"a rewind to {record['point']} is under way"))
     return {**record, "half_done": True}
 
 
@@ -225,11 +225,11 @@ def _go_over(host: Host) -> dict[str, Any]:
         # Not before the data was moved: a reboot in between must not let anybody write to what was counted.
         backup_closed.open_files(host)
         restore.recover(host)
-        record |= {"back": restore.way_back(host, aside, record["point"]), **restore.end(host)}
+        record |= {"back": restore.way_back(aside, record["point"]), **restore.end(host)}
         if record["new_timeline"] <= record["timeline"]:
             raise HostError(f"the server runs on timeline {record['new_timeline']}, which is not new")
     except (HostError, OSError) as error:
-        raise HostError(_stands_between(host, str(error))) from error
+        raise HostError(_stands_between(str(error))) from error
     record["seconds"] = time.time() - record["begun"]
     shutil.rmtree(scratch["socket"], ignore_errors=True)
     backup_closed.start_units()
@@ -238,11 +238,11 @@ def _go_over(host: Host) -> dict[str, Any]:
     return record
 
 
-def _stands_between(host: Host, why: str) -> str:
+def _stands_between(why: str) -> str:
     """Why a rewind stands in the middle, and both ways out."""
     record = read_json(RECORD, {})
     point, aside = record.get("point"), record.get("aside", "")
-    back = restore.way_back(host, aside, str(point)) if os.path.exists(aside) else "sluice-backup reopen"
+    back = restore.way_back(aside, str(point)) if os.path.exists(aside) else "sluice-backup reopen"
     return f"{why}. To go on: sluice-backup rewind --point {point} --confirm {point}. To go back: {back}"
 
 
