@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 from ansible_collections.sluice.stack.plugins.module_utils import restic_output
 from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure, Saved, Snapshot
 
-KEYS = "/etc/sluice/files"
-CACHE = "/var/cache/sluice-files"
 CONNECT_SECONDS = 5.0
 # Opening a repository takes a second or two; a store that refuses is tried again by restic itself for much longer.
 LOOK_SECONDS = 45.0
@@ -46,25 +44,25 @@ class Done(NamedTuple):
 
 
 def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECONDS) -> Done:
-    """Run restic on ``repository``, a ``{name, url, endpoint, options, ca}``; it is stopped after ``timeout`` seconds.
+    """Run restic on ``repository``, a ``{name, url, endpoint, options, ca, keys, cache}``; it is stopped after ``timeout`` seconds.
 
-    Keys and passphrase are read by restic from files of root's: they are in no argument and in no environment.
+    ``keys`` and ``cache`` are directories of root's. Keys and passphrase are read by restic from files: they are in no argument and no environment.
     """
-    key = os.path.join(KEYS, repository["name"])
+    key, cache = os.path.join(repository["keys"], repository["name"]), repository["cache"]
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
         "HOME": "/root",
-        "TMPDIR": CACHE,
-        "RESTIC_CACHE_DIR": CACHE,
+        "TMPDIR": cache,
+        "RESTIC_CACHE_DIR": cache,
         "RESTIC_REPOSITORY": repository["url"],
         "RESTIC_PASSWORD_FILE": f"{key}.passphrase",
         "AWS_SHARED_CREDENTIALS_FILE": f"{key}.credentials",
     }
     options = [part for option in repository["options"] for part in ("-o", option)]
     authority = ["--cacert", repository["ca"]] if repository["ca"] else []
-    os.makedirs(CACHE, mode=0o700, exist_ok=True)
+    os.makedirs(cache, mode=0o700, exist_ok=True)
     with subprocess.Popen(
         ["restic", *options, *authority, *words],
         stdin=subprocess.DEVNULL,
@@ -139,11 +137,11 @@ def free(repository: Mapping[str, Any]) -> None:
 
 
 def backup(
-    repository: Mapping[str, Any], host: str, source: str, path: str, excludes: Sequence[str]
+    repository: Mapping[str, Any], host: str, tags: Sequence[str], path: str, excludes: Sequence[str]
 ) -> tuple[Saved | None, str]:
-    """Make a snapshot of ``path``; what it did, and what is wrong with it, empty when all is well. Raises ResticError."""
-    words = [f"--exclude={item}" for item in excludes]
-    done = run(repository, "backup", "--json", "--quiet", "--host", host, "--tag", source, *words, "--", path)
+    """Make a snapshot of ``path`` with these tags; what it did, and what is wrong with it, empty when all is well. Raises ResticError."""
+    words = [word for tag in tags for word in ("--tag", tag)] + [f"--exclude={item}" for item in excludes]
+    done = run(repository, "backup", "--json", "--quiet", "--host", host, *words, "--", path)
     saved = restic_output.saved(done.out)
     if done.code == INCOMPLETE and saved:
         return saved, restic_output.unread(done.err)
@@ -152,11 +150,13 @@ def backup(
     return saved, ""
 
 
-def forget(repository: Mapping[str, Any], host: str, sources: Sequence[str], keep: Mapping[str, int | str]) -> None:
-    """Take away the snapshots of these sources that retention does not ``keep``; each source by itself. Raises ResticError."""
-    words = [word for source in sources for word in ("--tag", source)]
+def forget(
+    repository: Mapping[str, Any], host: str, tags: Sequence[str], keep: Mapping[str, int | str], group: str
+) -> None:
+    """Take away the snapshots with one of these tags that retention does not ``keep``, within each ``group``. Raises ResticError."""
+    words = [word for tag in tags for word in ("--tag", tag)]
     words += [f"--keep-{name}={number}" for name, number in keep.items() if number]
-    must(repository, "forget", "--quiet", "--host", host, "--group-by", "host,tags", *words)
+    must(repository, "forget", "--quiet", "--host", host, "--group-by", group, *words)
 
 
 def check(repository: Mapping[str, Any], part: int, parts: int) -> None:

@@ -56,13 +56,17 @@ class Failure(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A snapshot of one source. ``moment`` is epoch seconds, ``size`` the bytes of its files, None where restic does not keep it."""
+    """A snapshot of one source. ``moment`` is epoch seconds, ``size`` the bytes of its files, None where restic does not keep it.
+
+    ``source`` is the first of its ``tags``.
+    """
 
     id: str
     moment: float
     source: str
     path: str
     size: int | None
+    tags: tuple[str, ...] = ()
 
 
 class Saved(NamedTuple):
@@ -122,6 +126,7 @@ def _snapshot(item: dict[str, Any]) -> Snapshot:
         source=item["tags"][0],
         path=item["paths"][0],
         size=int(summary["total_bytes_processed"]) if summary else None,
+        tags=tuple(item["tags"]),
     )
 
 

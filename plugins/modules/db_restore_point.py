@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Makes a restore point on a database host that the role C(backup) looks after, switches to the next WAL file, and waits until the one that
     holds the restore point is archived. From then on C(restore.yml -e restore_point=<name>) goes back to it, also when the host is lost.
-  - Costs one small WAL file; nothing of the data is copied.
+  - Costs one small WAL file; nothing of the data is copied. Where the host's engine is V(pg_dump), it is a dump of all databases, and takes as long.
   - Refuses before that when the newest backup, or the last proved restore, is older than asked for. Can make a backup first.
 author: Sluice maintainers (@sluice-stack)
 options:
@@ -25,11 +25,12 @@ options:
     type: bool
     default: true
   timeout:
-    description: How long the WAL file may take to be archived, in seconds.
+    description: How long the WAL file may take to be archived, in seconds. A dump may take six hours, whatever is said here.
     type: float
     default: 30
   incremental_after_hours:
-    description: Make an incremental backup when the newest backup is older, in hours; it is waited for. Unset, none is made.
+    description: >-
+      Make an incremental backup, or a dump, when the newest backup is older, in hours; it is waited for. Unset, none is made.
     type: float
   max_age_hours:
     description: Fail when the newest backup is older, in hours. Unset, nobody asks.
@@ -57,7 +58,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restore_point:
-  description: Where it is.
+  description: Where it is. A dump has its name in the place of timeline and LSN.
   returned: when one was made
   type: dict
   sample: {name: 20261122T231500Z-v1.4.2, system_id: "7575757575757575757", timeline: 1, lsn: 0/5000090, time: "2026-11-22T23:15:04Z"}
@@ -70,19 +71,18 @@ notes:
 """
 
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.backup import age as backup_age
+from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest as backup_pgbackrest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_point
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    DRILL_RECORD,
-    HostError,
-    backup,
-    repositories,
-    settings,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import DRILL_RECORD, HostError, backup, settings
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import Refused
 from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
+from ansible_collections.sluice.stack.plugins.module_utils.dump import store as dump_store
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 ARGUMENTS: dict[str, Any] = {
@@ -99,6 +99,22 @@ ARGUMENTS: dict[str, Any] = {
 BACKUP_SECONDS = 6 * 3600.0
 
 
+class Engine(NamedTuple):
+    """How an engine does what is asked here: its repositories, the backup it makes first, and its restore point."""
+
+    repositories: Callable[[Mapping[str, Any]], list[Repository]]
+    kind: str
+    point: Callable[[Mapping[str, Any], str, float], dict[str, Any]]
+
+
+ENGINES = {
+    "pgbackrest": Engine(backup_pgbackrest.repositories, "incr", restore_point.make),
+    "pg_dump": Engine(
+        dump_store.repositories, "full", lambda host, name, _: dump_store.restore_point(host, name, BACKUP_SECONDS)
+    ),
+}
+
+
 def main() -> None:
     """Parse, apply, exit."""
     module = AnsibleModule(**ARGUMENTS)
@@ -108,16 +124,22 @@ def main() -> None:
         notes = _young_enough(host, params, module.check_mode)
         if module.check_mode or not params["point"]:
             module.exit_json(changed=module.check_mode or bool(notes), notes=notes)
-        made = restore_point.make(host, params["name"], params["timeout"])
-    except HostError as error:
+        made = ENGINES[_engine(host)].point(host, params["name"], params["timeout"])
+    except (HostError, Refused) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, restore_point=made, notes=notes)
+
+
+def _engine(host: Mapping[str, Any]) -> str:
+    """The host's engine; a host that was provisioned before there was a choice does not say."""
+    return str(host.get("engine", "pgbackrest"))
 
 
 def _young_enough(host: dict[str, Any], params: dict[str, Any], check_mode: bool) -> list[str]:
     """See that the backups are as young as is asked for, with a new one when that is due; what there is to tell. Raises HostError."""
     due_hours, max_hours = params["incremental_after_hours"], params["max_age_hours"]
-    found = repositories(host) if due_hours or max_hours else []
+    engine = ENGINES[_engine(host)]
+    found = engine.repositories(host) if due_hours or max_hours else []
     ended = backup_age.newest(found)
     notes = []
     if backup_age.is_due(ended, due_hours, time.time()):
@@ -127,8 +149,8 @@ def _young_enough(host: dict[str, Any], params: dict[str, Any], check_mode: bool
         if check_mode:
             max_hours = None
         else:
-            backup("incr", BACKUP_SECONDS)
-            found = repositories(host)
+            backup(engine.kind, timeout=BACKUP_SECONDS)
+            found = engine.repositories(host)
     refusal = backup_age.refusal(found, read_json(DRILL_RECORD), max_hours, params["drill_max_age_hours"], time.time())
     if refusal:
         raise HostError(refusal)

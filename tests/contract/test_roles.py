@@ -177,14 +177,16 @@ def test_a_dispatcher_only_includes(role: str) -> None:
         assert actions <= {"ansible.builtin.import_tasks", "ansible.builtin.include_tasks"}, task["name"]
 
 
-# The program a role installs on its hosts, by the module_utils it begins in.
-PROGRAMS = {"backup": "backup/program", "file_backup": "file_backup/program"}
+# The programs a role installs on its hosts: the list of their parts, and the module_utils each begins in.
+PROGRAMS = {
+    "backup": {"__backup_sources_pgbackrest": "backup/program", "__backup_sources_pg_dump": "dump/program"},
+    "file_backup": {"__file_backup_sources": "file_backup/program"},
+}
 
 
 def test_a_program_is_installed_whole(role: str) -> None:
-    if role not in PROGRAMS:
-        return
-    installed = set(read(folder(role) / "vars" / "main.yml")[f"__{role}_sources"])
-    sources = (REPOSITORY / "plugins" / "module_utils" / f"{name}.py" for name in installed)
-    needed = {name.replace(".", "/") for path in sources for name in host_program.imported(path.read_text())}
-    assert installed == needed | {PROGRAMS[role]}
+    for listed, begins in PROGRAMS.get(role, {}).items():
+        installed = set(read(folder(role) / "vars" / "main.yml")[listed])
+        sources = (REPOSITORY / "plugins" / "module_utils" / f"{name}.py" for name in installed)
+        needed = {name.replace(".", "/") for path in sources for name in host_program.imported(path.read_text())}
+        assert installed == needed | {begins}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest as backup_pgbackrest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
 
@@ -88,7 +89,7 @@ def held(scratch: dict[str, Any], monkeypatch: pytest.MonkeyPatch, log: str) -> 
 
     monkeypatch.setattr(backup_scratch, "_pg_ctl", pg_ctl)
     monkeypatch.setattr(backup_scratch, "sql", lambda *_: "t")
-    backup_scratch.start_at(scratch, POINT, 2, 1)
+    backup_scratch.start_at(scratch, POINT, backup_pgbackrest.fetch(scratch, 2), 1)
     return given[-1]
 
 

@@ -10,8 +10,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup import engine 
 @pytest.mark.parametrize(
     ("name", "able"),
     [
-        ("pgbackrest", {"backup", "restore", "restore_to_time", "restore_to_point", "restore_point", "drill"}),
-        ("pg_dump", {"backup", "restore", "restore_point", "drill"}),
+        ("pgbackrest", set(engines.ACTIONS)),
+        ("pg_dump", {"backup", "restore", "restore_to_point", "restore_point", "drill"}),
         ("external", set()),
         ("none", set()),
     ],

@@ -12,6 +12,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup import drill a
 from ansible_collections.sluice.stack.plugins.module_utils.backup import program as backup_program
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as backup_restore_plan
+from ansible_collections.sluice.stack.plugins.module_utils.backup import status as backup_status
+from ansible_collections.sluice.stack.plugins.module_utils.backup import verdict as backup_verdict
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
 
@@ -22,9 +24,9 @@ WELL = Repository("store", 1, None, (BACKUP,), "000000010000000000000009")
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Settings whose places are all in a directory of the test."""
-    for module in (backup_drill, backup_program, backup_restore):
+    for module in (backup_verdict, backup_program, backup_restore):
         monkeypatch.setattr(module, "STATE", str(tmp_path))
-    monkeypatch.setattr(backup_drill, "RECORD", str(tmp_path / "drill.json"))
+    monkeypatch.setattr(backup_verdict, "RECORD", str(tmp_path / "drill.json"))
     monkeypatch.setattr(backup_program, "RUNS", str(tmp_path / "runs.json"))
     settings = {
         "stanza": "main",
@@ -70,12 +72,12 @@ def test_a_drill_without_room_could_not_run(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     only(monkeypatch, WELL)
-    monkeypatch.setattr(backup_drill, "free_bytes", lambda _: 2**20)
+    monkeypatch.setattr(backup_verdict, "free_bytes", lambda _: 2**20)
     assert backup_program.main(["drill"]) == 2
     assert "has 0.0 GiB free and the drill needs 0.5" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("error", "code"), [(HostError("x"), 2), (OSError("x"), 2), (backup_drill.Broken("x"), 1)])
+@pytest.mark.parametrize(("error", "code"), [(HostError("x"), 2), (OSError("x"), 2), (backup_verdict.Broken("x"), 1)])
 def test_what_stops_a_drill_is_never_green(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
@@ -99,7 +101,7 @@ def test_a_repository_that_fails_does_not_keep_the_next_from_its_backup(
     runs = backup_program.make_backups(host, "full")
     assert {name: run["ok"] for name, run in runs.items()} == {"store": False, "local": True}
     assert "does not answer" in runs["store"]["message"]
-    assert backup_program._told(runs)[0] == 1
+    assert backup_status.told(runs)[0] == 1
 
 
 def test_a_restore_with_another_plans_id_does_nothing(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

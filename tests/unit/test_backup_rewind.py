@@ -36,7 +36,14 @@ class World:
         self.fails: dict[str, BaseException] = {}
         self.closed, self.timeline = False, 1
         self.data, self.scratch = folder / "main", folder / "main.rewind"
-        self.host = {"data": str(self.data), "unit": "pg", "version": "17", "drill_port": 1, "drill_seconds": 1}
+        self.host = {
+            "stanza": "main",
+            "data": str(self.data),
+            "unit": "pg",
+            "version": "17",
+            "drill_port": 1,
+            "drill_seconds": 1,
+        }
         self.data.mkdir()
         (self.data / "live").touch()
         patch.setattr(backup_rewind, "STATE", str(folder))

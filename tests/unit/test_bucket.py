@@ -23,7 +23,7 @@ LOCAL = {"name": "local", "type": "directory", "path": "/var/backups", "passphra
 
 
 def user(host: str, database: list[Any], files: list[Any]) -> dict[str, Any]:
-    return {"host": host, "kept_as": host, "database": database, "files": files}
+    return {"host": host, "kept_as": host, "dumped_as": "", "database": database, "files": files}
 
 
 def test_a_key_may_do_what_all_its_users_need_and_nothing_elsewhere() -> None:
@@ -40,6 +40,11 @@ def test_a_key_may_do_what_all_its_users_need_and_nothing_elsewhere() -> None:
     ]
     assert "s3:DeleteObjectVersion" not in objects["Action"]
     assert not [action for action in objects["Action"] if "*" in action or "Bucket" in action or "Policy" in action]
+
+
+def test_a_database_that_is_dumped_needs_one_folder() -> None:
+    (found,) = bucket.buckets([{**user("db1", [STORE], []), "dumped_as": "main"}])
+    assert found["keys"][0]["policy"]["Statement"][1]["Resource"] == ["arn:aws:s3:::backups/shop/dumps/main/*"]
 
 
 def test_each_key_has_a_policy_of_its_own() -> None:

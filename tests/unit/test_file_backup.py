@@ -133,7 +133,7 @@ def test_a_backup_that_failed_keeps_old_snapshots_and_is_loud(
     host["sources"].append({"name": "/nowhere", "path": "/nowhere", "volume": ""})
     forgotten: list[Any] = []
     monkeypatch.setattr(restic, "backup", lambda *_: (Saved("ab", 2**20, 5), ""))
-    monkeypatch.setattr(restic, "forget", lambda *words: forgotten.append(words[2:]))
+    monkeypatch.setattr(restic, "forget", lambda *words: forgotten.append(words[2:4]))
     assert program.main(["backup"]) == 1
     assert "store: /nowhere: FAILED: /nowhere is not there" in capsys.readouterr().out
     assert forgotten == [([host["sources"][0]["name"]], host["keep"])]
@@ -192,7 +192,7 @@ def test_the_first_run_backs_up_what_is_there_and_says_what_is_not(
     host["sources"].append({"name": "/nowhere", "path": "/nowhere", "volume": ""})
     made: list[str] = []
     monkeypatch.setattr(restic, "initialise", lambda _: True)
-    monkeypatch.setattr(restic, "backup", lambda _, __, source, *___: made.append(source) or (Saved("ab", 1, 1), ""))
+    monkeypatch.setattr(restic, "backup", lambda _, __, tags, *___: made.extend(tags) or (Saved("ab", 1, 1), ""))
     assert program.main(["first"]) == 0
     out = capsys.readouterr().out
     assert made == [host["sources"][0]["name"]] and "store: made" in out

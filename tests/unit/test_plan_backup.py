@@ -66,6 +66,17 @@ def test_a_restore_point_that_is_insisted_on_is_refused_where_there_is_no_engine
         asked("none", restore_point=True)
 
 
+def test_a_restore_point_that_costs_a_whole_backup_is_made_when_it_is_asked_for() -> None:
+    step, limits = asked("pg_dump", restore_point=True)
+    assert step and step["point"] is True
+    assert "restore point 20261101T080000Z-v1, which is a whole backup" in plan_backup.words(step, LIVE["id"])
+    assert any("app_backup.restore_point is true" in line for line in limits)
+    step, _ = asked("pg_dump", max_age_hours=26.0)
+    assert step and step["point"] is False
+    step, _ = asked("pgbackrest")
+    assert step and plan_backup.words(step, "x") == "db1: restore point x, seen in the archive"
+
+
 def test_a_misspelt_engine_is_refused() -> None:
     with pytest.raises(PlanError, match="did you mean 'pgbackrest'"):
         asked("pgbackrst")
@@ -96,6 +107,7 @@ def test_what_does_not_serve_yet_is_not_checked() -> None:
         assert found and found["service"] == ""
 
 
-def test_a_rehearsal_needs_backups_that_can_be_restored_here() -> None:
-    with pytest.raises(PlanError, match=r"^migration_rehearsal.yml refused: .*nobody"):
-        plan_backup.rehearsal(wish("none", "rehearsal"), MIGRATE, LIVE)
+@pytest.mark.parametrize(("engine", "why"), [("none", "nobody"), ("pg_dump", "no copy of the cluster")])
+def test_a_rehearsal_needs_backups_that_a_copy_comes_from(engine: str, why: str) -> None:
+    with pytest.raises(PlanError, match=rf"^migration_rehearsal.yml refused: .*{why}"):
+        plan_backup.rehearsal(wish(engine, "rehearsal"), MIGRATE, LIVE)

@@ -152,15 +152,15 @@ def test_what_a_backup_did() -> None:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(restic, "CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(restic, "KEYS", "/etc/sluice/files")
+def repository(tmp_path: Path) -> dict[str, Any]:
     return {
         "name": "store",
         "url": "s3:https://store1:8333/b/p",
         "endpoint": "",
         "options": ["s3.region=eu"],
         "ca": "/ca.pem",
+        "keys": "/etc/sluice/files",
+        "cache": str(tmp_path / "cache"),
     }
 
 
@@ -202,7 +202,7 @@ def test_a_snapshot_that_misses_files_is_not_well(
     error = '{"message_type":"error","error":{"message":"open /srv/a: permission denied"},"during":"archival","item":"/srv/a"}'
     summary = '{"message_type":"summary","data_added":1,"total_bytes_processed":2,"snapshot_id":"ab"}'
     program(tmp_path, monkeypatch, f"echo '{error}' >&2; echo '{summary}'; exit 3")
-    saved, wrong = restic.backup(repository, "app1", "/srv", "/srv", [])
+    saved, wrong = restic.backup(repository, "app1", ["/srv"], "/srv", [])
     assert saved and saved.snapshot == "ab"
     assert wrong == "1 files could not be read, the first: /srv/a: open /srv/a: permission denied"
 
@@ -211,7 +211,7 @@ def test_what_retention_keeps_is_asked_for_by_source(
     repository: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked')
-    restic.forget(repository, "app1", ["/srv", "volume:b"], {"within": "2d", "daily": 7, "monthly": 0})
+    restic.forget(repository, "app1", ["/srv", "volume:b"], {"within": "2d", "daily": 7, "monthly": 0}, "host,tags")
     asked = (tmp_path / "asked").read_text()
     assert (
         "forget --quiet --host app1 --group-by host,tags --tag /srv --tag volume:b --keep-within=2d --keep-daily=7\n"

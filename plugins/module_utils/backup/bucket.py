@@ -19,8 +19,9 @@ OBJECT_ACTIONS = (
 def buckets(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The buckets the hosts' repositories are in, each once: ``{endpoint, name, region, keys}``.
 
-    ``hosts`` are ``{host, database, files, kept_as}``: the lists of repositories of its database and of its files, and the name its files are
-    kept under. ``keys`` are ``{users, policy}``, one for each key: who has it, and what it has to be allowed. Nothing here is a secret.
+    ``hosts`` are ``{host, database, files, kept_as, dumped_as}``: the lists of repositories of its database and of its files, the name its
+    files are kept under, and the one its dumps are, which is empty where its database is not dumped. ``keys`` are ``{users, policy}``, one for
+    each key: who has it, and what it has to be allowed. Nothing here is a secret.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for host in hosts:
@@ -33,7 +34,7 @@ def buckets(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 )
                 key = bucket["keys"].setdefault(item["access_key"], {"users": [], "folders": set()})
                 key["users"].append(f"{item['name']} ({what} of {host['host']})")
-                key["folders"].update(_folders(item["path"], what, host["kept_as"]))
+                key["folders"].update(_folders(item["path"], what, host))
     return [
         {
             "endpoint": endpoint,
@@ -48,10 +49,11 @@ def buckets(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _folders(path: str, what: str, kept_as: str) -> list[str]:
-    """Where a repository keeps its objects: pgBackRest in two folders of its own, restic below the host's name."""
+def _folders(path: str, what: str, host: Mapping[str, Any]) -> list[str]:
+    """Where a repository keeps its objects: pgBackRest in two folders of its own, restic below a name."""
     base = path.strip("/")
-    names = ("archive", "backup") if what == "database" else (f"files/{kept_as}",)
+    database = [f"dumps/{host['dumped_as']}"] if host["dumped_as"] else ["archive", "backup"]
+    names = database if what == "database" else [f"files/{host['kept_as']}"]
     return [f"{base}/{name}".lstrip("/") for name in names]
 
 

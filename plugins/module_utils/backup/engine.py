@@ -29,15 +29,16 @@ class Engine(NamedTuple):
     pitr: bool  # any moment, not only those at which a backup was made
     restore_point: str  # what naming a moment costs: "cheap", "backup" (a whole backup each time), "none" (cannot)
     continuous: bool  # changes are shipped between backups
+    copies: bool  # a copy of the whole cluster can be brought up beside the live one, and take its place
 
 
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("pgbackrest", "pgBackRest with WAL archiving", True, True, "cheap", True),
-        Engine("pg_dump", "a logical dump of each database", True, False, "backup", False),
-        Engine("external", "the database's provider", False, False, "none", False),
-        Engine("none", "nobody", False, False, "none", False),
+        Engine("pgbackrest", "pgBackRest with WAL archiving", True, True, "cheap", True, True),
+        Engine("pg_dump", "a logical dump of each database", True, False, "backup", False, False),
+        Engine("external", "the database's provider", False, False, "none", False, False),
+        Engine("none", "nobody", False, False, "none", False, False),
     )
 }
 
@@ -46,9 +47,15 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "backup": ("backs_up", "its backups are not made from here"),
     "restore": ("backs_up", "its backups are not made from here"),
     "restore_to_time": ("pitr", "it can only go back to moments at which a backup was made"),
-    "restore_to_point": ("pitr", "it can only go back to moments at which a backup was made"),
+    "restore_to_point": ("restore_point", "it cannot name a moment to go back to"),
     "restore_point": ("restore_point", "it cannot name a moment to go back to"),
     "drill": ("backs_up", "there is no backup that could be tried here"),
+    "incremental": ("continuous", "each of its backups is a whole one"),
+    "rehearsal": ("copies", "no copy of the cluster can be brought up from its backups"),
+    "rewind": (
+        "copies",
+        "rows are counted and undone with a copy of the cluster, which cannot be brought up from its backups",
+    ),
 }
 
 
@@ -88,5 +95,7 @@ def limits(chosen: Engine) -> list[str]:
     if not chosen.pitr:
         lines.append("a restore goes back to the moment of a backup, and to no other")
     if chosen.restore_point == "backup":
-        lines.append("a restore point is a whole backup: it takes as long as the database is large")
+        lines.append(
+            "a restore point is a whole backup, and takes as long as the database is large: a release makes one when app_backup.restore_point is true"
+        )
     return lines

@@ -4,18 +4,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pwd
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Failure, Repository
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 SETTINGS = "/etc/sluice/backup.json"
@@ -24,8 +20,6 @@ DRILL_RECORD = os.path.join(STATE, "drill.json")
 PROGRAM = "/usr/local/sbin/sluice-backup"
 USER = "postgres"
 POLL_SECONDS = 0.1
-CONNECT_SECONDS = 5.0
-INFO_SECONDS = 300.0
 CLOSE_SECONDS = 60.0
 
 
@@ -82,67 +76,14 @@ def _as_user() -> dict[str, Any]:
     return {"cwd": "/", "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}, **user}
 
 
-def pgbackrest(host: Mapping[str, Any], *arguments: str, timeout: float = 60) -> Done:
-    """Run pgBackRest on this host's stanza."""
-    return as_postgres(["pgbackrest", f"--stanza={host['stanza']}", *arguments], timeout)
-
-
-def backup(kind: str, timeout: float) -> None:
-    """Have the backup program make a backup, ``full`` or ``incr``, in every repository. Raises HostError."""
+def backup(*words: str, timeout: float) -> None:
+    """Have the backup program make a backup in every repository: ``full`` or ``incr``, and its options. Raises HostError."""
     try:
-        done = subprocess.run([PROGRAM, kind], capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostError(f"no backup was made: {error}") from error
     if done.returncode:
         raise HostError(f"no backup was made: {' '.join((done.stdout + done.stderr).split())}")
-
-
-def repositories(host: Mapping[str, Any]) -> list[Repository]:
-    """What is in the repositories; one that cannot be asked says so in its ``failure``."""
-    return [
-        _repository(host, number, item["name"], item["endpoint"])
-        for number, item in enumerate(host["repositories"], start=1)
-    ]
-
-
-def _repository(host: Mapping[str, Any], number: int, name: str, endpoint: str) -> Repository:
-    # pgBackRest tries a store that is down again and again for minutes; whether anybody is there is known at once.
-    try:
-        if endpoint:
-            server, _, port = endpoint.partition(":")
-            socket.create_connection((server, int(port or 443)), timeout=CONNECT_SECONDS).close()
-        done = pgbackrest(host, f"--repo={number}", "info", "--output=json", timeout=INFO_SECONDS)
-    except (OSError, HostError) as error:
-        message = f"the object store {endpoint} does not answer: {error}"
-        return Repository(name, number, Failure("unreachable", message), (), None)
-    try:
-        # A message may quote what a wrong passphrase made of a file.
-        return backup_repository.read(json.loads(done.out, strict=False), number, name)
-    except (ValueError, KeyError, TypeError):
-        return Repository(name, number, backup_repository.explain(done.said), (), None)
-
-
-def restore_files(host: Mapping[str, Any], timeline: str, *words: str, timeout: float) -> Done:
-    """Have pgBackRest restore; ``words`` are its options.
-
-    The newest timeline in the archive is not the way on from a backup that was made on an older one after the two parted: that is so when
-    somebody has gone back to what was there before a restore. Then it is the backup's own.
-    """
-    done = pgbackrest(host, *words, f"--target-timeline={timeline}", "restore", timeout=timeout)
-    if done.code and timeline == "latest" and "forked from backup timeline" in done.said:
-        done = pgbackrest(host, *words, "--target-timeline=current", "restore", timeout=timeout)
-    return done
-
-
-def last_on(host: Mapping[str, Any], repository: Repository, timeline: int) -> str | None:
-    """The last WAL file of a timeline in a repository."""
-    if repository.last_wal is None or backup_repository.timeline_of(repository.last_wal) == timeline:
-        return repository.last_wal
-    wanted = f"{timeline:08X}[0-9A-F]{{16}}-"
-    done = pgbackrest(
-        host, f"--repo={repository.number}", "repo-ls", f"archive/{host['stanza']}", "--recurse", f"--filter={wanted}"
-    )
-    return max((line.rpartition("/")[2][:24] for line in done.out.splitlines() if line.strip()), default=None)
 
 
 def sql(host: Mapping[str, Any], query: str, database: str = "postgres", timeout: float = 60) -> str:
@@ -190,11 +131,30 @@ def rows(
 
 
 def _psql(host: Mapping[str, Any], database: str) -> list[str]:
-    return ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", host["socket"], "-p", str(host["port"]), "-d", database]
+    return [
+        "psql",
+        "-XAtq",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-h",
+        host["socket"],
+        "-p",
+        str(host["port"]),
+        "-d",
+        connection(database),
+    ]
+
+
+def connection(name: str) -> str:
+    """A database's name as a connection string: by itself it could be taken for one."""
+    return "dbname='" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _refused(host: Mapping[str, Any], said: str) -> str:
-    return f"the database on port {host['port']} did not answer: {said.strip().splitlines()[-1:]}"
+    lines = said.strip().splitlines() or ["it said nothing"]
+    # Below its message a server points at the place.
+    why = next((line for line in lines if "ERROR:" in line or "FATAL:" in line), lines[-1])
+    return f"the database on port {host['port']} did not answer: {why}"
 
 
 def control_data(host: Mapping[str, Any], folder: str) -> dict[str, str]:

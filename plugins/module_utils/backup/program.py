@@ -6,25 +6,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import back, repository, restore_plan, status
+from ansible_collections.sluice.stack.plugins.module_utils import program
+from ansible_collections.sluice.stack.plugins.module_utils.backup import back, repository, restore_plan, status, verdict
 from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
 from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
 from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
-    STATE,
-    HostError,
-    pgbackrest,
-    repositories,
-    settings,
-    sql,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import STATE, HostError, settings, sql
+from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import pgbackrest, repositories
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.program import Answer
 
 RUNS = os.path.join(STATE, "runs.json")
 BACKUP_SECONDS = 24 * 3600.0
@@ -115,7 +110,7 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
         archiver = json.loads(sql(host, ARCHIVER))
     except HostError:
         archiver = None
-    runs, drill = read_json(RUNS, {}), read_json(backup_drill.RECORD)
+    runs, drill = read_json(RUNS, {}), read_json(verdict.RECORD)
     wrong = status.judge(host, found, archiver, runs, drill, now)
     if backup_closed.is_closed(host):
         wrong.append("the database lets nobody in: a rewind has not ended; run it again, or sluice-backup reopen")
@@ -140,13 +135,13 @@ def _publish(host: Mapping[str, Any], name: str, text: str) -> None:
     write_atomic(os.path.join(host["textfile"], f"{name}.prom"), text, mode=0o644)
 
 
-def run_status(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_status(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     """What there is and what is wrong."""
     found = look(host)
     return int(bool(found["wrong"])), found
 
 
-def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     """See that WAL arrives, and make the first backups."""
     if in_recovery(host):
         return 0, {"lines": ["a standby: its primary archives and is backed up"]}
@@ -156,42 +151,32 @@ def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict
     missing = [item.name for item in repositories(host) if not item.backups]
     runs = make_backups(host, "full", missing) if missing else {}
     look(host)
-    return _told(runs) if runs else (0, {"lines": ["every repository gets WAL and has a backup"]})
+    return status.told(runs) if runs else (0, {"lines": ["every repository gets WAL and has a backup"]})
 
 
-def run_backup(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_backup(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Back up to every repository."""
     if in_recovery(host):
         return 0, {"lines": ["a standby: its primary is backed up"]}
     runs = make_backups(host, asked.command)
     look(host)
-    return _told(runs)
+    return status.told(runs)
 
 
-def _told(runs: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    lines = [
-        f"{name}: backed up in {run['ended'] - run['begun']:.1f} s"
-        if run["ok"]
-        else f"{name}: FAILED: {run['message']}"
-        for name, run in runs.items()
-    ]
-    return int(not all(run["ok"] for run in runs.values())), {"lines": lines, "runs": dict(runs)}
-
-
-def run_drill(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_drill(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Try a restore."""
     name = asked.repository or host["drill_repository"]
     if name not in names(host):
         raise HostError(f"there is no repository {name}; there are {', '.join(names(host))}")
     record = backup_drill.run(host, name)
     _publish(host, "sluice_backup_drill", status.drill_metrics(record))
-    return backup_drill.EXIT[record["verdict"]], {
+    return verdict.EXIT[record["verdict"]], {
         **record,
         "lines": [f"the restore drill {record['verdict']}: {record['reason']}"],
     }
 
 
-def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Print the plan, or carry it out."""
     wanted = restore_plan.target(asked.time, asked.point, time.time())
     if not asked.confirm:
@@ -209,19 +194,19 @@ def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int
     }
 
 
-def run_compare(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_compare(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Count what would be undone."""
     record = backup_rewind.compare(host, asked.point, asked.repository, asked.keep)
     return 0, {**record, "lines": backup_rewind.described(record)}
 
 
-def run_rewind(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_rewind(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Count what is undone, and undo it."""
     record = backup_rewind.rewind(host, asked.point, asked.repository, asked.confirm)
     return 0, {**record, "lines": backup_rewind.described(record)}
 
 
-def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Go back to what was moved aside."""
     record = back.go_back(host, asked.restore)
     return 0, {
@@ -233,7 +218,7 @@ def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> tuple[int, d
     }
 
 
-def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     """Let everybody in again."""
     closed = backup_rewind.reopen(host)
     return 0, {"lines": ["the database takes connections again" if closed else "the database was not closed"]}
@@ -255,14 +240,6 @@ COMMANDS = {
 
 def main(words: Sequence[str]) -> int:
     """Run a command; its exit code. 0 is well, 1 is not well, 2 is: could not be done."""
-    asked = arguments(words)
-    os.umask(0o077)
-    try:
-        code, answer = COMMANDS[asked.command](settings(), asked)
-    except (HostError, restore_plan.Refused, backup_restore.NotConfirmed, OSError) as error:
-        code, answer = 2, {"failed": str(error), "lines": [str(error)]}
-    if asked.json:
-        print(json.dumps(answer))
-    else:
-        print("\n".join(answer["lines"]), file=sys.stderr if code == 2 else sys.stdout)
-    return code
+    return program.answer(
+        arguments(words), COMMANDS, settings, (HostError, restore_plan.Refused, backup_restore.NotConfirmed)
+    )

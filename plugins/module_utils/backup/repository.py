@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What pgBackRest says about its repositories: pure reading of its output, and arithmetic with WAL file names."""
+"""Repositories and the backups in them, and what pgBackRest says about its own: pure reading of its output, and arithmetic with WAL file names."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ class Backup(NamedTuple):
 
 
 class Repository(NamedTuple):
-    """A repository as it answered: its backups, oldest first, and the last WAL file of its newest history."""
+    """A repository as it answered: its backups, oldest first, the last WAL file of its newest history, and the bytes of all backups, without WAL."""
 
     name: str
     number: int
     failure: Failure | None
     backups: tuple[Backup, ...]
     last_wal: str | None
+    stored: int = 0
 
     @property
     def newest(self) -> Backup | None:
@@ -48,11 +49,6 @@ class Repository(NamedTuple):
     def newest_full(self) -> Backup | None:
         """The newest full backup."""
         return next((item for item in reversed(self.backups) if item.kind == "full"), None)
-
-    @property
-    def stored(self) -> int:
-        """Bytes of all backups, without WAL."""
-        return sum(item.stored for item in self.backups)
 
 
 def explain(text: str, *, readable: bool = False) -> Failure:
@@ -96,7 +92,7 @@ def read(stanzas: Sequence[Mapping[str, Any]], number: int, name: str) -> Reposi
         failure = explain(status["message"])
     elif status["code"] != 0:
         failure = Failure("empty", f"it holds no backup: {status['message']}")
-    return Repository(name, number, failure, tuple(backups), last)
+    return Repository(name, number, failure, tuple(backups), last, sum(item.stored for item in backups))
 
 
 def _backup(item: Mapping[str, Any], systems: Mapping[int, int]) -> Backup:

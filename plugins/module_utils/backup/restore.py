@@ -19,12 +19,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     HostError,
     control_data,
     free_bytes,
-    repositories,
-    restore_files,
     sql,
     systemctl,
     wait_until,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import repositories, restore_files
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
 from ansible_collections.sluice.stack.plugins.module_utils.backup import compare as backup_compare
-from ansible_collections.sluice.stack.plugins.module_utils.backup import restore, restore_point, row_diff
+from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest, restore, restore_point, row_diff
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
@@ -23,7 +23,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     HostError,
     control_data,
     free_bytes,
-    repositories,
     sql,
     systemctl,
 )
@@ -143,7 +142,8 @@ def _bring_up(host: Host, point: str, name: str) -> dict[str, Any]:
         write_json(_known(scratch), kept)
     backup_scratch.stop(scratch)
     try:
-        backup_scratch.start_at(scratch, point, kept["number"], host["drill_seconds"])
+        fetch = pgbackrest.fetch(scratch, kept["number"])
+        backup_scratch.start_at(scratch, point, fetch, host["drill_seconds"])
     except backup_scratch.RecoveryFailed as error:
         raise HostError(f"{kept['repository']}, {kept['backup']}: {error}") from error
     return {**kept, "timeline": restore.timeline(host)}
@@ -151,7 +151,7 @@ def _bring_up(host: Host, point: str, name: str) -> dict[str, Any]:
 
 def _restored(host: Host, scratch: Host, wanted: plans.Target, name: str, system: int) -> dict[str, Any]:
     begun = time.time()
-    repository, backup = plans.choose(repositories(host), wanted, name)
+    repository, backup = plans.choose(pgbackrest.repositories(host), wanted, name)
     if backup.system_id != system:
         raise plans.Refused(
             f"{repository.name}: backup {backup.label} is of another cluster (system {backup.system_id}) than the one here (system {system})"
@@ -166,8 +166,8 @@ def _restored(host: Host, scratch: Host, wanted: plans.Target, name: str, system
     backup_scratch.remove(scratch)
     words = restore.recovery(host, repository.number, backup.label, wanted)
     try:
-        backup_scratch.restore(scratch, repository, *words, seconds=restore.RESTORE_SECONDS)
-    except backup_scratch.RestoreFailed as error:
+        pgbackrest.restore_beside(scratch, repository, *words, seconds=restore.RESTORE_SECONDS)
+    except pgbackrest.RestoreFailed as error:
         raise HostError(f"{repository.name}: {error}") from error
     return {
         "point": wanted.value,

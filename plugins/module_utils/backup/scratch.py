@@ -12,18 +12,15 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     USER,
     Done,
     HostError,
     as_postgres,
     control_data,
-    restore_files,
     sql,
     wait_until,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Failure, Repository
 
 # What a server that replays and answers must not have less of than the one whose WAL it replays: setting → its name in the control file.
 _AS_LARGE = {
@@ -34,14 +31,6 @@ _AS_LARGE = {
 }
 
 
-class RestoreFailed(Exception):
-    """The repository did not give the backup."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
 class RecoveryFailed(Exception):
     """The restored data did not come up."""
 
@@ -49,26 +38,6 @@ class RecoveryFailed(Exception):
 def at(host: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The scratch cluster of this host that is, or shall be, in ``folder``."""
     return {**host, "socket": folder, "port": host["drill_port"], "data": os.path.join(folder, "data")}
-
-
-def restore(scratch: Mapping[str, Any], repository: Repository, *words: str, seconds: float) -> None:
-    """Restore from one repository into a new directory; ``words`` are pgBackRest's options. Raises RestoreFailed or OSError."""
-    for part in (scratch["socket"], scratch["data"]):
-        os.makedirs(part, mode=0o700)
-        shutil.chown(part, USER, USER)
-    done = restore_files(
-        scratch, "latest", f"--repo={repository.number}", f"--pg1-path={scratch['data']}", *words, timeout=seconds
-    )
-    if done.code:
-        raise RestoreFailed(backup_repository.explain(done.said, readable=True))
-
-
-def fetch(scratch: Mapping[str, Any], number: int) -> str:
-    """The command that fetches WAL from the repository of this number alone: what it lacks is not to be taken from another one."""
-    return (
-        f"pgbackrest --stanza={scratch['stanza']} --repo={number} --pg1-path={scratch['data']} "
-        '--log-level-file=off archive-get %f "%p"'
-    )
 
 
 def start(scratch: Mapping[str, Any], seconds: float, overrides: Mapping[str, Any], answer: str) -> None:
@@ -121,14 +90,14 @@ def start_alone(scratch: Mapping[str, Any], seconds: float) -> None:
     start(scratch, seconds, {}, "select not pg_is_in_recovery()")
 
 
-def start_at(scratch: Mapping[str, Any], point: str, number: int, seconds: float) -> None:
+def start_at(scratch: Mapping[str, Any], point: str, fetch: str, seconds: float) -> None:
     """Start the server held at the restore point ``point``: it answers, and nothing can write to it. Raises RecoveryFailed or HostError.
 
-    Stopped, moved and started without this it goes on from there, and opens for writing.
+    ``fetch`` is the command that fetches WAL. Stopped, moved and started without this it goes on from there, and opens for writing.
     """
     control = control_data(scratch, scratch["data"])
     settings = {name: control[key] for name, key in _AS_LARGE.items() if key in control}
-    held = {"hot_standby": "on", "recovery_target_action": "pause", "restore_command": fetch(scratch, number)}
+    held = {"hot_standby": "on", "recovery_target_action": "pause", "restore_command": fetch}
     start(scratch, seconds, {**settings, **held}, "select pg_get_wal_replay_pause_state() = 'paused'")
     # It also pauses when it has not the room for what it replays.
     if f'recovery stopping at restore point "{point}"' not in log(scratch):

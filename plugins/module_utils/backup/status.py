@@ -28,14 +28,21 @@ def judge(
     ``archiver`` is {failed_at, failed, archived_at, waiting} with epoch seconds or None each, or None when the server did not answer;
     ``runs`` the last run's {ok, message} by repository; ``drill`` the last drill's record.
     """
-    wrong = []
-    for repository in repositories:
-        wrong += _of_repository(host, repository, runs.get(repository.name), now)
+    wrong = of_repositories(host, repositories, runs, now)
     if archiver is None:
         wrong.append("the database does not answer, so nobody knows whether it archives")
     else:
         wrong += _of_archiver(host, archiver)
-    return wrong + _of_drill(host, drill, now)
+    return wrong + of_drill(host, drill, now)
+
+
+def of_repositories(
+    host: Mapping[str, Any], repositories: Sequence[Repository], runs: Mapping[str, Any], now: float
+) -> list[str]:
+    """What is wrong with the repositories, a line each."""
+    return [
+        line for repository in repositories for line in _of_repository(host, repository, runs.get(repository.name), now)
+    ]
 
 
 def _of_repository(host: Mapping[str, Any], repository: Repository, run: Any, now: float) -> list[str]:
@@ -75,7 +82,8 @@ def _of_archiver(host: Mapping[str, Any], archiver: Mapping[str, Any]) -> list[s
     return wrong
 
 
-def _of_drill(host: Mapping[str, Any], drill: Mapping[str, Any] | None, now: float) -> list[str]:
+def of_drill(host: Mapping[str, Any], drill: Mapping[str, Any] | None, now: float) -> list[str]:
+    """What is wrong with the last drill, a line when something is."""
     limit = host["drill_max_age_hours"]
     if drill is None:
         return ["no restore was ever tried: run restore_drill.yml"] if limit else []
@@ -114,7 +122,8 @@ def described(
         newest = repository.newest
         about = (
             f"{len(repository.backups)} backups, {repository.stored / 2**20:.1f} MiB; newest {newest.label} "
-            f"({(now - newest.ended) / HOUR:.1f} h old); WAL up to {repository.last_wal}"
+            f"({(now - newest.ended) / HOUR:.1f} h old)"
+            + (f"; WAL up to {repository.last_wal}" if repository.last_wal else "")
             if newest
             else "no backup"
         )
@@ -125,6 +134,17 @@ def described(
     if drill:
         lines.append(f"{'drill':<10} {drill['verdict']}, {when(drill['begun'])}: {drill['reason']}")
     return [*lines, *(f"WRONG: {line}" for line in wrong), "" if wrong else "all is well"]
+
+
+def told(runs: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """What a program answers to the results of backups, by repository: ``{ok, message, begun, ended}`` each."""
+    lines = [
+        f"{name}: backed up in {run['ended'] - run['begun']:.1f} s"
+        if run["ok"]
+        else f"{name}: FAILED: {run['message']}"
+        for name, run in runs.items()
+    ]
+    return int(not all(run["ok"] for run in runs.values())), {"lines": lines, "runs": dict(runs)}
 
 
 def metrics(

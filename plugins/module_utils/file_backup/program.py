@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import restic
+from ansible_collections.sluice.stack.plugins.module_utils import program, restic
 from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup import host as file_backup_host
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup import restore as file_backup_restore
@@ -19,13 +17,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.file_backup import st
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup.host import STATE, FilesError, Missing
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup.status import Seen
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.program import Answer
 from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
 
 RUNS = os.path.join(STATE, "runs.json")
 CHECKS = os.path.join(STATE, "checks.json")
 LOCK = os.path.join(STATE, "lock")
-
-Answer = tuple[int, dict[str, Any]]
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -116,7 +113,7 @@ def _to_repository(
         if not closed:
             try:
                 saved, result["message"] = restic.backup(
-                    repository, host["name"], source["name"], file_backup_host.place(source), host["excludes"]
+                    repository, host["name"], [source["name"]], file_backup_host.place(source), host["excludes"]
                 )
                 if saved:
                     result |= {"snapshot": saved.snapshot, "size": saved.size, "added": saved.added}
@@ -127,7 +124,7 @@ def _to_repository(
     good = [name for name, result in results.items() if result["ok"]]
     if good:
         try:
-            restic.forget(repository, host["name"], good, host["keep"])
+            restic.forget(repository, host["name"], good, host["keep"], "host,tags")
         except ResticError as error:
             for name in good:
                 results[name] |= {"ok": False, "message": f"it is backed up, but old snapshots stay: {error}"}
@@ -279,14 +276,4 @@ COMMANDS = {
 
 def main(words: Sequence[str]) -> int:
     """Run a command; its exit code. 0 is well, 1 is not well, 2 is: could not be done."""
-    asked = arguments(words)
-    os.umask(0o077)
-    try:
-        code, answer = COMMANDS[asked.command](file_backup_host.settings(), asked)
-    except (FilesError, ResticError, OSError) as error:
-        code, answer = 2, {"failed": str(error), "lines": [str(error)]}
-    if asked.json:
-        print(json.dumps(answer))
-    else:
-        print("\n".join(answer["lines"]), file=sys.stderr if code == 2 else sys.stdout)
-    return code
+    return program.answer(arguments(words), COMMANDS, file_backup_host.settings, (FilesError, ResticError))

@@ -34,7 +34,8 @@ def restore_point(wish: Wish, same: bool) -> tuple[dict[str, Any] | None, list[s
     for name, action in NEEDS.items():
         if wanted[name]:
             _require(chosen, action, f"app_backup.{name}")
-    point = chosen.restore_point == "cheap" and wanted["restore_point"] is not False
+    # One that costs a whole backup is made when somebody asks for it.
+    point = wanted["restore_point"] or (chosen.restore_point == "cheap" and wanted["restore_point"] is None)
     if not point and not any(wanted[name] for name in NEEDS if name != "restore_point"):
         return None, engines.limits(chosen)
     return {"host": wish.database["host"], "engine": chosen.name, "point": point, **wanted}, engines.limits(chosen)
@@ -50,9 +51,14 @@ def words(step: Mapping[str, Any], release: str) -> str:
         f"not without a drill of the last {step['drill_max_age_hours']:g} h that proved a restore"
         if step["drill_max_age_hours"]
         else "",
-        f"restore point {release}, seen in the archive" if step["point"] else "",
+        _point(step, release) if step["point"] else "",
     ]
     return f"{step['host']}: {'; '.join(part for part in parts if part)}"
+
+
+def _point(step: Mapping[str, Any], release: str) -> str:
+    whole = engines.engine(step["engine"]).restore_point == "backup"
+    return f"restore point {release}, {'which is a whole backup' if whole else 'seen in the archive'}"
 
 
 def rehearsal(wish: Wish, migrate: Mapping[str, Any] | None, live: Manifest | None) -> dict[str, Any] | None:
@@ -61,7 +67,7 @@ def rehearsal(wish: Wish, migrate: Mapping[str, Any] | None, live: Manifest | No
     if not migrate or not (wish.action == "rehearsal" or (wish.action == "deploy" and wanted["in_deploy"])):
         return None
     asked_by = "migration_rehearsal.yml" if wish.action == "rehearsal" else "app_rehearsal.in_deploy"
-    _require(_engine(wish), "drill", asked_by)
+    _require(_engine(wish), "rehearsal", asked_by)
     check = wanted["service"] and live and wanted["service"] in live["services"]
     return {
         "host": wish.database["host"],

@@ -180,9 +180,8 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
             lines.append(f"      took the app from run {', '.join(last['superseded'])}")
         point = last.get("restore_point")
         if point:
-            lines.append(
-                f"      restore point before it: {point['lsn']} on timeline {point['timeline']}, {point['time']}"
-            )
+            place = f"dump {point['dump']}" if "dump" in point else f"{point['lsn']} on timeline {point['timeline']}"
+            lines.append(f"      restore point before it: {place}, {point['time']}")
         if last.get("migrations"):
             lines.append(f"      migrated: {', '.join(last['migrations'])}")
         if last.get("times"):
