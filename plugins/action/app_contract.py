@@ -93,6 +93,7 @@ class ActionModule(ActionBase):
                 needs_version=bool(args.get("needs_version", True)),
                 origin=where_set,
             )
+            self._check_rollback(args["action"], resolved, variables)
         except contracts.ContractError as error:
             return {**result, "failed": True, "msg": str(error)}
         run = {
@@ -161,6 +162,19 @@ class ActionModule(ActionBase):
         problems = Problems(where_set)
         problems.add("release_data", "is 'restore': say that on the command line, with -e", variables["release_data"])
         return problems.lines
+
+    def _check_rollback(self, action: str, resolved: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+        """Where the data go back with a release, a rollback is told so or otherwise: rollback.yml is put together before it sees an inventory."""
+        if action != "rollback" or resolved["rollback"]["data"] != "restore" or variables.get("release_data"):
+            return
+        problems = Problems(where_set)
+        problems.add(
+            "app_rollback.data",
+            "is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that this undoes, or with "
+            "-e release_data=forward, which leaves them",
+            variables["app_rollback"],
+        )
+        raise contracts.ContractError(problems.lines)
 
     def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
         """The variable with its templates filled in."""

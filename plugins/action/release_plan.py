@@ -13,7 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as p
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 # The steps that a check carries out: they look, and change nothing in check mode.
-LOOKS = ("pending", "restore_point")
+LOOKS = ("pending", "undoable", "restore_point")
 # A plan that was refused, or none.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",
@@ -44,6 +44,8 @@ class ActionModule(ActionBase):
             "http_port",
             "database",
             "past_contract",
+            "data",
+            "undone",
             "steps",
             "observed_by",
             "verdict",
@@ -74,6 +76,8 @@ class ActionModule(ActionBase):
             age=time.time() - verdict["times"][0][1],
             database=args["database"],
             past_contract=bool(args.get("past_contract", False)),
+            data=args.get("data") or args["contract"]["rollback"]["data"],
+            undone=args.get("undone") or None,
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
@@ -91,6 +95,7 @@ class ActionModule(ActionBase):
             run=args["run"],
             manifest=plan["manifest"],
             previous=plan["previous"],
+            undo=plan["to_undo"],
             superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
         )
         changed = plan["status"] != "nothing"

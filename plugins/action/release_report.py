@@ -15,7 +15,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("plan", "verdict", "run"))
+    _VALID_ARGS = frozenset(("plan", "verdict", "run", "data"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Print, and fail when the run failed."""
@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         args = self._task.args
         verdict, plan = args["verdict"], args["plan"]
         if not verdict["ok"]:
-            return {**result, "failed": True, "msg": report.failure(args["run"], plan, verdict)}
+            return {**result, "failed": True, "msg": report.failure(args["run"], plan, verdict, args.get("data"))}
         lines = report.success(args["run"], plan, verdict, self._task.check_mode)
         for line in lines:
             Display().display(line, color="green")

@@ -19,6 +19,8 @@ def verdict(
 ) -> barrier.Verdict:
     """See the documentation in verdict.yml."""
     needless: set[str] = set()
+    # What a step that follows relies on is not merely noted.
+    noted = () if "undo" in asked else barrier.NOTED
     for step, hosts in asked.items():
         if step == until or not before["ok"]:
             break
@@ -31,7 +33,7 @@ def verdict(
             before = concluded["verdict"]
             needless |= {*concluded.get("needless", ())}
         else:
-            before = barrier.judge(step, answers, before, silent_allowed=silent_allowed)
+            before = barrier.judge(step, answers, before, silent_allowed=silent_allowed, noted=noted)
     return before
 
 

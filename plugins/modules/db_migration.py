@@ -24,10 +24,12 @@ options:
       - V(status) says what is applied, pending, failed, edited and unknown to the image.
       - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it.
       - V(applied) applies what is pending.
-      - V(rolled_back) undoes the migrations that O(names) names, the newest first; not with the engine V(prisma), which has no way back.
+      - V(undoable) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
+      - V(rolled_back) undoes the migrations that O(names) names, the last of them first, and passes over those that are not applied; not with the
+        engine V(prisma), which has no way back.
       - V(verified) fails unless all migrations of the image are applied as they are in it.
     type: str
-    choices: [status, plan, applied, rolled_back, verified]
+    choices: [status, plan, applied, undoable, rolled_back, verified]
     default: applied
   manifest:
     description: The release.
@@ -47,10 +49,14 @@ options:
     type: str
     default: ""
   names:
-    description: The migrations to undo.
+    description: The migrations to undo, in the order in which they were applied.
     type: list
     elements: str
     default: []
+  serving:
+    description: The release that serves when O(names) are undone. With V(rolled_back) the database has to be what it expects afterwards.
+    type: dict
+    default: {}
   failed_is:
     description: What a person found out about a migration that did not end, and whose end the database does not tell.
     type: str
@@ -117,7 +123,7 @@ pending:
   returned: O(state) is V(plan)
   type: list
   elements: dict
-  sample: [{name: 20261115090000_accountant_specialty, sql: "ALTER TABLE ...", in_transaction: true}]
+  sample: [{name: 20261115090000_accountant_specialty, sql: "ALTER TABLE ...", in_transaction: true, has_down: false}]
 released:
   description: The applied migrations that the release that serves brought too.
   returned: O(state) is V(plan)
@@ -134,6 +140,26 @@ applied:
   type: list
   elements: str
   sample: [20261115090000_accountant_specialty]
+undo:
+  description: Those of O(names) that are applied and that the image has a way back for, in the order in which they were applied.
+  returned: success
+  type: list
+  elements: str
+left:
+  description: Those of O(names) that are applied and not in the image, so that they stay; another release's image may have their way back.
+  returned: success
+  type: list
+  elements: str
+notes:
+  description: What a person should know of them.
+  returned: O(state) is V(undoable)
+  type: list
+  elements: str
+undone:
+  description: Names of the migrations that this run undid, in the order in which it did.
+  returned: success
+  type: list
+  elements: str
 attached:
   description: Whether the run had to wait for a migration that an earlier run had started.
   returned: success
@@ -168,16 +194,26 @@ from ansible_collections.sluice.stack.plugins.module_utils.release import secret
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
 
+def job_of(manifest: dict[str, Any], params: dict[str, Any], guard: Guard) -> Job:
+    """A release's migration, on this host."""
+    values = secret_store.values_for(manifest, params["secrets"], guard.folder)
+    return Job(Engine(), manifest, params["slot"], values, partial(guard.effect, params["lease_seconds"]))
+
+
+def pull(job: Job, params: dict[str, Any], guard: Guard) -> None:
+    """Have the image here."""
+    with guard.effect(extend=params["pull_seconds"] + params["lease_seconds"]):
+        pass
+    docker_host.pull(job.engine, job.image, params["pull_seconds"])
+
+
 def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:
     """Do what ``state`` asks for; the module's result."""
-    manifest, begin = params["manifest"], time.monotonic()
-    values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-    job = Job(Engine(), manifest, params["slot"], values, partial(guard.effect, params["lease_seconds"]))
+    begin = time.monotonic()
+    job = job_of(params["manifest"], params, guard)
     here = docker_host.has_image(job.engine, job.image)
     if not here and not check_mode:
-        with guard.effect(extend=params["pull_seconds"] + params["lease_seconds"]):
-            pass
-        docker_host.pull(job.engine, job.image, params["pull_seconds"])
+        pull(job, params, guard)
     result: dict[str, Any] = {**migrate.NOTHING, "changed": False}
     mutates = params["state"] in ("applied", "rolled_back")
     if check_mode and (mutates or not here or job.settings["engine"] == "command"):
@@ -189,8 +225,12 @@ def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[st
             result |= migrate.plan(job, params["live_image"])
         case "applied":
             result |= migrate.apply(job, params["failed_is"])
+        case "undoable":
+            result |= migrate.undoable(job, params["names"])
         case "rolled_back":
             result |= migrate.roll_back(job, params["names"])
+            if params["serving"].get("migration"):
+                migrate.look(job_of(params["serving"], params, guard), strict=True)
         case other:
             result |= migrate.look(job, strict=other == "verified")
     return {**result, "seconds": round(time.monotonic() - begin, 2)}
@@ -201,7 +241,7 @@ ARGUMENTS: dict[str, Any] = {
         **RUN_ARGUMENTS,
         "state": {
             "type": "str",
-            "choices": ["status", "plan", "applied", "rolled_back", "verified"],
+            "choices": ["status", "plan", "applied", "undoable", "rolled_back", "verified"],
             "default": "applied",
         },
         "manifest": {"type": "dict", "required": True},
@@ -209,6 +249,7 @@ ARGUMENTS: dict[str, Any] = {
         "secrets": {"type": "dict", "default": {}, "no_log": True},
         "live_image": {"type": "str", "default": ""},
         "names": {"type": "list", "elements": "str", "default": []},
+        "serving": {"type": "dict", "default": {}},
         "failed_is": {"type": "str", "choices": ["", "applied", "rolled_back"], "default": ""},
         "entries": {"type": "list", "elements": "dict", "default": []},
         "pull_seconds": {"type": "float", "default": 300},

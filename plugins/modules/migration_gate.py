@@ -36,6 +36,10 @@ options:
     type: str
     choices: [refuse, warn, "off"]
     default: refuse
+  way_back:
+    description: Whether a migration that cannot be undone stops the run, whatever O(mode) says.
+    type: bool
+    default: false
   verdict:
     description: The run's verdict before, as P(sluice.stack.verdict#filter) has it.
     type: dict

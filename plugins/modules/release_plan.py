@@ -52,6 +52,15 @@ options:
     description: Whether a rollback may go past a migration that took something away.
     type: bool
     default: false
+  data:
+    description: What becomes of the database when the release is taken back; empty for what the contract's C(app_rollback) says.
+    type: str
+    choices: ["", forward, down, restore]
+    default: ""
+  undone:
+    description: The release that a rollback undoes, when it was named; the live one, or one that failed while that was live.
+    type: str
+    default: ""
   host:
     description: The app host that joins or is drained.
     type: str

@@ -28,6 +28,12 @@ options:
     description: The run, as M(sluice.stack.app_contract) returned it.
     type: dict
     required: true
+  data:
+    description:
+      - What a run that failed has left in the database. C(names) are the migrations it set out to apply, C(undone) is the verdict over undoing
+        them, when that was tried. Otherwise the message ends with the command that a person types.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: It only prints; in check mode it says that nothing was changed.

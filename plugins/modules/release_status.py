@@ -86,6 +86,12 @@ previous:
   returned: success
   type: str
   sample: 20261120T100000Z-v1.4.1
+failed_beside:
+  description: The releases that were begun while the live one was live, and never went live.
+  returned: success
+  type: list
+  elements: str
+  sample: [20261122T233000Z-v1.4.3]
 manifest:
   description: The live release, when a ledger has it.
   returned: success

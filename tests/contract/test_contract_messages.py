@@ -167,15 +167,21 @@ def test_what_becomes_of_the_data_is_a_word_that_is_known_and_said_by_a_person(t
         run(playbook="rollback.yml", more=tmp_path / "hosts.yml"),
         f"release_data is 'restore': say that on the command line, with -e (set in {tmp_path}/hosts.yml:1:28)",
     )
+    (tmp_path / "hosts.yml").write_text("all: {vars: {app_rollback: {data: restore}}}\n")
+    refused(
+        run(playbook="rollback.yml", more=tmp_path / "hosts.yml"),
+        "app_rollback.data is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that this undoes, or with "
+        f"-e release_data=forward, which leaves them (set in {tmp_path}/hosts.yml:1:28)",
+    )
 
 
 def test_a_rollback_without_a_word_about_the_data_has_no_task_more_than_it_had() -> None:
     """What a playbook has depends on what it was told."""
     listed = {
         data: run("--list-tasks", *words, playbook="rollback.yml").output
-        for data, words in {"keep": (), "restore": ("-e", "release_data=restore"), "do": DO}.items()
+        for data, words in {"plain": (), "restore": ("-e", "release_data=restore"), "do": DO}.items()
     }
-    assert listed["keep"].splitlines()[3:] == run("--list-tasks").output.splitlines()[3:]
+    assert listed["plain"].splitlines()[3:] == run("--list-tasks").output.splitlines()[3:]
     assert (
         "Compare" in listed["restore"]
         and "Rewind" not in listed["restore"]

@@ -177,6 +177,8 @@ class Fleet:
             run=run,
             manifest=plan["manifest"],
             previous=plan["previous"],
+            undo=plan["to_undo"],
+            migrating=plan.get("migrating", []),  # the host that migrates finds out
         )
 
 

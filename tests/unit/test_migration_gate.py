@@ -160,3 +160,9 @@ CREATE TABLE t (a int) -- the end"""
 )
 def test_names_are_those_of_the_catalogue(written: str, name: str) -> None:
     assert plain_name(written) == name
+
+
+def test_what_has_to_be_undone_has_a_way_back() -> None:
+    both = [{"name": "1_a", "has_down": True}, {"name": "2_b", "has_down": False}]
+    assert gate.one_way(both).startswith("migration 2_b has no way back (2_b.down.sql in the image), and")
+    assert gate.one_way(both[:1]) == gate.one_way([]) == ""

@@ -74,3 +74,43 @@ def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
     assert report.success(RUN, {**plan, "status": "nothing"}, verdict, check_mode=True) == [
         "shop v1.1.0 already runs as release r2: nothing was changed"
     ]
+
+
+@pytest.mark.parametrize(
+    ("step", "data", "last"),
+    [
+        (
+            "start",
+            {"names": ["1_a"]},
+            "To undo its migration 1_a: ansible-playbook rollback.yml -e release_data=down -e rollback_confirm=r2",
+        ),
+        ("start", {"names": ["1_a"], "undone": {"ok": True}}, "Its migration 1_a was undone"),
+        ("start", {"names": []}, None),
+        ("pending", {"names": ["1_a"]}, None),
+        ("confirm", {"names": ["1_a"]}, None),
+    ],
+)
+def test_a_deploy_that_failed_after_its_migration_ends_with_what_becomes_of_that(
+    step: str, data: dict[str, Any], last: str | None
+) -> None:
+    plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "down"}}
+    verdict = failed(step, {"failed": True, "msg": "boom"})
+    said = report.failure(RUN, plan, verdict, data).split("\n")
+    assert said[1:] == ([last] if last else [])
+    assert len(report.failure(RUN, {**plan, "on_failure": None}, verdict, data).split("\n")) == 1
+
+
+def test_an_undo_that_failed_says_why_and_who_goes_on() -> None:
+    plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "down"}}
+    data = {"names": ["1_a", "2_b"], "undone": {"ok": False, "message": "app2: no answer"}}
+    said = report.failure(RUN, plan, failed("flip", {"failed": True, "msg": "boom"}), data).split("\n")
+    assert said[1] == "Undoing its migration 1_a, 2_b failed: app2: no answer"
+    assert said[2].startswith("To undo its migration 1_a, 2_b: ansible-playbook rollback.yml -e release_data=down")
+
+
+@pytest.mark.parametrize("step", ["retire", "undo"])
+def test_a_rollback_whose_migrations_are_left_says_so(step: str) -> None:
+    plan = {"live": LIVE, "status": "change", "undo": {"names": ["1_a"]}}
+    verdict = barrier.judge(step, {"app2": {"failed": True, "msg": "boom"}}, barrier.start(0.0), noted=())
+    said = report.failure({"action": "rollback"}, plan, verdict)
+    assert "The release is live, and migration 1_a is still to be undone: run the same command again" in said

@@ -39,6 +39,16 @@ def test_what_was_live_before_is_known_of_a_release_that_was_begun_over_another(
     assert summary(fleet)["previous"] == first
 
 
+def test_what_failed_beside_the_live_release_is_told_until_another_one_is_live(fleet: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    bad = fleet.plan()
+    fleet.carry_out(bad, steps=("start",))
+    assert summary(fleet)["failed_beside"] == [bad["manifest"]["id"]]
+    fleet.run()
+    assert summary(fleet)["failed_beside"] == []
+
+
 def test_a_missing_container_or_a_late_edge_is_mixed(fleet: Any) -> None:
     fleet.edges.append("edge2")
     fleet.add("edge2")

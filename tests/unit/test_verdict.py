@@ -65,3 +65,11 @@ def test_a_step_that_was_found_needless_is_not_asked_for() -> None:
     assert verdict(BEFORE, answers, ASKED)["ok"]
     without = hostvars(start=GOOD, canary={"edge1": {**judged, "needless": []}}, flip={"edge1": {"skipped": True}})
     assert verdict(BEFORE, without, ASKED)["message"] == "edge1: was skipped"
+
+
+def test_what_is_left_running_is_noted_unless_migrations_are_undone_after_it() -> None:
+    answers = hostvars(retire={"app1": {"failed": True, "msg": "boom"}}, undo={"app1": {}})
+    noted = verdict(BEFORE, answers, {"retire": ["app1"]})
+    assert noted["ok"] and noted["notes"] == ["retire: app1: boom"]
+    after = verdict(BEFORE, answers, {"retire": ["app1"], "undo": ["app1"]}, until="undo")
+    assert (after["ok"], after["step"]) == (False, "retire")

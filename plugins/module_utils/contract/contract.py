@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
+from ansible_collections.sluice.stack.plugins.module_utils.contract import rollback
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -147,6 +148,7 @@ VARIABLES: dict[str, Kind] = {
     "app_canary": CANARY,
     "app_backup": BACKUP,
     "app_rehearsal": REHEARSAL,
+    "app_rollback": rollback.ROLLBACK,
     "app_seed": SEED,
     "app_environment": text("production", *NAME),  # what does not say what it is might be
     "app_env": mapping(scalar(), {}, *ENV_NAME),
@@ -272,6 +274,7 @@ def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problem
                 given["app_migration"],
             )
         _check_migration(migration, contract, given, problems)
+    rollback.check(contract, given, problems)
     _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
@@ -379,6 +382,7 @@ def _resolved(contract: Contract) -> Contract:
         "canary": contract["app_canary"],
         "backup": contract["app_backup"],
         "rehearsal": contract["app_rehearsal"],
+        "rollback": contract["app_rollback"],
         "seed": contract["app_seed"],
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],

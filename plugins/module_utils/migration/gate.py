@@ -347,3 +347,14 @@ def pending_lines(status: Mapping[str, Sequence[str]], known: bool) -> list[str]
         ", ".join(waiting) or "no migration",
         *(f"{text}: {', '.join(status[key])}" for text, key in words if status.get(key)),
     ]
+
+
+def one_way(pending: Sequence[Mapping[str, Any]]) -> str:
+    """Why migrations that would have to be undone cannot run, where that is so; ``pending`` as db_migration lists them."""
+    names = [one["name"] for one in pending if not one["has_down"]]
+    if not names:
+        return ""
+    return (
+        f"migration {', '.join(names)} has no way back ({names[0]}.down.sql in the image), and what becomes of the data here is 'down' "
+        "(app_rollback.data, release_data)"
+    )

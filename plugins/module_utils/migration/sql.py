@@ -78,17 +78,23 @@ def _step_by_step(connection: Connection, file: File, seconds: float, beat: Call
     )
 
 
-def undo(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> None:
-    """Run a file's other half, and forget that the file was applied, in one transaction."""
+def require_down(file: File) -> str:
+    """A file's other half. Raises MigrationError when the image has none."""
     if file.down is None:
         raise MigrationError(
             f"migration {file.name} has no down file ({file.name}.down.sql) in the image: restore instead"
         )
+    return file.down
+
+
+def undo(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> tuple[int, str]:
+    """Run a file's other half, and forget that the file was applied, in one transaction; 0 or 1 and what Postgres said."""
     try:
         forget = f"delete from {TABLE} where name = {literal(file.name)}"
-        _in_transaction(connection, [file.down, forget], seconds, beat)
+        _in_transaction(connection, [require_down(file), forget], seconds, beat)
     except DatabaseError as error:
-        raise MigrationError(f"{file.name}.down.sql: {error}; nothing of it was done") from error
+        return 1, f"{file.name}.down.sql: {error}; nothing of it was done"
+    return 0, ""
 
 
 def _in_transaction(connection: Connection, parts: list[str], seconds: float, beat: Callable[[], None]) -> None:

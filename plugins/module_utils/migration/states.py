@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
@@ -23,6 +24,9 @@ NOTHING: Result = {
     "released": [],
     "contracts": [],
     "applied": [],
+    "undo": [],
+    "left": [],
+    "undone": [],
     "attached": False,
     "attempts": 0,
     "output": [],
@@ -61,7 +65,15 @@ def plan(job: Job, live_image: str) -> Result:
     found, files = _look(job)
     waiting = [one for one in files if one.name in found["status"]["pending"]]
     engine = job.settings["engine"]
-    pending = [{"name": one.name, "sql": one.sql, "in_transaction": one.in_transaction(engine)} for one in waiting]
+    pending = [
+        {
+            "name": one.name,
+            "sql": one.sql,
+            "in_transaction": one.in_transaction(engine),
+            "has_down": one.down is not None,
+        }
+        for one in waiting
+    ]
     # Only a contract half asks for it.
     marked = any("contract" in marks(one.sql) for one in waiting)
     if marked and live_image and not docker_host.has_image(job.engine, live_image):
@@ -106,32 +118,90 @@ def apply(job: Job, failed_is: str) -> Result:
     }
 
 
+def undoable(job: Job, names: Sequence[str]) -> Result:
+    """Which of the migrations are there to be undone, from the image that brought them; raises MigrationError when one cannot be."""
+    if job.settings["engine"] == "command":
+        return _undoable_by_command(job, names)
+    files = tool.read_files(job, job.image)
+    with closing(_connect(job)) as connection:
+        status = _status(job, connection, files)
+    known = {one.name: one for one in files}
+    _refuse_half(status, names)
+    there = [name for name in names if name in status.applied]
+    undo, left = ([name for name in there if (name in known) is mine] for mine in (True, False))
+    for name in undo:
+        sql.require_down(known[name])
+    return {
+        "known": True,
+        "status": status.as_data(),
+        "undo": undo,
+        "left": left,
+        "notes": [f"migration {name} stays: it is not in image {job.image}, nor is its way back" for name in left],
+    }
+
+
 def roll_back(job: Job, names: Sequence[str]) -> Result:
-    """Undo migrations, the newest first."""
+    """Undo migrations, the last of ``names`` first; those that are not applied any more are passed over. Raises MigrationError."""
     if job.settings["engine"] == "prisma":
         raise MigrationError("prisma has no way back: deploy a migration that undoes it, or restore")
     attached = tool.attend(job)
     if job.settings["engine"] == "command":
-        down = job.settings["down"]
-        if not down:
-            raise MigrationError("app_migration.down is not set: say which command undoes a migration, or restore")
-        code, output = tool.run(job, [*down, *names], _version(job))
-        if code:
-            raise MigrationError(f"{' '.join(down)} failed with exit code {code}:\n{output}")
-        return {"changed": True, "output": output.splitlines(), "attached": attached}
+        return {**_undo_by_command(job, names), "attached": attached}
     files = {one.name: one for one in tool.read_files(job, job.image)}
+    foreign = [name for name in names if name not in files]
+    if foreign:
+        raise MigrationError(f"migration {foreign[0]} is not in image {job.image}: nothing was undone")
     with closing(_connect(job)) as connection:
-        status = _status(job, connection, list(files.values()))
-        missing = [name for name in names if name not in files or name not in status.applied]
-        if missing:
-            raise MigrationError(
-                f"migration {missing[0]} is not applied, or not in image {job.image}: nothing was undone"
-            )
         _prepare(job, connection)
-        for name in sorted(names, reverse=True):
-            sql.undo(connection, files[name], job.settings["timeout"], job.beat)
+        # Under the lock that keeps other runs out.
+        status = _status(job, connection, list(files.values()))
+        _refuse_half(status, names)
+        undone, attempts = [name for name in reversed(names) if name in status.applied], 0
+        for name in undone:
+            _, tries = tool.repeat(
+                job,
+                partial(sql.undo, connection, files[name], job.settings["timeout"], job.beat),
+                lambda: None,
+                "undoing a migration",
+            )
+            attempts = max(attempts, tries)
         after = _status(job, connection, list(files.values()))
-    return {"changed": bool(names), "known": True, "status": after.as_data(), "attached": attached}
+    return {
+        "changed": bool(undone),
+        "known": True,
+        "status": after.as_data(),
+        "undone": undone,
+        "attached": attached,
+        "attempts": attempts,
+    }
+
+
+def _refuse_half(status: Status, names: Sequence[str]) -> None:
+    half = [name for name in names if name in status.failed]
+    if half:
+        raise MigrationError(
+            f"migration {half[0]} did not end, so there is no way back from it: finish or undo it by hand, or restore instead"
+        )
+
+
+def _undoable_by_command(job: Job, names: Sequence[str]) -> Result:
+    """What the tool's status command does not say is pending is there."""
+    found = _look_by_command(job, strict=False)
+    pending = found.get("status", {}).get("pending", [])
+    return {**found, "undo": [name for name in names if name not in pending], "left": []}
+
+
+def _undo_by_command(job: Job, names: Sequence[str]) -> Result:
+    down = job.settings["down"]
+    if not down:
+        raise MigrationError("app_migration.down is not set: say which command undoes a migration, or restore")
+    undone = list(reversed(_undoable_by_command(job, names)["undo"]))
+    if not undone:
+        return {"changed": False, "undone": []}
+    code, output = tool.run(job, [*down, *undone], _version(job))
+    if code:
+        raise MigrationError(f"{' '.join(down)} failed with exit code {code}:\n{output}")
+    return {"changed": True, "undone": undone, "output": output.splitlines()}
 
 
 def _apply_prisma(

@@ -112,7 +112,9 @@ def run(job: Job, command: list[str], version: int) -> tuple[int, str]:
     return code, output
 
 
-def repeat(job: Job, attempt: Callable[[], tuple[int, str]], mend: Callable[[], None]) -> tuple[list[str], int]:
+def repeat(
+    job: Job, attempt: Callable[[], tuple[int, str]], mend: Callable[[], None], what: str = "migration"
+) -> tuple[list[str], int]:
     """Attempt until it works; after a lock timeout again, with a pause that grows. Returns the output and how many attempts it took.
 
     ``mend`` sees to it that the next attempt may begin; it raises when only a person can. Raises MigrationError.
@@ -132,7 +134,7 @@ def repeat(job: Job, attempt: Callable[[], tuple[int, str]], mend: Callable[[], 
             if waited:
                 mend()
             raise MigrationError(
-                f"{engine} migration of {job.manifest['id']} failed with exit code {code}{more if waited else ''}:\n{tail}"
+                f"{engine} {what} of {job.manifest['id']} failed with exit code {code}{more if waited else ''}:\n{tail}"
             )
         mend()
         _pause(BACK_OFF[min(number, len(BACK_OFF)) - 1], job.beat)

@@ -27,7 +27,7 @@ def restore_point(wish: Wish, same: bool) -> tuple[dict[str, Any] | None, list[s
     """
     wanted = wish.contract["backup"]
     # An app without migrations may have no database at all.
-    relevant = bool(wish.contract["migration"]) or any(wanted[name] for name in NEEDS)
+    relevant = bool(wish.contract["migration"]) or wish.data == "restore" or any(wanted[name] for name in NEEDS)
     if wish.action != "deploy" or same or not relevant:
         return None, []
     chosen = _engine(wish)

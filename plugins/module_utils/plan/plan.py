@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
-from ansible_collections.sluice.stack.plugins.module_utils.plan import backups, facts, placement, room, singles
+from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    backups,
+    facts,
+    migrations,
+    placement,
+    room,
+    singles,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.plan import text as plan_text
 from ansible_collections.sluice.stack.plugins.module_utils.plan import wish as wishes
 from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import Observation, PlanError, Wish
@@ -55,10 +62,12 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     if fault:
         raise PlanError(fault)
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
-    body = _repair(situation) if same else _change(situation, wanted)
+    undo = migrations.undo(wish, history, live, live_manifest if same and live_manifest else wanted, apps)
+    body = _repair(situation, undo) if same else _change(situation, wanted)
     target: Manifest = body["manifest"]
     if wish.action == "rehearsal":
         body = {**body, **_NO_CHANGE}
+    migrations.require_engine(wish)
     point, limits = backups.restore_point(wish, same)
     rehearse = backups.rehearsal(wish, body["migrate"], live_manifest)
     plan: Plan = {
@@ -80,12 +89,17 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         # A host that is no part of the play is spoken to on behalf of one that is.
         "through": {point["host"]: apps[0]} if point else {},
         "rehearse": rehearse,
+        "undo": undo,
+        "on_failure": migrations.on_failure(wish, body["migrate"], live_manifest, _brings_up(situation, target)),
+        # What the ledgers keep of it, so that a run which dies before is finished by the same command.
+        "to_undo": migrations.kept(undo) or (history.undo.get(target["id"]) if same else None),
         "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
         **body,
     }
     plan["asked"] = _asked(plan)
-    # A release gives the app back in its last two steps.
-    plan["steps"] = [*plan["asked"], *([] if plan["flip"] and not plan["background"] else ["give_back"])]
+    # A release gives the app back in its last two steps, and what undoes its migrations in that.
+    ends = "undo" in plan["asked"] or (plan["flip"] and not plan["background"])
+    plan["steps"] = [*plan["asked"], *([] if ends else ["give_back"])]
     plan["status"] = (
         "rehearsed"
         if rehearse and wish.action == "rehearsal"
@@ -196,7 +210,7 @@ def _change(now: _Situation, wanted: Manifest) -> Plan:
     return {
         "manifest": target,
         "slot": slot,
-        "migrate": _migration(now.wish, target, now.live_manifest, now.apps),
+        "migrate": migrations.migration(now.wish, target, now.live_manifest, now.apps),
         # Where it still runs, well, from when it was live, there is nothing to start.
         "start": now.lacking(target, slot, well=True),
         **config,
@@ -204,19 +218,19 @@ def _change(now: _Situation, wanted: Manifest) -> Plan:
         "flip": list(now.edges),
         "confirm": list(now.edges),
         "retire": dict(live) if live else None,
-        "record": [host for host in now.wish.apps if host in now.observed],
+        "record": _answering(now),
         "previous": {"release": live["release"], "hosts": on} if live else None,
     }
 
 
-def _repair(now: _Situation) -> Plan:
+def _repair(now: _Situation, undo: Mapping[str, Any] | None) -> Plan:
     """Make the live release whole: what an earlier run left undone, and what went missing since."""
     live, target = now.live, now.live_manifest
     assert live is not None and target is not None, "there is a live release to repair"  # noqa: S101
     slot = live["slot"]
     before = now.history.before.get(target["id"])
     unrecorded = now.history.current != target["id"]  # the run that confirmed it died before it wrote the ledgers
-    left = _left_over(now, slot)
+    left = _left_over(now, slot, waited=undo is not None)
     return {
         "manifest": target,
         "slot": slot,
@@ -231,18 +245,28 @@ def _repair(now: _Situation) -> Plan:
         "flip": [],
         "confirm": list(now.edges) if unrecorded else [],
         "retire": left,
-        "record": list(now.apps) if unrecorded or left else [],
+        "record": (_answering(now) if undo else list(now.apps)) if unrecorded or left else [],
         "previous": before,
     }
 
 
-def _left_over(now: _Situation, slot: str) -> dict[str, str | None] | None:
+def _brings_up(now: _Situation, target: Manifest) -> bool:
+    """Whether something that must not run twice does not run at all, so that it comes up with the release."""
+    return any(placement.down(now.observed[host], target, names) for host, names in now.spread(target).items() if names)
+
+
+def _answering(now: _Situation) -> list[str]:
+    """The app hosts that answer, also those that are drained."""
+    return [host for host in now.wish.apps if host in now.observed]
+
+
+def _left_over(now: _Situation, slot: str, waited: bool) -> dict[str, str | None] | None:
     """The idle slot, when something is in it that nothing is about to stop: the run that should have done so died.
 
-    Whatever it is: hosts may have been left at different releases.
+    Whatever it is: hosts may have been left at different releases. ``waited``: also what something is about to stop.
     """
-    for host in now.apps:
-        leaving = now.observed[host]["retiring"] or {"slot": None}
+    for host in _answering(now) if waited else now.apps:
+        leaving = {"slot": None} if waited else now.observed[host]["retiring"] or {"slot": None}
         for one in now.observed[host]["containers"]:
             if one["slot"] not in (slot, leaving["slot"]):
                 return {"slot": one["slot"], "release": None}
@@ -266,9 +290,11 @@ def _background(now: _Situation, target: Manifest) -> dict[str, list[str]]:
 
 def _asked(plan: Plan) -> dict[str, list[str]]:
     """The steps that have something to do, in the playbook's order, each with the hosts that must have done it."""
+    undo = [plan["undo"]["host"]] if plan["undo"] and not plan["undo"]["waits_for"] else []
     asked = {
         "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
+        "undoable": undo,
         "rehearse": [plan["rehearse"]["on"]] if plan["rehearse"] else [],
         "restore_point": [plan["restore_point"]["host"]] if plan["restore_point"] else [],
         "migrate": [plan["migrate"]["host"]] if plan["migrate"] and plan["action"] != "rehearsal" else [],
@@ -281,6 +307,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
         "background": list(plan["background"]),
         "drain": plan["drain"],
         "retire": plan["record"],
+        "undo": undo,
     }
     return {step: hosts for step, hosts in asked.items() if hosts}
 
@@ -353,22 +380,6 @@ def _with_ports(wish: Wish, wanted: Manifest, observed: Mapping[str, Observation
     except ports.PortError as error:
         raise PlanError(str(error)) from error
     return {**wanted, "ports": numbers}
-
-
-def _migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequence[str]) -> dict[str, Any] | None:
-    """The migration to run, and on which host: the first app host of the inventory that answers.
-
-    A release whose migrating image is the one that is live brings no migration that the live one did not.
-    """
-    migration = target["migration"]
-    if wish.action not in ("deploy", "rehearsal") or not migration:
-        return None
-    service = migration["service"]
-    same = live is not None and live["migration"] == migration and service in live["services"]
-    if same and live and live["services"][service]["image"] == target["services"][service]["image"]:
-        return None
-    served = (live or {"services": {}})["services"].get(service)
-    return {**migration, "host": apps[0], "live_image": served["image"] if served else ""}
 
 
 def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:

@@ -12,8 +12,17 @@ WAY_OUT = {
 }
 
 
-def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any]) -> str:
-    """One line on what failed and what is served now; details a step gave follow below it."""
+# Steps that can fail when the release's migrations are in the database and the release before serves.
+MIGRATED = ("migrate", "start", "join", "configure", "canary", "flip")
+
+
+def failure(
+    run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> str:
+    """One line on what failed and what is served now; details a step gave follow below it, and last what becomes of ``data``.
+
+    That is the ``names`` of migrations the run set out to apply, and the verdict over undoing them, when that was tried.
+    """
     first, *more = str(verdict["message"]).split("\n")
     step = verdict.get("step")
     silent = any("cannot be reached" in reason for reason in verdict["failed"].values())
@@ -26,6 +35,9 @@ def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
         serving = "Some edges may serve the new release: run the same command again, it rolls forward"
     elif step == "background":
         serving = "The release is live, without what failed: run the same command again when that is mended"
+    elif step in ("retire", "undo"):
+        left = ", ".join(plan["undo"]["names"])
+        serving = f"The release is live, and migration {left} is still to be undone: run the same command again"
     elif live:
         serving = f"Release {live['release']} goes on serving"
     elif plan["status"] == "refused" and "plan" not in reached:
@@ -33,7 +45,24 @@ def failure(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     else:
         serving = "Nothing is live yet"
     where = f" in step {step}" if step else ""
-    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more])
+    told = _data(plan, step, data or {})
+    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more, *told])
+
+
+def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) -> list[str]:
+    """What became of the data, or the command that a person types."""
+    wanted, names = plan.get("on_failure"), data.get("names")
+    if not wanted or not names or step not in MIGRATED:
+        return []
+    tried, what = data.get("undone"), f"its migration {', '.join(names)}"
+    if tried and tried["ok"]:
+        return [f"{what[0].upper()}{what[1:]} was undone"]
+    failed = [f"Undoing {what} failed: {tried['message']}"] if tried else []
+    aim = f"undo {what}" if wanted["data"] == "down" else "take the data back to the moment before it"
+    command = (
+        f"ansible-playbook rollback.yml -e release_data={wanted['data']} -e rollback_confirm={plan['manifest']['id']}"
+    )
+    return [*failed, f"To {aim}: {command}"]
 
 
 def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool) -> list[str]:

@@ -45,6 +45,7 @@ def summarise(
         "state": state,
         "live": live,
         "previous": (history.before.get(live["release"]) or {}).get("release") if live else None,
+        "failed_beside": ledger.failed_beside(history, live["release"]) if live else [],
         "manifest": manifest,
         "lagging": lagging,
         "partial": partial,
@@ -170,7 +171,9 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
         by_run.setdefault((item["token"], item["run_id"]), []).append(item)
     lines = [f"{app}: {len(by_run)} runs are recorded"]
     for (token, run_id), items in list(by_run.items())[: -runs - 1 : -1]:
-        last = items[-1]
+        # What a run undid comes after its end, and is no end of its own unless there was nothing else.
+        last = ([item for item in items if item["event"] != "undid"] or items)[-1]
+        undone = [name for item in items for name in item.get("undone", [])]
         revision = f" at {last['revision'][:10]}" if last.get("revision") else ""
         what = f"#{token:<4} {last['action']:<9} {last['event']:<10} {last['release']}"
         lines.append(f"  {items[0]['time']}  {what}  by {last['who']}{revision}, run {run_id}")
@@ -184,6 +187,8 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
             lines.append(f"      restore point before it: {place}, {point['time']}")
         if last.get("migrations"):
             lines.append(f"      migrated: {', '.join(last['migrations'])}")
+        if undone:
+            lines.append(f"      undone in the database: {', '.join(undone)} of {items[-1]['release']}")
         if last.get("times"):
             lines.append(f"      took {last['times'][-1][1] - last['times'][0][1]:.1f} s")
         if last["release"] in history.rolled_back:

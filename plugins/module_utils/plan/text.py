@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.plan import backups, placement
+from ansible_collections.sluice.stack.plugins.module_utils.plan import backups, migrations, placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
@@ -132,4 +132,6 @@ def _ending(plan: Plan, facts: Facts) -> Lines:
             ("retire", f"{host}: stop {'; '.join(words)} in {slot}, once it has drained")
             for host, words in sorted(facts.stop.items())
         ),
+        ("undo", migrations.words(plan["undo"]) if plan["undo"] else ""),
+        ("on failure", migrations.words_on_failure(plan["on_failure"]) if plan["on_failure"] else ""),
     ]

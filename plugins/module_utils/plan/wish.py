@@ -39,6 +39,10 @@ class Wish:
     database: Mapping[str, str] = field(default_factory=lambda: {"host": "", "engine": "none"})
     past_contract: bool = False  # whether a rollback may go past a migration that took something away
     age: float = 0.0  # seconds since the run was begun, by its controller's clock
+    data: str = "forward"  # what becomes of the database in a rollback, or when the run fails: forward, down, restore
+    undone: str | None = (
+        None  # the release that a rollback undoes, when it was named: the live one, or one that failed beside it
+    )
 
 
 def release(
@@ -56,8 +60,9 @@ def release(
             )
         return dict(history.manifests[live["release"]])
     if wish.action == "rollback":
-        if live and not wish.release_to and _is_unfinished_rollback(history, live["release"]):
-            # It reached an edge and died: the same command finishes it, and does not go back one more release.
+        if live and (
+            _is_of_one_that_failed(wish, history, live) or _is_finished_by_this(wish, history, live["release"])
+        ):
             return dict(history.manifests[live["release"]])
         by = _rolled_back_meanwhile(wish, history, live, observed)
         if by:
@@ -115,10 +120,35 @@ def _rolled_back_meanwhile(
     return str(last["run_id"]) if any(age < wish.age for age in ages) else None
 
 
+def _is_finished_by_this(wish: Wish, history: History, live: str) -> bool:
+    """Whether a rollback reached an edge and died: the same command finishes it, and does not go back one more release."""
+    same = wish.release_to in (None, live, history.manifests[live]["version"])
+    return same and _is_unfinished_rollback(history, live)
+
+
 def _is_unfinished_rollback(history: History, live: str) -> bool:
-    """Whether what is live was last begun by a rollback that no ledger says was confirmed."""
+    """Whether what is live was last begun by a rollback that no ledger says was confirmed, or whose migrations are still to be undone."""
     begun = [item for item in history.entries if item["release"] == live and item["event"] in ("started", "confirmed")]
-    return bool(begun) and begun[-1]["event"] == "started" and begun[-1]["action"] == "rollback"
+    if not begun or begun[-1]["action"] != "rollback":
+        return False
+    return begun[-1]["event"] == "started" or bool(history.undo.get(live))
+
+
+def _is_of_one_that_failed(wish: Wish, history: History, live: Mapping[str, str]) -> bool:
+    """Whether a release is undone that never went live beside the one that is: that one stays. Raises PlanError for any other name."""
+    open_undo = history.undo.get(live["release"]) or {}
+    if wish.undone in (None, live["release"], open_undo.get("release")):
+        return False
+    failed = ledger.failed_beside(history, live["release"])
+    if wish.undone not in failed:
+        raise PlanError(
+            f"rollback_confirm={wish.undone}: what is live is {live['release']}; releases that failed beside it: {', '.join(failed) or 'none'}"
+        )
+    if wish.release_to:
+        raise PlanError(
+            f"rollback_confirm={wish.undone} was never live, so the live release stays: leave release_to out"
+        )
+    return True
 
 
 def _digests(apps: Sequence[str], observed: Mapping[str, Observation]) -> dict[str, str]:

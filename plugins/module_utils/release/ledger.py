@@ -19,13 +19,13 @@ Entry = dict[str, Any]
 Manifest = dict[str, Any]
 
 # The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
-SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3}
+SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3, "undid": 4}
 
 
 def entry(
     event: str, *, token: int, time: str, run: Mapping[str, Any], manifest: Manifest | None, **details: Any
 ) -> Entry:
-    """One entry: what happened (``started``, ``confirmed``, ``failed``) in which run to which release."""
+    """One entry: what happened (``started``, ``confirmed``, ``failed``, ``undid``: its migrations) in which run to which release."""
     return {
         "token": token,
         "seq": SEQUENCE[event],
@@ -112,6 +112,8 @@ class History:
         ] = {}  # release → {release, hosts} that was live when it was last begun
         self.contracted: list[str] = []  # the contract halves of migrations that are in the database
         self.contracts: dict[str, list[str]] = {}  # release → those of them that were there when it was last deployed
+        # release → {release, names}: the migrations of what it replaced that are to be undone now that it is live, None when none are
+        self.undo: dict[str, dict[str, Any] | None] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, History) and vars(self) == vars(other)
@@ -134,11 +136,17 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
     history = History([unique[key] for key in sorted(unique)])
     for item in history.entries:
         release = str(item["release"])
+        if item["event"] == "undid":
+            history.contracted = [name for name in history.contracted if name not in item["undone"]]
+            history.undo = {live: one for live, one in history.undo.items() if one and one["release"] != release}
+            continue
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
         if item.get("contracts") is not None:
             history.contracts[release] = history.contracted = item["contracts"]
         history.contracts.setdefault(release, history.contracted)
+        if item["event"] in ("started", "confirmed"):
+            history.undo[release] = item.get("undo")
         if item["event"] == "started":
             history.before[release] = item.get("previous")
         if item["event"] != "confirmed":
@@ -165,6 +173,47 @@ def past_contracts(history: History, target: str) -> list[str]:
     """The contract halves that are in the database and that release ``target`` was never run with."""
     known = history.contracts.get(target, [])
     return [name for name in history.contracted if name not in known]
+
+
+def brought_since(history: History, target: str | None) -> list[str]:
+    """The migrations that runs have set out to apply since release ``target`` was last confirmed, without those undone since; oldest first.
+
+    Some of them may not have come to be applied: the database tells.
+    """
+    found: list[str] = []
+    for item in history.entries:
+        if item["event"] == "confirmed" and item["release"] == target:
+            found = []
+        elif item["event"] == "undid":
+            found = [name for name in found if name not in item["undone"]]
+        else:
+            found += [name for name in brought(item) if name not in found]
+    return found
+
+
+def brought(item: Mapping[str, Any]) -> list[str]:
+    """The migrations that an entry's run was about to apply; of an entry that does not tell, those that it did."""
+    return list(item.get("migrating") or item.get("migrations") or [])
+
+
+def brought_by(history: History, release: str) -> list[str]:
+    """The same of one release alone."""
+    found: list[str] = []
+    for item in (item for item in history.entries if item["release"] == release):
+        if item["event"] == "undid":
+            found = [name for name in found if name not in item["undone"]]
+        else:
+            found += [name for name in brought(item) if name not in found]
+    return found
+
+
+def failed_beside(history: History, live: str) -> list[str]:
+    """The releases that were begun while ``live`` was live and never went live, oldest first."""
+    return [
+        release
+        for release, before in history.before.items()
+        if release not in history.confirmed and (before or {}).get("release") == live
+    ]
 
 
 class NothingToGoBackTo(Exception):

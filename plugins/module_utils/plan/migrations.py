@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which migrations a run applies, and what becomes of those of a release that is taken back. Pure.
+
+See docs/decisions/0043-the-schema-goes-back-last.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
+from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import PlanError, Wish
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
+
+
+def migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequence[str]) -> dict[str, Any] | None:
+    """The migration to run, and on which host: the first app host of the inventory that answers.
+
+    A release whose migrating image is the one that is live brings no migration that the live one did not.
+    """
+    wanted = target["migration"]
+    if wish.action not in ("deploy", "rehearsal") or not wanted:
+        return None
+    service = wanted["service"]
+    same = live is not None and live["migration"] == wanted and service in live["services"]
+    if same and live and live["services"][service]["image"] == target["services"][service]["image"]:
+        return None
+    served = (live or {"services": {}})["services"].get(service)
+    return {**wanted, "host": apps[0], "live_image": served["image"] if served else ""}
+
+
+def undo(
+    wish: Wish, history: History, live: Mapping[str, str] | None, target: Manifest, apps: Sequence[str]
+) -> dict[str, Any] | None:
+    """The migrations to undo once ``target`` is live and what it replaces is stopped, and on which host; None when there are none.
+
+    ``names`` are those that the release set out to apply, oldest first; ``waits_for`` are hosts that may still run it. Raises PlanError.
+    """
+    if wish.action != "rollback" or live is None:
+        return None
+    wanted: dict[str, Any]
+    if target["id"] != live["release"]:
+        wanted = {"release": live["release"], "names": ledger.brought_since(history, target["id"])}
+    elif wish.undone in ledger.failed_beside(history, live["release"]):
+        wanted = {"release": wish.undone, "names": ledger.brought_by(history, str(wish.undone))}
+    else:
+        wanted = history.undo.get(live["release"]) or {"names": []}
+    if not wanted["names"]:
+        return None
+    if wish.data != "down":
+        _refuse_to_leave(wish, target, live, wanted)
+        return None
+    manifest = history.manifests[wanted["release"]]
+    if not manifest["migration"]:
+        return None
+    asked = f"release_data=down cannot undo migration {', '.join(wanted['names'])} of {wanted['release']}"
+    _require_a_way_back(manifest["migration"], asked)
+    return {**wanted, "manifest": manifest, "host": apps[0], "waits_for": sorted(wish.silent)}
+
+
+def _refuse_to_leave(wish: Wish, target: Manifest, live: Mapping[str, str], wanted: Mapping[str, Any]) -> None:
+    """What was begun is ended, or gone on from: a rollback that forgot about it would go back one more release."""
+    if wish.data != "forward" or target["id"] != live["release"]:
+        return
+    if wanted["release"] == wish.undone:
+        raise PlanError(
+            f"rollback_confirm={wish.undone} was never live, so all there is to undo is in the data: say how, with -e release_data=down or "
+            "-e release_data=restore"
+        )
+    raise PlanError(
+        f"release {live['release']} went live by a rollback that has yet to undo migration {', '.join(wanted['names'])} of "
+        f"{wanted['release']}: finish it with -e release_data=down, or say with -e release_to=... where to go from here"
+    )
+
+
+def _require_a_way_back(migration: Mapping[str, Any], asked: str) -> None:
+    """The tool can undo what it did; the host that migrates looks whether each migration can be."""
+    otherwise = "Leave it with -e release_data=forward, or take the data back too with -e release_data=restore"
+    if migration["engine"] == "prisma":
+        raise PlanError(f"{asked}: prisma has no way back. {otherwise}")
+    if migration["engine"] == "command" and not migration["down"]:
+        raise PlanError(f"{asked}: the release has no app_migration.down, the command that undoes one. {otherwise}")
+
+
+def on_failure(
+    wish: Wish, migrate: Mapping[str, Any] | None, live: Manifest | None, alone: bool
+) -> dict[str, Any] | None:
+    """What becomes of the data when a deploy fails at its migration or after; None when nothing does. Raises PlanError.
+
+    ``alone``: something that must not run twice comes up with the release and stays up when that fails, so nothing is undone under it.
+    """
+    if wish.action != "deploy" or wish.data == "forward" or not migrate or not live:
+        return None
+    if wish.data == "down":
+        _require_a_way_back(migrate, "release_data=down cannot undo the migrations of this release")
+    by_itself = wish.data == "down" and wish.contract["rollback"]["automatic"] and not alone
+    return {"data": wish.data, "automatic": by_itself, "host": migrate["host"], "serving": live}
+
+
+def kept(step: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the ledgers keep of it."""
+    return {"release": step["release"], "names": step["names"]} if step else None
+
+
+def require_engine(wish: Wish) -> None:
+    """What an environment relies on is there before it is needed. Raises PlanError."""
+    if wish.data == "restore" and wish.action == "deploy":
+        try:
+            engines.require(engines.engine(wish.database["engine"]), "restore_to_point", "app_rollback.data=restore")
+        except (engines.UnknownEngine, engines.NotCapable) as error:
+            raise PlanError(str(error)) from error
+
+
+def words(step: Mapping[str, Any]) -> str:
+    """The step as a plan tells it."""
+    what = f"migration {', '.join(reversed(step['names']))} of {step['release']}"
+    if step["waits_for"]:
+        return (
+            f"not now: {', '.join(step['waits_for'])} does not answer and may still run {step['release']}. {what[0].upper()}{what[1:]} "
+            "stays until the same command is run again with it there, or given up with -e release_lost_hosts=..."
+        )
+    return f"{what}, once that is stopped, on {step['host']}"
+
+
+def words_on_failure(step: Mapping[str, Any]) -> str:
+    """What a plan tells of it."""
+    if step["automatic"]:
+        return f"what was migrated is undone on {step['host']}, once the new release is stopped again"
+    return "the command is printed that " + (
+        "undoes what was migrated" if step["data"] == "down" else "takes the data back to the moment before"
+    )

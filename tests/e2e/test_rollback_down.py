@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A release is taken back with its schema: the release before serves first, then what only the undone one used goes, and nobody notices."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.test_migrations import SENDER, clean, settings, writes
+from tests.support.images import UNHEALTHY, Variants
+from tests.support.lab import APP_HOSTS, MIGRATION, QUICK, Lab, health_window
+
+FIRST = {
+    "1_hot.up.sql": 'ALTER TABLE "Message" ADD COLUMN hot TEXT;',
+    "1_hot.down.sql": 'ALTER TABLE "Message" DROP COLUMN hot;',
+}
+SECOND = {
+    "2_late.up.sql": 'ALTER TABLE "Message" ADD COLUMN late TEXT;',
+    "2_late.down.sql": 'ALTER TABLE "Message" DROP COLUMN late;',
+    # Undone first, or the one before cannot be: it is about its column.
+    "3_rest.up.sql": 'CREATE VIEW message_late AS SELECT late FROM "Message";',
+    "3_rest.down.sql": "DROP VIEW message_late;",
+}
+SQL = settings(engine="sql", path="sql")
+AUTOMATIC = (*SQL, "-e", json.dumps({"app_rollback": {"data": "down", "automatic": True}}))
+DOWN = (*SQL, "-e", json.dumps({"app_rollback": {"data": "down"}}))
+
+
+@pytest.fixture
+def begin(lab: Lab, v1_0_0: str) -> Iterator[None]:
+    """v1.0.0 is live, and no migration of a test is in the database, before and after."""
+    if not any(item[0].startswith(MIGRATION) for item in lab.migrations()):
+        lab.deploy("v1.1.0", *QUICK).good()  # what all versions here are made of works on its schema
+    lab.ensure("v1.0.0")
+    lab.sql("drop view if exists message_late")
+    clean(lab)
+    yield
+    lab.sql("drop view if exists message_late")
+    lab.ensure("v1.0.0")
+    clean(lab)
+
+
+def push(variant: Variants, tag: str, files: dict[str, str], command: list[str] | None = None) -> str:
+    """A version with the migrations in ``files``."""
+    return variant.push(tag, command, files={f"app/sql/{name}": text for name, text in files.items()})
+
+
+def columns(lab: Lab) -> set[str]:
+    """What the catalogue has of the tests' columns, and of the view."""
+    found = lab.sql(
+        "select column_name from information_schema.columns where table_name = 'Message' and column_name in ('hot', 'late') "
+        "union select table_name from information_schema.views where table_name = 'message_late'"
+    )
+    return {row[0] for row in found}
+
+
+def applied(lab: Lab) -> list[str]:
+    """The record of the engine sql."""
+    return [row[0] for row in lab.sql("select name from sluice_migrations order by name")]
+
+
+def others(lab: Lab) -> list[list[str]]:
+    """A fingerprint of what nobody writes to meanwhile: the messages' own columns, and the users."""
+    one = "select count(*), md5(string_agg({0}, ',' order by {0}))"
+    message = (
+        one.format("concat_ws('|', id, \"senderEmail\", body, hot)")
+        + f' from "Message" where "senderEmail" <> \'{SENDER}\''
+    )
+    return lab.sql(message) + lab.sql(one.format("t::text") + ' from "User" t')
+
+
+def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: None, variant: Variants) -> None:
+    first = push(variant, "v1.2.0-first", FIRST)
+    lab.deploy(first, *SQL).good()
+    before, kept = lab.live(), others(lab)
+    lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
+    undone = lab.live()
+    assert columns(lab) == {"hot", "late", "message_late"}
+
+    with writes(lab) as load:
+        run = lab.rollback(*DOWN).good()
+    report = load.report
+    print(f"{run.seconds:.1f} s; visitors: {report}")
+    assert report.failed == 0 and report.total > 100, str(report)
+    assert f"undo       migration 3_rest, 2_late of {undone}, once that is stopped, on app1" in run.output
+    assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
+    assert lab.live() == before and others(lab) == kept
+    written = lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')
+    assert written == [[str(report.total)]], "what visitors wrote is there, to the row"
+    # Nothing of the undone release is kept warm, and the app is nobody's.
+    assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
+    assert set(lab.leases().values()) == {None}
+    assert f"undone in the database: 3_rest, 2_late of {undone}" in lab.playbook("history").good().output
+
+
+@pytest.mark.soak
+def test_what_was_undone_can_come_again_and_stays_where_that_is_the_word(
+    lab: Lab, begin: None, variant: Variants
+) -> None:
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    before = lab.live()
+    second = push(variant, "v1.2.0-second", FIRST | SECOND)
+    for data, left in (("down", {"hot"}), ("forward", {"hot", "late", "message_late"})):
+        lab.deploy(second, *DOWN).good()
+        assert columns(lab) == {"hot", "late", "message_late"}
+        lab.rollback(*DOWN, "-e", f"release_data={data}").good()
+        assert columns(lab) == left and lab.live() == before
+
+
+def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
+    lab: Lab, begin: None, variant: Variants
+) -> None:
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    before = lab.live()
+    lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
+    undone = lab.live()
+    died = lab.start("rollback", *DOWN, kill="start:undo | Undo").wait()
+    assert died.code == -signal.SIGKILL, str(died)
+    assert lab.live() == before and columns(lab) == {"hot", "late", "message_late"}
+    # What was begun is not forgotten.
+    left = lab.rollback(*SQL, "-e", "release_data=forward", "-e", "release_wait_seconds=60").error()
+    assert f"has yet to undo migration 2_late, 3_rest of {undone}" in left
+    run = lab.rollback(*DOWN, "-e", "release_wait_seconds=60").good()
+    assert run.ran("flip | ") == set()
+    assert lab.live() == before and columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
+
+
+def test_a_deploy_that_fails_takes_back_what_it_migrated(lab: Lab, begin: None, variant: Variants) -> None:
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    before, kept = lab.live(), others(lab)
+    tag = push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY)
+    with writes(lab) as load:
+        failed = lab.deploy(tag, *AUTOMATIC, *health_window(3)).error()
+    assert failed.startswith("deploy failed in step start: ") and f"Release {before} goes on serving" in failed
+    assert failed.split("\n")[-1] == "Its migration 2_late, 3_rest was undone", failed
+    assert load.report.failed == 0, str(load.report)
+    assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
+    assert lab.live() == before and others(lab) == kept
+    assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
+    assert set(lab.leases().values()) == {None}
+    assert "undone in the database: 3_rest, 2_late of" in lab.playbook("history").good().output
+
+
+@pytest.mark.soak
+def test_a_deploy_that_fails_ends_with_what_a_person_types(lab: Lab, begin: None, variant: Variants) -> None:
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    before, kept = lab.live(), others(lab)
+    failed = lab.deploy(push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY), *DOWN, *health_window(3)).error()
+    aim, _, command = failed.split("\n")[-1].partition(": ansible-playbook rollback.yml ")
+    assert aim == "To undo its migration 2_late, 3_rest"
+    assert columns(lab) == {"hot", "late", "message_late"}, "nothing was undone yet"
+    with writes(lab) as load:
+        lab.rollback(*DOWN, *command.split()).good()
+    assert load.report.failed == 0, str(load.report)
+    assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
+    assert lab.live() == before and others(lab) == kept
+
+
+@pytest.mark.soak
+def test_what_has_no_way_back_is_refused_before_anything_changes(lab: Lab, begin: None, variant: Variants) -> None:
+    # No down file.
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    lone = {name: text for name, text in SECOND.items() if name != "2_late.down.sql"}
+    tag = push(variant, "v1.2.0-lone", FIRST | lone)
+    # Also before it is there.
+    message = lab.deploy(tag, *DOWN).error()
+    assert message.startswith("deploy failed in step gate: migration 2_late has no way back") and columns(lab) == {
+        "hot"
+    }
+    lab.deploy(tag, *SQL).good()
+    before, there = lab.state(), columns(lab)
+    message = lab.rollback(*DOWN).error()
+    assert "migration 2_late has no down file (2_late.down.sql) in the image" in message
+    after = lab.state()
+    assert (after["record"], after["containers"], columns(lab)) == (before["record"], before["containers"], there)
+    lab.rollback(*SQL).good()
+    # A tool without a way back.
+    lab.ensure("v1.0.0")
+    lab.unmigrate()
+    lab.deploy("v1.1.0", *QUICK).good()
+    state = lab.state()
+    message = lab.rollback("-e", "release_data=down").error()
+    assert f"cannot undo migration {MIGRATION}" in message and "prisma has no way back" in message
+    assert {**lab.state(), "files": None} == {**state, "files": None}
+    assert (lab.live() or "").endswith("-v1.1.0")
+
+
+@pytest.mark.soak
+def test_a_release_that_failed_is_taken_back_with_the_data_and_the_live_one_stays(
+    lab: Lab, begin: None, variant: Variants
+) -> None:
+    lab.on("db1", "sluice-backup", "full", timeout=240)
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    before = lab.live()
+    restore = ("-e", "release_data=restore")
+    cold = push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY)
+    failed = lab.deploy(cold, *SQL, *restore, *health_window(3)).error()
+    aim, _, command = failed.split("\n")[-1].partition(": ansible-playbook rollback.yml ")
+    assert aim == "To take the data back to the moment before it"
+    accountant = lab.ask("/api/accountants").json()["accountants"][0]["id"]
+    message = {"accountantId": accountant, "senderEmail": SENDER, "body": "Too late."}
+    assert [lab.ask("/api/messages", "POST", message).status for _ in range(3)] == [201] * 3
+    # Only what failed beside the live release is taken back so.
+    wrong = lab.rollback(*restore, "-e", "rollback_confirm=yes").error()
+    assert wrong.startswith(f"rollback_confirm=yes: what is live is {before}")
+
+    try:
+        run = lab.rollback(*SQL, *command.split()).good()
+        assert re.search(
+            r"undone +marketplace\.public\.Message: 3 inserted, 0 updated, 0 deleted", " ".join(run.output.split())
+        )
+        assert run.ran("flip | ") == set() and lab.live() == before
+        assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
+        assert lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'') == [["0"]]
+        assert lab.ask("/api/version").status == 200 and set(lab.leases().values()) == {None}
+        assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
+    finally:
+        if (lab.record() or {}).get("maintenance"):
+            lab.playbook("maintenance", "-e", "maintenance=off").good()
+        lab.shell("db1", "rm -rf /var/lib/postgresql/17/main.before-* /var/lib/postgresql/17/main.rewind")

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an environment may ask for when a release is taken back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
+
+SQL = {"engine": "sql", "service": "backend", "path": "sql"}
+TOOL = {"engine": "command", "service": "backend", "command": ["up"]}
+
+
+@pytest.mark.parametrize(
+    ("rollback", "more", "message"),
+    [
+        (
+            {"data": "down"},
+            {},
+            "app_rollback.data is 'down', and prisma has no way back: say 'forward' or 'restore', or use the engine sql",
+        ),
+        ({"data": "down"}, {"app_migration": None}, "and there is no app_migration that could be undone"),
+        (
+            {"data": "down"},
+            {"app_migration": {**TOOL, "down": ["d"]}},
+            "and app_migration.status is not set: the command that tells",
+        ),
+        (
+            {"data": "down"},
+            {"app_migration": {**TOOL, "status": ["s"]}},
+            "and app_migration.down is not set: the command that undoes them",
+        ),
+        ({"data": "restore"}, {}, "app_rollback.data is 'restore', and app_backup.restore_point is false"),
+        ({"data": "dwon"}, {}, "app_rollback.data is 'dwon': did you mean 'down'?"),
+        (
+            {"automatic": True},
+            {},
+            "app_rollback.automatic is true, and app_rollback.data is 'forward': only 'down' is ever done",
+        ),
+        (
+            {"data": "restore", "automatic": True},
+            {"app_backup": {}},
+            "only 'down' is ever done without a person's word",
+        ),
+    ],
+)
+def test_an_environment_asks_for_no_way_back_that_there_is_not(
+    variables: Any, rollback: dict[str, Any], more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(contracts.ContractError) as error:
+        contracts.resolve(variables(app_rollback=rollback, **more))
+    (line,) = error.value.problems
+    assert message in line
+
+
+def test_a_way_back_that_there_is_is_taken(variables: Any) -> None:
+    assert contracts.resolve(variables(app_migration=SQL, app_rollback={"data": "down", "automatic": True}))[
+        "rollback"
+    ] == {
+        "data": "down",
+        "automatic": True,
+    }
+    assert contracts.resolve(variables())["rollback"] == {"data": "forward", "automatic": False}
