@@ -91,6 +91,10 @@ def serving(behaviour: Behaviour) -> Iterator[str]:
                 if b"Upgrade" in lines:
                     assert lines[b"Connection"] == b"Upgrade" and lines[b"Sec-WebSocket-Version"] == b"13"
                     behaviour(Peer(connection, lines[b"Sec-WebSocket-Key"]), next(numbers))
+                    # Closed with something unread, what was sent last would be lost to a reset.
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(4096):
+                        pass
                     return
                 connection.sendall(GOOD)
 
