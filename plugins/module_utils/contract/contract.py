@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
-from ansible_collections.sluice.stack.plugins.module_utils.contract import rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, rollback
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -23,7 +22,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     text,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import SILENCE_SECONDS
-from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import closest, did_you_mean
 
@@ -220,7 +218,7 @@ def resolve(variables: Mapping[str, Any], *, needs_version: bool = True, origin:
     contract = struct(VARIABLES).read(given, "", _Unprefixed(problems))
     if problems.lines:
         raise ContractError(problems.lines)
-    _cross_check(contract, given, problems)
+    coherence.check(contract, given, problems)
     if problems.lines:
         raise ContractError(problems.lines)
     return _resolved(contract)
@@ -234,130 +232,6 @@ class _Unprefixed(Problems):
 
     def add(self, path: str, message: str, value: Any = None) -> None:
         super().add(path.removeprefix("."), message, value)
-
-
-def _cross_check(contract: Contract, given: Mapping[str, Any], problems: Problems) -> None:
-    """What no single value can tell: references between the parts."""
-    services = contract["app_services"]
-    if not services:
-        problems.add("app_services", "is empty: an app has at least one service", given["app_services"])
-    for name, service in services.items():
-        path = f"app_services.{name}"
-        raw = given["app_services"][name]
-        for secret in service["secrets"]:
-            if not contract["app_secrets"].get(secret):
-                problems.add(
-                    f"{path}.secrets",
-                    f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault",
-                    raw,
-                )
-            if secret in service["env"] or secret in contract["app_env"]:
-                problems.add(f"{path}.env", f"sets {secret}, which is also a secret: keep it in one place", raw)
-        _check_kind(path, service, raw, problems)
-    seen: dict[tuple[str | None, str], int] = {}
-    for index, route in enumerate(contract["app_routes"]):
-        path, raw = f"app_routes[{index}]", given["app_routes"][index]
-        if route["service"] not in services:
-            problems.add(f"{path}.service", f"is {route['service']!r}: {did_you_mean(route['service'], services)}", raw)
-        elif not services[route["service"]]["port"]:
-            problems.add(f"{path}.service", f"is {route['service']!r}, which has no port to send requests to", raw)
-        key = (route["host"], route["path"])
-        if key in seen:
-            problems.add(path, f"repeats the host and path of app_routes[{seen[key]}]", raw)
-        seen.setdefault(key, index)
-    migration = contract["app_migration"]
-    if migration:
-        if migration["service"] not in services:
-            problems.add(
-                "app_migration.service",
-                f"is {migration['service']!r}: {did_you_mean(migration['service'], services)}",
-                given["app_migration"],
-            )
-        _check_migration(migration, contract, given, problems)
-    rollback.check(contract, given, problems)
-    _check_commands(contract, given, problems)
-    _check_canary(contract["app_canary"], given, problems)
-    low, high = (int(part) for part in contract["app_port_range"].split("-"))
-    if not 1024 <= low < high <= 65535:
-        problems.add(
-            "app_port_range",
-            f"is {contract['app_port_range']!r}: it must rise and lie in 1024-65535",
-            given.get("app_port_range"),
-        )
-
-
-def _check_migration(
-    migration: Mapping[str, Any], contract: Contract, given: Mapping[str, Any], problems: Problems
-) -> None:
-    """What the engine needs."""
-    raw, engine = given["app_migration"], migration["engine"]
-    if engine == "command" and not migration["command"]:
-        problems.add("app_migration.command", "is missing: the engine 'command' runs it in the image", raw)
-    if engine == "sql" and not migration["path"]:
-        problems.add("app_migration.path", "is missing: the engine 'sql' reads its files there, in the image", raw)
-    if engine != "command":
-        for key in ("status", "down"):
-            if migration[key]:
-                problems.add(f"app_migration.{key}", "is for the engine 'command' alone: leave it out", raw)
-    service = contract["app_services"].get(migration["service"])
-    named = {*service["env"], *service["secrets"], *contract["app_env"]} if service else set()
-    if service and engine != "command" and migration["database"] not in named:
-        problems.add(
-            "app_migration.database",
-            f"is {migration['database']!r}, which is neither in env nor in secrets of service {migration['service']}: it names the variable "
-            "with the database's URL",
-            raw,
-        )
-
-
-def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Problems) -> None:
-    """A web service has a port, a job a schedule, a worker neither; each has keys that mean nothing for the others."""
-    given = raw if isinstance(raw, Mapping) else {}
-    if service["port"]:
-        for key in ("schedule", "switch"):
-            if given.get(key) is not None:
-                problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
-    else:
-        if service["health"]["path"]:
-            problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
-        if given.get("strategy") is not None:
-            problems.add(f"{path}.strategy", "is for services with a port: a worker has 'switch'", raw)
-    if service["hosts"] is not None and not service["hosts"]:
-        problems.add(f"{path}.hosts", "is empty: name hosts, or leave it out", raw)
-    if kind(service) in ("job", "single"):
-        one = "a job" if service["schedule"] else "what is recreated"
-        if len(service["hosts"] or []) > 1:
-            problems.add(f"{path}.hosts", f"names several hosts: {one} runs on one", raw)
-        if service["replicas"] != 1:
-            problems.add(f"{path}.replicas", f"is {service['replicas']}: {one} runs once", raw)
-
-
-def _check_commands(contract: Contract, given: Mapping[str, Any], problems: Problems) -> None:
-    """What runs in the image of a service names one that is there."""
-    services, rehearsal = contract["app_services"], contract["app_rehearsal"]
-    if bool(rehearsal["service"]) != bool(rehearsal["command"]):
-        problems.add(
-            "app_rehearsal",
-            "needs both service and command, or neither: the check runs one in the image of the other",
-            given["app_rehearsal"],
-        )
-    for variable in ("app_rehearsal", "app_seed"):
-        service = (contract[variable] or {}).get("service")
-        if service and service not in services:
-            problems.add(f"{variable}.service", f"is {service!r}: {did_you_mean(service, services)}", given[variable])
-
-
-def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], problems: Problems) -> None:
-    if not canary:
-        return
-    if not canary["steps"] or sorted(set(canary["steps"])) != canary["steps"]:
-        problems.add(
-            "app_canary.steps", "must rise from step to step: visitors of the new release keep it", given["app_canary"]
-        )
-    try:
-        Settings.from_data(canary["judge"])
-    except SettingsError as error:
-        problems.add("app_canary.judge", f"is wrong: {error}", given["app_canary"])
 
 
 def _resolved(contract: Contract) -> Contract:
