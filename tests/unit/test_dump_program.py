@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sluice.stack.plugins.module_utils import restic
+from ansible_collections.sluice.stack.plugins.module_utils.backup import commands as backup_commands
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
 from ansible_collections.sluice.stack.plugins.module_utils.backup import verdict as backup_verdict
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
@@ -54,7 +55,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server()
-    for module in (dump_make, dump_program, dump_restore):
+    for module in (backup_commands, dump_make, dump_program, dump_restore):
         monkeypatch.setattr(module, "sql", found.sql)
     monkeypatch.setattr(dump_make, "as_postgres", found.run)
     return found

@@ -13,12 +13,14 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils import program
 from ansible_collections.sluice.stack.plugins.module_utils.backup import back, repository, restore_plan, status, verdict
 from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
+from ansible_collections.sluice.stack.plugins.module_utils.backup import commands as backup_commands
 from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
 from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
+from ansible_collections.sluice.stack.plugins.module_utils.backup.commands import names, on_primary, publish
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import STATE, HostError, settings, sql
 from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import pgbackrest, repositories
-from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.program import Answer
 
 RUNS = os.path.join(STATE, "runs.json")
@@ -33,21 +35,12 @@ from pg_stat_archiver
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(prog="sluice-backup", description="Backups of this host's database.")
-    parser.add_argument("--json", action="store_true", help="answer in JSON")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser(
-        "status", help="what there is and what is wrong; writes the metrics; exit code 1 when something is wrong"
-    )
+    parser, commands = backup_commands.parser("Backups of this host's database.")
     commands.add_parser(
         "first", help="see a WAL file arrive in every repository, and back up where there is no backup yet"
     )
     commands.add_parser("full", help="back up to every repository, whole")
     commands.add_parser("incr", help="back up to every repository what has changed since the backup before")
-    drill = commands.add_parser(
-        "drill", help="try a restore beside the live cluster; exit code 1 failed, 2 could not run"
-    )
-    drill.add_argument("--repository", default="")
     restore = commands.add_parser("restore", help="print the plan of a restore, or carry it out when it is confirmed")
     restore.add_argument("--time", default="", help="go back to this moment, in ISO 8601 with its zone")
     restore.add_argument("--point", default="", help="go back to this restore point: a release's id")
@@ -71,16 +64,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     back.add_argument("--restore", required=True, help="the restore's id, or the rewind's restore point")
     commands.add_parser("reopen", help="let everybody in again after a rewind that was killed half-way")
     return parser.parse_args(words)
-
-
-def names(host: Mapping[str, Any]) -> list[str]:
-    """The repositories' names, in the order of their numbers."""
-    return [item["name"] for item in host["repositories"]]
-
-
-def in_recovery(host: Mapping[str, Any]) -> bool:
-    """Whether the server is a standby, which is backed up where its primary is."""
-    return sql(host, "select pg_is_in_recovery()") == "t"
 
 
 def make_backups(host: Mapping[str, Any], kind: str, only: Sequence[str] | None = None) -> dict[str, Any]:
@@ -114,7 +97,7 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
     wrong = status.judge(host, found, archiver, runs, drill, now)
     if backup_closed.is_closed(host):
         wrong.append("the database lets nobody in: a rewind has not ended; run it again, or sluice-backup reopen")
-    _publish(host, "sluice_backup", status.metrics(found, archiver, runs, wrong, now))
+    publish(host, "sluice_backup", status.metrics(found, archiver, runs, wrong, now))
     return {
         "wrong": wrong,
         "lines": status.described(found, archiver, drill, wrong, now),
@@ -131,20 +114,9 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _publish(host: Mapping[str, Any], name: str, text: str) -> None:
-    write_atomic(os.path.join(host["textfile"], f"{name}.prom"), text, mode=0o644)
-
-
-def run_status(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
-    """What there is and what is wrong."""
-    found = look(host)
-    return int(bool(found["wrong"])), found
-
-
+@on_primary
 def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     """See that WAL arrives, and make the first backups."""
-    if in_recovery(host):
-        return 0, {"lines": ["a standby: its primary archives and is backed up"]}
     done = pgbackrest(host, "check", timeout=300)
     if done.code:
         return 1, {"lines": [f"WAL does not arrive: {repository.explain(done.said).message}"]}
@@ -154,26 +126,12 @@ def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     return status.told(runs) if runs else (0, {"lines": ["every repository gets WAL and has a backup"]})
 
 
+@on_primary
 def run_backup(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Back up to every repository."""
-    if in_recovery(host):
-        return 0, {"lines": ["a standby: its primary is backed up"]}
     runs = make_backups(host, asked.command)
     look(host)
     return status.told(runs)
-
-
-def run_drill(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Try a restore."""
-    name = asked.repository or host["drill_repository"]
-    if name not in names(host):
-        raise HostError(f"there is no repository {name}; there are {', '.join(names(host))}")
-    record = backup_drill.run(host, name)
-    _publish(host, "sluice_backup_drill", status.drill_metrics(record))
-    return verdict.EXIT[record["verdict"]], {
-        **record,
-        "lines": [f"the restore drill {record['verdict']}: {record['reason']}"],
-    }
 
 
 def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
@@ -225,11 +183,11 @@ def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
 
 
 COMMANDS = {
-    "status": run_status,
+    "status": backup_commands.status(look),
     "first": run_first,
     "full": run_backup,
     "incr": run_backup,
-    "drill": run_drill,
+    "drill": backup_commands.drill(backup_drill.run),
     "restore": run_restore,
     "compare": run_compare,
     "rewind": run_rewind,

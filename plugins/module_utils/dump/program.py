@@ -4,23 +4,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import program, restic
+from ansible_collections.sluice.stack.plugins.module_utils.backup import commands as backup_commands
 from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as backup_engine
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as backup_restore_plan
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_point
 from ansible_collections.sluice.stack.plugins.module_utils.backup import status as backup_status
 from ansible_collections.sluice.stack.plugins.module_utils.backup import verdict as backup_verdict
+from ansible_collections.sluice.stack.plugins.module_utils.backup.commands import on_primary, publish
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, settings, sql
 from ansible_collections.sluice.stack.plugins.module_utils.dump import drill as dump_drill
 from ansible_collections.sluice.stack.plugins.module_utils.dump import make
 from ansible_collections.sluice.stack.plugins.module_utils.dump import restore as dump_restore
 from ansible_collections.sluice.stack.plugins.module_utils.dump import store as dump_store
-from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.program import Answer
 from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
 
@@ -31,19 +32,10 @@ REFUSED = {"incr": "incremental", "compare": "rewind", "rewind": "rewind", "reop
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(prog="sluice-backup", description="Dumps of this host's databases.")
-    parser.add_argument("--json", action="store_true", help="answer in JSON")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser(
-        "status", help="what there is and what is wrong; writes the metrics; exit code 1 when something is wrong"
-    )
+    parser, commands = backup_commands.parser("Dumps of this host's databases.")
     commands.add_parser("first", help="make repositories that are not there, and dump to those without a dump")
     full = commands.add_parser("full", help="dump every database to every repository, and forget old dumps")
     full.add_argument("--point", default="", help="the release it is made for, which a restore can name")
-    drill = commands.add_parser(
-        "drill", help="try a restore beside the live cluster; exit code 1 failed, 2 could not run"
-    )
-    drill.add_argument("--repository", default="")
     restore = commands.add_parser("restore", help="print the plan of a restore, or carry it out when it is confirmed")
     restore.add_argument("--time", default="", help="the newest dump of this moment or before, ISO 8601 with its zone")
     restore.add_argument("--point", default="", help="the dump that was made before this release")
@@ -72,7 +64,7 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
         sql(host, "select true")
     except HostError as error:
         wrong.append(f"it cannot be dumped: {error}")
-    _publish(host, "sluice_backup", backup_status.metrics(found, None, runs, wrong, now))
+    publish(host, "sluice_backup", backup_status.metrics(found, None, runs, wrong, now))
     return {
         "wrong": wrong,
         "lines": backup_status.described(found, None, drill, wrong, now),
@@ -89,20 +81,9 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _publish(host: Mapping[str, Any], name: str, text: str) -> None:
-    write_atomic(os.path.join(host["textfile"], f"{name}.prom"), text, mode=0o644)
-
-
-def run_status(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
-    """What there is and what is wrong."""
-    found = look(host)
-    return int(bool(found["wrong"])), found
-
-
+@on_primary
 def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     """See that every repository can be used, and make the first dumps."""
-    if _standby(host):
-        return 0, {"lines": ["a standby: its primary is backed up"]}
     lines, missing = [], []
     for repository in host["repositories"]:
         name = repository["name"]
@@ -121,32 +102,14 @@ def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     return code, {**told, "lines": [*lines, *told["lines"]] or ["every repository can be used and has a backup"]}
 
 
+@on_primary
 def run_full(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Dump to every repository."""
-    if _standby(host):
-        return 0, {"lines": ["a standby: its primary is backed up"]}
     if asked.point and not restore_point.NAME.fullmatch(asked.point):
         raise HostError(f"restore point {asked.point!r}: up to 63 letters, digits, dots and dashes are a name")
     runs = make.run(host, release=asked.point)
     look(host)
     return backup_status.told(runs)
-
-
-def _standby(host: Mapping[str, Any]) -> bool:
-    return sql(host, "select pg_is_in_recovery()") == "t"
-
-
-def run_drill(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Try a restore."""
-    name, known = asked.repository or host["drill_repository"], [item["name"] for item in host["repositories"]]
-    if name not in known:
-        raise HostError(f"there is no repository {name}; there are {', '.join(known)}")
-    record = dump_drill.run(host, name)
-    _publish(host, "sluice_backup_drill", backup_status.drill_metrics(record))
-    return backup_verdict.EXIT[record["verdict"]], {
-        **record,
-        "lines": [f"the restore drill {record['verdict']}: {record['reason']}"],
-    }
 
 
 def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
@@ -191,10 +154,10 @@ def run_refused(_: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
 
 
 COMMANDS = {
-    "status": run_status,
+    "status": backup_commands.status(look),
     "first": run_first,
     "full": run_full,
-    "drill": run_drill,
+    "drill": backup_commands.drill(dump_drill.run),
     "restore": run_restore,
     "back": run_back,
     **dict.fromkeys(REFUSED, run_refused),
