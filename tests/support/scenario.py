@@ -53,6 +53,10 @@ class Host:
         assert done.stdout.startswith("{"), done.stderr
         return done.returncode, json.loads(done.stdout)
 
+    def backup(self, *words: str) -> tuple[int, dict[str, Any]]:
+        """The exit code and answer of a database host's backup program."""
+        return self.program("sluice-backup", *words)
+
     def _run(self, *command: str, stdin: str, timeout: float, user: str = "root") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["docker", "exec", "--interactive", "--user", user, self.container, *command],

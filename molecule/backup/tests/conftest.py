@@ -11,14 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import scenario
-
-
-class Host(scenario.Host):
-    """A database's host."""
-
-    def backup(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """The backup program's exit code and answer."""
-        return self.program("sluice-backup", *words)
+from tests.support.scenario import Host
 
 
 class Client(threading.Thread):

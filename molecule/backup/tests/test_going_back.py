@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from conftest import Host
+
+from tests.support.scenario import Host
 
 ROWS = 300
 

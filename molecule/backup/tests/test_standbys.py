@@ -11,9 +11,8 @@ import subprocess
 import time
 
 import pytest
-from conftest import Host
 
-from tests.support.scenario import ansible
+from tests.support.scenario import Host, ansible
 
 PRIMARY = ("-e", "postgres_primary=db2", "-e", "backup_state=active")
 ROWS = "select count(*), coalesce(sum(seq), 0), max(at) from orders"

@@ -14,10 +14,6 @@ from tests.support import scenario
 class Host(scenario.Host):
     """A database's host."""
 
-    def backup(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """The backup program's exit code and answer."""
-        return self.program("sluice-backup", *words)
-
     def fingerprint(self) -> str:
         """All rows of all tables of the databases that are backed up, and what belongs to the databases themselves."""
         found = {}
