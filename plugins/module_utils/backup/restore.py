@@ -17,6 +17,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     STATE,
     USER,
     HostError,
+    as_postgres,
     control_data,
     free_bytes,
     sql,
@@ -25,6 +26,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
 )
 from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import repositories, restore_files
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup
+from ansible_collections.sluice.stack.plugins.module_utils.backup.scratch import AS_LARGE
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
 
 RECORD = os.path.join(STATE, "restore.json")
@@ -178,8 +180,34 @@ TARGETS = tuple(f"recovery_target{kind}" for kind in ("", "_time", "_name", "_ls
 _TOLD = ("restore_command", "recovery_target_timeline", "recovery_target_action", *TARGETS)
 
 
+def enlarge(host: Mapping[str, Any]) -> list[str]:
+    """Let a server that is set to less than the one its data come from be as large until it has recovered: it would stop half-way.
+
+    The settings that are raised, in the data's own file. Raises HostError.
+    """
+    control = control_data(host, host["data"])
+    raised = {
+        name: control[key]
+        for name, key in AS_LARGE.items()
+        if key in control and int(control[key]) > _configured(host, name)
+    }
+    with open(os.path.join(host["data"], "postgresql.auto.conf"), "a", encoding="utf-8") as handle:
+        handle.writelines(f"{name} = {value}\n" for name, value in raised.items())
+    return list(raised)
+
+
+def _configured(host: Mapping[str, Any], name: str) -> int:
+    """A setting as the server would begin with it."""
+    folder = f"/etc/postgresql/{host['version']}/main"
+    done = as_postgres([f"/usr/lib/postgresql/{host['version']}/bin/postgres", "-D", folder, "-C", name])
+    if done.code:
+        raise HostError(f"the settings in {folder} are not understood: {done.said}")
+    return int(done.out)
+
+
 def recover(host: Mapping[str, Any]) -> None:
     """Start the server and wait until it has recovered and takes writes; it keeps nothing of what it was told for that. Raises HostError."""
+    raised = enlarge(host)
     log = f"/var/log/postgresql/postgresql-{host['version']}-main.log"
     before = os.path.getsize(log) if os.path.exists(log) else 0
     systemctl("start", "--no-block", host["unit"])
@@ -198,7 +226,7 @@ def recover(host: Mapping[str, Any]) -> None:
             handle.seek(before)
             lines = [line.strip() for line in handle if "FATAL" in line and "starting up" not in line]
         raise HostError(f"the recovery did not finish: {(lines or ['see ' + log])[-1]}")
-    sql(host, "".join(f"alter system reset {name};" for name in _TOLD))
+    sql(host, "".join(f"alter system reset {name};" for name in (*_TOLD, *raised)))
 
 
 def end(host: Mapping[str, Any]) -> dict[str, Any]:

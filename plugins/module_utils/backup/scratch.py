@@ -23,10 +23,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
 )
 
 # What a server that replays and answers must not have less of than the one whose WAL it replays: setting → its name in the control file.
-_AS_LARGE = {
+AS_LARGE = {
     "max_connections": "max_connections setting",
     "max_worker_processes": "max_worker_processes setting",
     "max_wal_senders": "max_wal_senders setting",
+    "max_prepared_transactions": "max_prepared_xacts setting",
     "max_locks_per_transaction": "max_locks_per_xact setting",
 }
 
@@ -96,7 +97,7 @@ def start_at(scratch: Mapping[str, Any], point: str, fetch: str, seconds: float)
     ``fetch`` is the command that fetches WAL. Stopped, moved and started without this it goes on from there, and opens for writing.
     """
     control = control_data(scratch, scratch["data"])
-    settings = {name: control[key] for name, key in _AS_LARGE.items() if key in control}
+    settings = {name: control[key] for name, key in AS_LARGE.items() if key in control}
     held = {"hot_standby": "on", "recovery_target_action": "pause", "restore_command": fetch}
     start(scratch, seconds, {**settings, **held}, "select pg_get_wal_replay_pause_state() = 'paused'")
     # It also pauses when it has not the room for what it replays.
