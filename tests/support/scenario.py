@@ -105,12 +105,12 @@ def store(address: str) -> Any:
     )
 
 
-def answers(client: Any, seconds: float = 60) -> None:
-    """Wait until a store that was restarted lets its owner in again."""
+def answers(client: Any, prefix: str = "", seconds: float = 60) -> None:
+    """Wait until a store that was restarted, or given a policy, lets the client see what is below ``prefix``."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            client.head_bucket(Bucket=BUCKET)
+            client.list_objects_v2(Bucket=BUCKET, Prefix=prefix, MaxKeys=1)
             return
         except (BotoCoreError, ClientError):
             assert time.monotonic() < deadline, f"the store did not answer within {seconds:g} s"

@@ -114,3 +114,26 @@ def test_a_restore_with_another_plans_id_does_nothing(host: dict[str, Any], monk
 def test_answers_for_playbooks_are_json(host: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert backup_program.main(["--json", "restore", "--time", "yesterday"]) == 2
     assert "no time in ISO 8601" in json.loads(capsys.readouterr().out)["failed"]
+
+
+@pytest.mark.parametrize(("configured", "raised"), [("40", ["max_connections"]), ("100", []), ("200", [])])
+def test_a_server_set_to_less_than_its_data_ask_for_is_as_large_until_it_has_recovered(
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configured: str, raised: list[str]
+) -> None:
+    control = {"max_connections setting": "100", "max_wal_senders setting": "10"}
+    monkeypatch.setattr(backup_restore, "control_data", lambda *_: control)
+    answers = {"max_connections": configured, "max_wal_senders": "10"}
+    monkeypatch.setattr(backup_restore, "as_postgres", lambda argv: Done(0, f"{answers[argv[-1]]}\n", ""))
+    told = tmp_path / "postgresql.auto.conf"
+    told.write_text("restore_command = 'x'\n")
+    assert backup_restore.enlarge({**host, "version": "17", "data": str(tmp_path)}) == raised
+    assert told.read_text() == "restore_command = 'x'\n" + "".join(f"{name} = 100\n" for name in raised)
+
+
+def test_settings_nobody_understands_stop_a_recovery_before_it_begins(
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(backup_restore, "control_data", lambda *_: {"max_connections setting": "100"})
+    monkeypatch.setattr(backup_restore, "as_postgres", lambda _: Done(1, "", "FATAL: syntax error"))
+    with pytest.raises(HostError, match="/etc/postgresql/17/main are not understood: FATAL: syntax error"):
+        backup_restore.enlarge({**host, "version": "17", "data": str(tmp_path)})

@@ -99,7 +99,7 @@ def least(store1: Host, store: Any, secrets: dict[str, str]) -> Iterator[Any]:
         statement["Principal"] = {"AWS": "arn:aws:iam::000000000000:user/least"}
     answers(store)
     store.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
-    yield boto3.client(
+    client = boto3.client(
         "s3",
         endpoint_url="https://10.213.63.41:8333",
         region_name="us-east-1",
@@ -108,6 +108,9 @@ def least(store1: Host, store: Any, secrets: dict[str, str]) -> Iterator[Any]:
         verify=str(STATE / "ca/ca.pem"),
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
     )
+    # A store tells its parts of a policy in its own time.
+    answers(client, "shop/files/app1/")
+    yield client
     with contextlib.suppress(ClientError):  # a test may have taken it away itself
         store.delete_bucket_policy(Bucket=BUCKET)
     store1.must("mv /root/s3.json /etc/seaweedfs/s3.json && systemctl restart seaweedfs")
