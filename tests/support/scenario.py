@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +106,20 @@ def store(address: str) -> Any:
     )
 
 
-def answers(client: Any, prefix: str = "", seconds: float = 60) -> None:
-    """Wait until a store that was restarted, or given a policy, lets the client see what is below ``prefix``."""
+def answers(client: Any) -> None:
+    """Wait until a store that was restarted lets its owner in again."""
+    eventually(lambda: client.head_bucket(Bucket=BUCKET))
+
+
+def eventually(ask: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until a store does what it is asked, as its parts have heard of what was changed."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            client.list_objects_v2(Bucket=BUCKET, Prefix=prefix, MaxKeys=1)
+            ask()
             return
         except (BotoCoreError, ClientError):
-            assert time.monotonic() < deadline, f"the store did not answer within {seconds:g} s"
+            assert time.monotonic() < deadline, f"the store did not do it within {seconds:g} s"
             time.sleep(0.5)
 
 
