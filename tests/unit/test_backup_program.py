@@ -123,7 +123,7 @@ def test_a_server_set_to_less_than_its_data_ask_for_is_as_large_until_it_has_rec
     control = {"max_connections setting": "100", "max_wal_senders setting": "10"}
     monkeypatch.setattr(backup_restore, "control_data", lambda *_: control)
     answers = {"max_connections": configured, "max_wal_senders": "10"}
-    monkeypatch.setattr(backup_restore, "as_postgres", lambda argv: Done(0, f"{answers[argv[-1]]}\n", ""))
+    monkeypatch.setattr(backup_restore, "as_postgres", lambda argv: Done(0, f"{answers.get(argv[-1], 0)}\n", ""))
     told = tmp_path / "postgresql.auto.conf"
     told.write_text("restore_command = 'x'\n")
     assert backup_restore.enlarge({**host, "version": "17", "data": str(tmp_path)}) == raised

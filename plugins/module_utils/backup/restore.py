@@ -26,8 +26,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
 )
 from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import repositories, restore_files
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup
-from ansible_collections.sluice.stack.plugins.module_utils.backup.scratch import AS_LARGE
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.postgres.standby import FLOORS, at_least
 
 RECORD = os.path.join(STATE, "restore.json")
 # A person watches, and a large database takes its time.
@@ -185,24 +185,21 @@ def enlarge(host: Mapping[str, Any]) -> list[str]:
 
     The settings that are raised, in the data's own file. Raises HostError.
     """
-    control = control_data(host, host["data"])
-    raised = {
-        name: control[key]
-        for name, key in AS_LARGE.items()
-        if key in control and int(control[key]) > _configured(host, name)
-    }
+    configured = {name: _configured(host, name) for name in FLOORS.values()}
+    needed = at_least(configured, control_data(host, host["data"]))
+    raised = {name: value for name, value in needed.items() if value != configured[name]}
     with open(os.path.join(host["data"], "postgresql.auto.conf"), "a", encoding="utf-8") as handle:
         handle.writelines(f"{name} = {value}\n" for name, value in raised.items())
     return list(raised)
 
 
-def _configured(host: Mapping[str, Any], name: str) -> int:
+def _configured(host: Mapping[str, Any], name: str) -> str:
     """A setting as the server would begin with it."""
     folder = f"/etc/postgresql/{host['version']}/main"
     done = as_postgres([f"/usr/lib/postgresql/{host['version']}/bin/postgres", "-D", folder, "-C", name])
     if done.code:
         raise HostError(f"the settings in {folder} are not understood: {done.said}")
-    return int(done.out)
+    return done.out.strip()
 
 
 def recover(host: Mapping[str, Any]) -> None:
@@ -227,6 +224,9 @@ def recover(host: Mapping[str, Any]) -> None:
             lines = [line.strip() for line in handle if "FATAL" in line and "starting up" not in line]
         raise HostError(f"the recovery did not finish: {(lines or ['see ' + log])[-1]}")
     sql(host, "".join(f"alter system reset {name};" for name in (*_TOLD, *raised)))
+    if raised:
+        # Read again, the server knows that these wait for a restart, and provisioning asks it. Otherwise nothing is worth one.
+        sql(host, "select pg_reload_conf()")
 
 
 def end(host: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,15 +21,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     sql,
     wait_until,
 )
-
-# What a server that replays and answers must not have less of than the one whose WAL it replays: setting → its name in the control file.
-AS_LARGE = {
-    "max_connections": "max_connections setting",
-    "max_worker_processes": "max_worker_processes setting",
-    "max_wal_senders": "max_wal_senders setting",
-    "max_prepared_transactions": "max_prepared_xacts setting",
-    "max_locks_per_transaction": "max_locks_per_xact setting",
-}
+from ansible_collections.sluice.stack.plugins.module_utils.postgres.standby import at_least
 
 
 class RecoveryFailed(Exception):
@@ -96,8 +88,7 @@ def start_at(scratch: Mapping[str, Any], point: str, fetch: str, seconds: float)
 
     ``fetch`` is the command that fetches WAL. Stopped, moved and started without this it goes on from there, and opens for writing.
     """
-    control = control_data(scratch, scratch["data"])
-    settings = {name: control[key] for name, key in AS_LARGE.items() if key in control}
+    settings = at_least({}, control_data(scratch, scratch["data"]))
     held = {"hot_standby": "on", "recovery_target_action": "pause", "restore_command": fetch}
     start(scratch, seconds, {**settings, **held}, "select pg_get_wal_replay_pause_state() = 'paused'")
     # It also pauses when it has not the room for what it replays.

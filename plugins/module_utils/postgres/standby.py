@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# A standby refuses to start with less of these than its primary had:
+# What replays WAL and answers refuses to with less of these than the server had that wrote it; label in the control file → setting:
 # https://www.postgresql.org/docs/17/hot-standby.html#HOT-STANDBY-ADMIN
-_FLOORS = {
+FLOORS = {
     "max_connections setting": "max_connections",
     "max_worker_processes setting": "max_worker_processes",
     "max_wal_senders setting": "max_wal_senders",
@@ -29,9 +29,9 @@ def system(found: Mapping[str, str]) -> str:
 
 
 def at_least(settings: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any]:
-    """``settings`` with no less of what a standby needs than its data says its primary had."""
+    """``settings`` with no less of what a recovery needs than its data says their server had."""
     raised = dict(settings)
-    for label, name in _FLOORS.items():
+    for label, name in FLOORS.items():
         if label in found and int(found[label]) > int(settings.get(name, 0)):
             raised[name] = found[label]
     return raised
