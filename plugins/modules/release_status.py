@@ -82,10 +82,15 @@ live:
   type: dict
   sample: {release: 20261122T231500Z-v1.4.2, slot: green}
 previous:
-  description: The release that was live when the live one was begun, when a ledger knows.
+  description: The release that was live when the live one was begun for the first time, when a ledger knows.
   returned: success
   type: str
   sample: 20261120T100000Z-v1.4.1
+went_back:
+  description: Where the data went back to, and when, until a deploy has looked which migrations they lack. None for data as the live release left them.
+  returned: success
+  type: dict
+  sample: {time: "2026-11-23T10:31:07Z", words: "time 2026-11-23 10:14:30 UTC", left_by: null}
 failed_beside:
   description: The releases that were begun while the live one was live, and never went live.
   returned: success

@@ -111,6 +111,8 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     assert not any(item[0].startswith(MIGRATION) for item in lab.migrations())
     status = json.loads(lab.on("db1", "sluice-backup", "--json", "status"))
     assert status["wrong"] == []
+    history = " ".join(lab.playbook("history").good().output.split())
+    assert f"restore restored the data, to the restore point of {undone} by" in history
     # The same again finds that it was done, and goes back no further.
     again = lab.rollback(*UNDO, "-e", f"rollback_confirm={undone}").error()
     assert f"{undone} was rolled back already" in again

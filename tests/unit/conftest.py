@@ -178,7 +178,9 @@ class Fleet:
             manifest=plan["manifest"],
             previous=plan["previous"],
             undo=plan["to_undo"],
-            migrating=plan.get("migrating", []),  # the host that migrates finds out
+            # The host that migrates finds out.
+            migrating=plan.get("migrating", []),
+            **({"contracts": plan["contracts"]} if "contracts" in plan else {}),
         )
 
 

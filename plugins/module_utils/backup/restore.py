@@ -125,7 +125,14 @@ def carry_out(
             recover(host)
         except HostError as error:
             raise HostError(f"{error}. What was there before is kept; to go back to it: {back}") from error
-        record = {**made, "begun": begun, "seconds": time.time() - begun, "back": back, **end(host)}
+        record = {
+            **made,
+            "moment": wanted.moment or begun,
+            "begun": begun,
+            "seconds": time.time() - begun,
+            "back": back,
+            **end(host),
+        }
         if record["new_timeline"] <= backup_repository.timeline_of(made["last_wal"] or "00000000"):
             raise HostError(
                 f"the server runs on timeline {record['new_timeline']}, which is not new; to go back: {back}"

@@ -126,7 +126,7 @@ def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     return 0, {
         **record,
         "lines": [
-            f"restored dump {record['snapshot'][:8]} of {backup_status.when(record['dumped'])} in {record['seconds']:.1f} s; the databases were away for "
+            f"restored dump {record['snapshot'][:8]} of {backup_status.when(record['moment'])} in {record['seconds']:.1f} s; the databases were away for "
             f"{record['away_seconds']:.1f} s{beat}",
             f"roles: {', '.join(record['roles_made']) or 'none'} made; {', '.join(record['roles_kept']) or 'none'} not changed",
             f"what was there before: {', '.join(kept) or 'nothing'}",

@@ -173,7 +173,7 @@ def carry_out(host: Mapping[str, Any], wanted: Target, name: str, confirmed: str
         record |= {
             "seconds": time.time() - begun,
             "begun": begun,
-            "dumped": made["begun"],
+            "moment": made["begun"],
             "away_seconds": seconds,
             "roles_made": roles.made,
             "roles_kept": roles.kept,

@@ -15,20 +15,25 @@ from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 
 
-def migration(wish: Wish, target: Manifest, live: Manifest | None, apps: Sequence[str]) -> dict[str, Any] | None:
+def migration(
+    wish: Wish, target: Manifest, live: Manifest | None, apps: Sequence[str], *, went_back: bool
+) -> dict[str, Any] | None:
     """The migration to run, and on which host: the first app host of the inventory that answers.
 
-    A release whose migrating image is the one that is live brings no migration that the live one did not.
+    A release whose migrating image is the one that is live brings no migration that the live one did not, unless the data ``went_back``
+    since. What the live one brought then passed the gate before, and nothing serves that is from before it.
     """
     wanted = target["migration"]
     if wish.action not in ("deploy", "rehearsal") or not wanted:
         return None
     service = wanted["service"]
     same = live is not None and live["migration"] == wanted and service in live["services"]
-    if same and live and live["services"][service]["image"] == target["services"][service]["image"]:
+    again = bool(same and live and live["services"][service]["image"] == target["services"][service]["image"])
+    if again and not went_back:
         return None
     served = (live or {"services": {}})["services"].get(service)
-    return {**wanted, "host": apps[0], "live_image": served["image"] if served else ""}
+    gate = "warn" if again and wanted["gate"] == "refuse" else wanted["gate"]
+    return {**wanted, "gate": gate, "host": apps[0], "live_image": served["image"] if served else ""}
 
 
 def undo(

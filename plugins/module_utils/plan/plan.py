@@ -6,12 +6,9 @@ Pure: it takes and returns plain data. The edges' confirmed records are the trut
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
 from ansible_collections.sluice.stack.plugins.module_utils.plan import (
     backups,
     facts,
@@ -20,50 +17,34 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import (
     room,
     singles,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.plan import situation as situations
 from ansible_collections.sluice.stack.plugins.module_utils.plan import text as plan_text
 from ansible_collections.sluice.stack.plugins.module_utils.plan import wish as wishes
+from ansible_collections.sluice.stack.plugins.module_utils.plan.situation import Situation
 from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import Observation, PlanError, Wish
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, ports
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.release import ports
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import next_token
-from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
-from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
-__all__ = ["PlanError", "Wish", "confirmed_by_edges", "decide"]
+__all__ = ["PlanError", "Wish", "decide"]
 
 Plan = dict[str, Any]
 
 
 def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
     """The plan for ``wish``; raises PlanError when it cannot be fulfilled."""
-    for host, address in wish.addresses.items():
-        _require_address(host, address)
-    edges = [host for host in wish.edges if host in observed]
-    drained = _drained(wish, observed)
-    apps = [host for host in wish.apps if host in observed and host not in drained]
-    if not edges:
-        raise PlanError(
-            "no edge host is left to send requests anywhere; check the inventory group 'edge' and release_lost_hosts"
-        )
-    if not apps:
-        raise PlanError(
-            "no app host is left to run the release; check the inventory group 'app' and release_lost_hosts, and bring drained hosts "
-            "back with host_join.yml"
-        )
-    history = ledger.merge_texts(item["ledger"] for item in observed.values())
-    live, lagging = confirmed_by_edges(edges, observed, history)
-    live_manifest = _manifest_of(history, live, edges)
-    wanted = wishes.release(wish, history, live, apps, observed)
-    situation = _Situation(wish, observed, edges, apps, drained, history, live, live_manifest, lagging)
-
-    fault = placement.fault(wanted, wish.apps, apps, strict=wish.action == "deploy") or singles.fault(
+    now = situations.read(wish, observed)
+    live, live_manifest, history = now.live, now.live_manifest, now.history
+    wanted = wishes.release(wish, history, live, now.apps, observed)
+    fault = placement.fault(wanted, wish.apps, now.apps, strict=wish.action == "deploy") or singles.fault(
         live_manifest, wanted, {host: observed[host] for host in wish.apps if host in observed}
     )
     if fault:
         raise PlanError(fault)
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
-    undo = migrations.undo(wish, history, live, live_manifest if same and live_manifest else wanted, apps)
-    body = _repair(situation, undo) if same else _change(situation, wanted)
+    undo = migrations.undo(wish, history, live, live_manifest if same and live_manifest else wanted, now.apps)
+    body = _repair(now, undo) if same else _change(now, wanted)
     target: Manifest = body["manifest"]
     if wish.action == "rehearsal":
         body = {**body, **_NO_CHANGE}
@@ -76,21 +57,24 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         "token": next_token([item["highest"] for item in observed.values()]),
         "live": live,
         "contracted": history.contracted,
+        "went_back": history.restored,
         "addresses": dict(wish.addresses),
-        "abandon": [host for host in edges if observed[host]["edge"]["pending_alive"]],
-        "converge": lagging,
+        "abandon": [host for host in now.edges if observed[host]["edge"]["pending_alive"]],
+        "converge": list(now.lagging),
         "lost": sorted({*wish.lost, *wish.silent}),
-        "drained": sorted(drained),
+        "drained": sorted(now.drained),
         "join": [wish.host] if wish.action == "join" and observed[str(wish.host)]["drained"] else [],
-        "services": {host: names for host, names in situation.spread(target).items() if names},
-        "background": {} if wish.action == "rehearsal" else _background(situation, target),
+        "services": {host: names for host, names in now.spread(target).items() if names},
+        "background": {} if wish.action == "rehearsal" else _background(now, target),
         "restore_point": point,
         "backup_limits": limits,
         # A host that is no part of the play is spoken to on behalf of one that is.
-        "through": {point["host"]: apps[0]} if point else {},
+        "through": {point["host"]: now.apps[0]} if point else {},
         "rehearse": rehearse,
         "undo": undo,
-        "on_failure": migrations.on_failure(wish, body["migrate"], live_manifest, _brings_up(situation, target)),
+        "on_failure": migrations.on_failure(
+            wish, None if same else body["migrate"], live_manifest, _brings_up(now, target)
+        ),
         # What the ledgers keep of it, so that a run which dies before is finished by the same command.
         "to_undo": migrations.kept(undo) or (history.undo.get(target["id"]) if same else None),
         "drain": [wish.host] if wish.action == "drain" and not observed[str(wish.host)]["drained"] else [],
@@ -109,23 +93,9 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         if plan["steps"] != ["give_back"]
         else "nothing"
     )
-    pulls = _pulls(situation, plan)
-    plan["lines"] = plan_text.lines(plan, live_manifest, facts.of(plan, situation.live_manifest, observed, pulls))
+    pulls = _pulls(now, plan)
+    plan["lines"] = plan_text.lines(plan, live_manifest, facts.of(plan, live_manifest, observed, pulls))
     return plan
-
-
-def _drained(wish: Wish, observed: Mapping[str, Observation]) -> frozenset[str]:
-    """The app hosts that get no requests when this run is done."""
-    drained = {host for host in wish.apps if host in observed and observed[host]["drained"]}
-    if wish.host is not None and wish.host not in wish.apps:
-        raise PlanError(
-            f"release_host={wish.host} is no app host of the inventory: {did_you_mean(wish.host, list(wish.apps))}"
-        )
-    if wish.host is not None and wish.host not in observed:
-        raise PlanError(f"{wish.host} does not answer: it can neither join nor be drained")
-    if wish.action == "drain":
-        return frozenset(drained | {str(wish.host)})
-    return frozenset(drained - {str(wish.host)} if wish.action == "join" else drained)
 
 
 # What a run that only tries something leaves as it is.
@@ -140,62 +110,7 @@ _NO_CHANGE: Plan = {
 }
 
 
-@dataclass(frozen=True)
-class _Situation:
-    """What a plan is made from."""
-
-    wish: Wish
-    observed: Mapping[str, Observation]
-    edges: Sequence[str]
-    apps: Sequence[str]  # those that answer and are not drained
-    drained: frozenset[str]
-    history: History
-    live: Mapping[str, str] | None
-    live_manifest: Manifest | None
-    lagging: Sequence[str]
-
-    def spread(self, manifest: Manifest) -> dict[str, list[str]]:
-        """App host → the services it has of a release when this run is done."""
-        return placement.spread(manifest, self.wish.apps, self.apps)
-
-    def holds(self, host: str, manifest: Manifest, slot: str, well: bool = False) -> bool:
-        """Whether an app host has everything of a release that it shall have of it, in the slot."""
-        names = self.spread(manifest)[host]
-        return placement.holds(self.observed[host], manifest, slot, names, well)
-
-    def lacking(self, manifest: Manifest, slot: str, well: bool = False) -> list[str]:
-        """The app hosts where something of a release has to be started, or an image is missing for what follows it."""
-        return [
-            host
-            for host, names in self.spread(manifest).items()
-            if host in self.apps
-            and (
-                not self.holds(host, manifest, slot, well)
-                or placement.down(self.observed[host], manifest, names)
-                or room.missing(manifest, placement.beside_slots(manifest, names), self.observed[host])
-            )
-        ]
-
-    def config(
-        self, other: Manifest | None, target: Manifest, slot: str, other_on: Sequence[str] | None = None
-    ) -> dict[str, Any]:
-        """The edges' configuration for ``target`` in ``slot`` beside ``other``, and the edges that have another one.
-
-        A host the run goes on without is in no upstream: nobody knows what it holds, or will hold. ``other_on`` are the hosts that
-        hold ``other``: one that was lost and is back must not be brought into a slot it does not have.
-        """
-        hosts = {
-            host: address
-            for host, address in self.wish.addresses.items()
-            if host not in self.wish.lost and host not in self.wish.silent and host not in self.drained
-        }
-        holding = {host: hosts[host] for host in other_on or [] if host in hosts}
-        text = render_app(other, target, hosts, self.wish.http_port, slot, holding or None)
-        stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
-        return {"edge_config": text, "configure": stale}
-
-
-def _change(now: _Situation, wanted: Manifest) -> Plan:
+def _change(now: Situation, wanted: Manifest) -> Plan:
     """Bring another release up in the idle slot, and go over to it."""
     live = now.live
     slot = "green" if live and live["slot"] == "blue" else "blue"
@@ -210,7 +125,7 @@ def _change(now: _Situation, wanted: Manifest) -> Plan:
     return {
         "manifest": target,
         "slot": slot,
-        "migrate": migrations.migration(now.wish, target, now.live_manifest, now.apps),
+        "migrate": now.migration(target),
         # Where it still runs, well, from when it was live, there is nothing to start.
         "start": now.lacking(target, slot, well=True),
         **config,
@@ -218,23 +133,25 @@ def _change(now: _Situation, wanted: Manifest) -> Plan:
         "flip": list(now.edges),
         "confirm": list(now.edges),
         "retire": dict(live) if live else None,
-        "record": _answering(now),
+        "record": now.answering(),
         "previous": {"release": live["release"], "hosts": on} if live else None,
     }
 
 
-def _repair(now: _Situation, undo: Mapping[str, Any] | None) -> Plan:
+def _repair(now: Situation, undo: Mapping[str, Any] | None) -> Plan:
     """Make the live release whole: what an earlier run left undone, and what went missing since."""
     live, target = now.live, now.live_manifest
     assert live is not None and target is not None, "there is a live release to repair"  # noqa: S101
     slot = live["slot"]
     before = now.history.before.get(target["id"])
-    unrecorded = now.history.current != target["id"]  # the run that confirmed it died before it wrote the ledgers
+    migrate = now.migration(target) if now.history.restored else None
+    # The run that confirmed it died before it wrote the ledgers, or what they say of its migrations is out of date.
+    unrecorded = now.history.current != target["id"] or bool(migrate)
     left = _left_over(now, slot, waited=undo is not None)
     return {
         "manifest": target,
         "slot": slot,
-        "migrate": None,
+        "migrate": migrate,
         "start": now.lacking(target, slot),
         **(
             now.config(now.history.manifests.get(before["release"]), target, slot, before["hosts"])
@@ -245,27 +162,22 @@ def _repair(now: _Situation, undo: Mapping[str, Any] | None) -> Plan:
         "flip": [],
         "confirm": list(now.edges) if unrecorded else [],
         "retire": left,
-        "record": (_answering(now) if undo else list(now.apps)) if unrecorded or left else [],
+        "record": (now.answering() if undo else list(now.apps)) if unrecorded or left else [],
         "previous": before,
     }
 
 
-def _brings_up(now: _Situation, target: Manifest) -> bool:
+def _brings_up(now: Situation, target: Manifest) -> bool:
     """Whether something that must not run twice does not run at all, so that it comes up with the release."""
     return any(placement.down(now.observed[host], target, names) for host, names in now.spread(target).items() if names)
 
 
-def _answering(now: _Situation) -> list[str]:
-    """The app hosts that answer, also those that are drained."""
-    return [host for host in now.wish.apps if host in now.observed]
-
-
-def _left_over(now: _Situation, slot: str, waited: bool) -> dict[str, str | None] | None:
+def _left_over(now: Situation, slot: str, waited: bool) -> dict[str, str | None] | None:
     """The idle slot, when something is in it that nothing is about to stop: the run that should have done so died.
 
     Whatever it is: hosts may have been left at different releases. ``waited``: also what something is about to stop.
     """
-    for host in _answering(now) if waited else now.apps:
+    for host in now.answering() if waited else now.apps:
         leaving = {"slot": None} if waited else now.observed[host]["retiring"] or {"slot": None}
         for one in now.observed[host]["containers"]:
             if one["slot"] not in (slot, leaving["slot"]):
@@ -273,7 +185,7 @@ def _left_over(now: _Situation, slot: str, waited: bool) -> dict[str, str | None
     return None
 
 
-def _background(now: _Situation, target: Manifest) -> dict[str, list[str]]:
+def _background(now: Situation, target: Manifest) -> dict[str, list[str]]:
     """App host → its services beside the slots, for hosts that have others, or none of the release yet.
 
     What must not run twice and does not run at all was brought up before, when the slot was.
@@ -320,49 +232,6 @@ def in_order(steps: Sequence[str], order: Sequence[str]) -> list[str]:
     return sorted(steps, key=order.index)
 
 
-def _require_address(host: str, address: str) -> None:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        raise PlanError(
-            f"the address of {host} is {address!r}, which is not an IP address: set stack_address for it, the private address by which the "
-            "edges reach it"
-        ) from None
-
-
-def confirmed_by_edges(
-    edges: Sequence[str], observed: Mapping[str, Observation], history: History
-) -> tuple[dict[str, str] | None, list[str]]:
-    """What the edges confirmed last, and the edges that confirmed something older (a run died between two confirms).
-
-    Which of two confirmed releases is the later one is told by the run that started it: a record's own token and count also grow
-    by flips that were never confirmed.
-    """
-    records = {host: observed[host]["edge"]["record"] or {} for host in edges}
-    confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
-    if not confirmed:
-        return None, []
-    begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
-    newest = max(
-        confirmed.values(),
-        key=lambda record: (begun.get(record["confirmed"]["release"], 0), record["token"], record["seq"]),
-    )["confirmed"]
-    lagging = [host for host in edges if records[host].get("confirmed") != newest]
-    return dict(newest), lagging
-
-
-def _manifest_of(history: History, live: Mapping[str, str] | None, edges: Sequence[str]) -> Manifest | None:
-    if live is None:
-        return None
-    found = history.manifests.get(live["release"])
-    if found is None:
-        raise PlanError(
-            f"edges {', '.join(edges)} serve release {live['release']}, but no ledger of any host has its manifest: "
-            "bring back a host that has it (/var/lib/sluice/apps/<app>/ledger.jsonl) and run the command again"
-        )
-    return found
-
-
 def _with_ports(wish: Wish, wanted: Manifest, observed: Mapping[str, Observation]) -> Manifest:
     """The manifest with its ports: recorded ones stay, new ones are free on every host."""
     low, high = wish.contract["port_range"]
@@ -382,7 +251,7 @@ def _with_ports(wish: Wish, wanted: Manifest, observed: Mapping[str, Observation
     return {**wanted, "ports": numbers}
 
 
-def _pulls(now: _Situation, plan: Plan) -> dict[str, room.Pull]:
+def _pulls(now: Situation, plan: Plan) -> dict[str, room.Pull]:
     """What each host that starts something has to pull. Raises PlanError when it does not fit."""
     manifest, known = plan["manifest"], plan["manifest"].get("sizes", {})
     names = {host: plan["services"].get(host, []) for host in plan["start"]}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.plan import placement
-from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import confirmed_by_edges
+from ansible_collections.sluice.stack.plugins.module_utils.plan.situation import confirmed_by_edges
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 Summary = dict[str, Any]
@@ -44,7 +44,8 @@ def summarise(
         "app": app,
         "state": state,
         "live": live,
-        "previous": (history.before.get(live["release"]) or {}).get("release") if live else None,
+        "previous": history.origins.get(live["release"], {}).get("release") if live else None,
+        "went_back": history.restored if manifest and manifest["migration"] else None,
         "failed_beside": ledger.failed_beside(history, live["release"]) if live else [],
         "manifest": manifest,
         "lagging": lagging,
@@ -140,6 +141,12 @@ def lines(summary: Summary) -> list[str]:
             result.append(
                 f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})"
             )
+    if summary["went_back"]:
+        back = summary["went_back"]
+        version = manifest["version"] if manifest else ""
+        result.append(
+            f"  DATA       went back to {back['words']} at {back['time']}: deploy {version} again for the migrations that they may lack"
+        )
     result += [f"  {host:<10} DRIFT  {'; '.join(words)}" for host, words in summary["drift"].items()]
     result += _silent(summary)
     if summary["releases"]:
@@ -175,7 +182,8 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
         last = ([item for item in items if item["event"] != "undid"] or items)[-1]
         undone = [name for item in items for name in item.get("undone", [])]
         revision = f" at {last['revision'][:10]}" if last.get("revision") else ""
-        what = f"#{token:<4} {last['action']:<9} {last['event']:<10} {last['release']}"
+        place = f"the data, to {last['to']['words']}" if last["event"] == "restored" else last["release"]
+        what = f"#{token:<4} {last['action']:<9} {last['event']:<10} {place}"
         lines.append(f"  {items[0]['time']}  {what}  by {last['who']}{revision}, run {run_id}")
         if last.get("message"):
             lines.append(f"      failed in step {last['step']}: {last['message']}")

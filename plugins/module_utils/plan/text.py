@@ -34,6 +34,7 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> 
             f"{', '.join(plan['drained'])}, until host_join.yml" if plan["drained"] and not plan["drain"] else "",
         ),
         *drift,
+        ("data", _data(plan)),
         *_preparing(plan, serving, facts),
         *_switching(plan, facts),
         *_ending(plan, facts),
@@ -70,6 +71,13 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
         *(("start", _start(plan, host, facts)) for host in plan["start"]),
         ("join", f"{plan['join'][0]}: it gets requests again" if plan["join"] else ""),
     ]
+
+
+def _data(plan: Plan) -> str:
+    back = plan["went_back"]
+    if not (back and plan["migrate"]):
+        return ""
+    return f"went back to {back['words']} at {back['time']}: what they lack of the release's migrations is applied"
 
 
 def _rehearsal(rehearse: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
@@ -115,7 +123,7 @@ def _switching(plan: Plan, facts: Facts) -> Lines:
 
 def _ending(plan: Plan, facts: Facts) -> Lines:
     """What happens once the release is live."""
-    unrecorded = plan["confirm"] and not plan["flip"]
+    unrecorded = plan["confirm"] and not plan["flip"] and not plan["migrate"]
     slot = (plan["retire"] or {}).get("slot")
     return [
         (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder
@@ -19,13 +19,17 @@ Entry = dict[str, Any]
 Manifest = dict[str, Any]
 
 # The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
-SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3, "undid": 4}
+SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3, "undid": 4, "restored": 5}
 
 
 def entry(
     event: str, *, token: int, time: str, run: Mapping[str, Any], manifest: Manifest | None, **details: Any
 ) -> Entry:
-    """One entry: what happened (``started``, ``confirmed``, ``failed``, ``undid``: its migrations) in which run to which release."""
+    """One entry: what happened in which run to which release.
+
+    ``started``, ``confirmed``, ``failed``; ``undid``: its migrations; ``restored``: the data, which went back ``to`` a release's restore point
+    or a moment, {point, moment, words}.
+    """
     return {
         "token": token,
         "seq": SEQUENCE[event],
@@ -110,6 +114,11 @@ class History:
         self.before: dict[
             str, dict[str, Any] | None
         ] = {}  # release → {release, hosts} that was live when it was last begun
+        # release → {release, contracts}: what was live, and which of the latter were in the database, when it was first begun: its restore point
+        self.origins: dict[str, dict[str, Any]] = {}
+        # Where the data went back to, and when, {time, words, left_by: the release that left them so, when a restore point tells}, until that
+        # one is live, or a run has looked which migrations they have.
+        self.restored: dict[str, str | None] | None = None
         self.contracted: list[str] = []  # the contract halves of migrations that are in the database
         self.contracts: dict[str, list[str]] = {}  # release → those of them that were there when it was last deployed
         # release → {release, names}: the migrations of what it replaced that are to be undone now that it is live, None when none are
@@ -134,16 +143,28 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         # Each host writes its own time into an entry: of two copies the same one is taken every time.
         unique[key] = min(unique.get(key, item), item, key=to_line)
     history = History([unique[key] for key in sorted(unique)])
+    contracted_at: list[tuple[str, list[str]]] = []
     for item in history.entries:
         release = str(item["release"])
+        contracted_at.append((item["time"], history.contracted))
+        if item["event"] == "restored":
+            history.contracted = _contracted_in(item["to"], history, contracted_at)
+            left_by = history.origins.get(item["to"].get("point", ""), {}).get("release")
+            back = {"time": item["time"], "words": item["to"]["words"], "left_by": left_by}
+            history.restored = None if left_by and left_by == history.current else back
+            continue
         if item["event"] == "undid":
             history.contracted = [name for name in history.contracted if name not in item["undone"]]
             history.undo = {live: one for live, one in history.undo.items() if one and one["release"] != release}
             continue
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
+        if item["event"] == "started":
+            live = (item.get("previous") or {}).get("release")
+            history.origins.setdefault(release, {"release": live, "contracts": history.contracted})
         if item.get("contracts") is not None:
             history.contracts[release] = history.contracted = item["contracts"]
+            history.restored = None
         history.contracts.setdefault(release, history.contracted)
         if item["event"] in ("started", "confirmed"):
             history.undo[release] = item.get("undo")
@@ -161,7 +182,20 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         if release not in history.confirmed:
             history.confirmed.append(release)
         history.current = release
+        if history.restored and history.restored["left_by"] == release:
+            history.restored = None
     return history
+
+
+def _contracted_in(
+    to: Mapping[str, Any], history: History, contracted_at: Sequence[tuple[str, list[str]]]
+) -> list[str]:
+    """The contract halves that are in data that went back: one whose run had begun by then counts, as it does in data that did not."""
+    if to.get("point"):
+        return list(history.origins.get(to["point"], {}).get("contracts", history.contracted))
+    # What is noted with an entry is what was there before it.
+    later = [contracted for time, contracted in contracted_at if time > to["moment"]]
+    return later[0] if later else history.contracted
 
 
 def _is_newer(release: str, than: str, confirmed: list[str]) -> bool:

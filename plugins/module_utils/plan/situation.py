@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan is made from: what is wanted, what every host said, and what follows from both about who is there and what is live. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
+from ansible_collections.sluice.stack.plugins.module_utils.plan import migrations, placement, room
+from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import Observation, PlanError, Wish
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
+from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a plan is made from."""
+
+    wish: Wish
+    observed: Mapping[str, Observation]
+    edges: Sequence[str]
+    apps: Sequence[str]  # those that answer and are not drained
+    drained: frozenset[str]
+    history: History
+    live: Mapping[str, str] | None
+    live_manifest: Manifest | None
+    lagging: Sequence[str]
+
+    def spread(self, manifest: Manifest) -> dict[str, list[str]]:
+        """App host → the services it has of a release when this run is done."""
+        return placement.spread(manifest, self.wish.apps, self.apps)
+
+    def holds(self, host: str, manifest: Manifest, slot: str, well: bool = False) -> bool:
+        """Whether an app host has everything of a release that it shall have of it, in the slot."""
+        names = self.spread(manifest)[host]
+        return placement.holds(self.observed[host], manifest, slot, names, well)
+
+    def lacking(self, manifest: Manifest, slot: str, well: bool = False) -> list[str]:
+        """The app hosts where something of a release has to be started, or an image is missing for what follows it."""
+        return [
+            host
+            for host, names in self.spread(manifest).items()
+            if host in self.apps
+            and (
+                not self.holds(host, manifest, slot, well)
+                or placement.down(self.observed[host], manifest, names)
+                or room.missing(manifest, placement.beside_slots(manifest, names), self.observed[host])
+            )
+        ]
+
+    def migration(self, target: Manifest) -> dict[str, Any] | None:
+        """The migration that a run to ``target`` carries out."""
+        went_back = self.history.restored is not None
+        return migrations.migration(self.wish, target, self.live_manifest, self.apps, went_back=went_back)
+
+    def config(
+        self, other: Manifest | None, target: Manifest, slot: str, other_on: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """The edges' configuration for ``target`` in ``slot`` beside ``other``, and the edges that have another one.
+
+        A host the run goes on without is in no upstream: nobody knows what it holds, or will hold. ``other_on`` are the hosts that
+        hold ``other``: one that was lost and is back must not be brought into a slot it does not have.
+        """
+        hosts = {
+            host: address
+            for host, address in self.wish.addresses.items()
+            if host not in self.wish.lost and host not in self.wish.silent and host not in self.drained
+        }
+        holding = {host: hosts[host] for host in other_on or [] if host in hosts}
+        text = render_app(other, target, hosts, self.wish.http_port, slot, holding or None)
+        stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
+        return {"edge_config": text, "configure": stale}
+
+    def answering(self) -> list[str]:
+        """The app hosts that answer, also those that are drained."""
+        return [host for host in self.wish.apps if host in self.observed]
+
+
+def read(wish: Wish, observed: Mapping[str, Observation]) -> Situation:
+    """What there is to plan from; raises PlanError when it is too little."""
+    for host, address in wish.addresses.items():
+        _require_address(host, address)
+    edges = [host for host in wish.edges if host in observed]
+    drained = _drained(wish, observed)
+    apps = [host for host in wish.apps if host in observed and host not in drained]
+    if not edges:
+        raise PlanError(
+            "no edge host is left to send requests anywhere; check the inventory group 'edge' and release_lost_hosts"
+        )
+    if not apps:
+        raise PlanError(
+            "no app host is left to run the release; check the inventory group 'app' and release_lost_hosts, and bring drained hosts "
+            "back with host_join.yml"
+        )
+    history = ledger.merge_texts(item["ledger"] for item in observed.values())
+    live, lagging = confirmed_by_edges(edges, observed, history)
+    return Situation(wish, observed, edges, apps, drained, history, live, _manifest_of(history, live, edges), lagging)
+
+
+def _drained(wish: Wish, observed: Mapping[str, Observation]) -> frozenset[str]:
+    """The app hosts that get no requests when this run is done."""
+    drained = {host for host in wish.apps if host in observed and observed[host]["drained"]}
+    if wish.host is not None and wish.host not in wish.apps:
+        raise PlanError(
+            f"release_host={wish.host} is no app host of the inventory: {did_you_mean(wish.host, list(wish.apps))}"
+        )
+    if wish.host is not None and wish.host not in observed:
+        raise PlanError(f"{wish.host} does not answer: it can neither join nor be drained")
+    if wish.action == "drain":
+        return frozenset(drained | {str(wish.host)})
+    return frozenset(drained - {str(wish.host)} if wish.action == "join" else drained)
+
+
+def _require_address(host: str, address: str) -> None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise PlanError(
+            f"the address of {host} is {address!r}, which is not an IP address: set stack_address for it, the private address by which the "
+            "edges reach it"
+        ) from None
+
+
+def confirmed_by_edges(
+    edges: Sequence[str], observed: Mapping[str, Observation], history: History
+) -> tuple[dict[str, str] | None, list[str]]:
+    """What the edges confirmed last, and the edges that confirmed something older (a run died between two confirms).
+
+    Which of two confirmed releases is the later one is told by the run that started it: a record's own token and count also grow
+    by flips that were never confirmed.
+    """
+    records = {host: observed[host]["edge"]["record"] or {} for host in edges}
+    confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
+    if not confirmed:
+        return None, []
+    begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
+    newest = max(
+        confirmed.values(),
+        key=lambda record: (begun.get(record["confirmed"]["release"], 0), record["token"], record["seq"]),
+    )["confirmed"]
+    lagging = [host for host in edges if records[host].get("confirmed") != newest]
+    return dict(newest), lagging
+
+
+def _manifest_of(history: History, live: Mapping[str, str] | None, edges: Sequence[str]) -> Manifest | None:
+    if live is None:
+        return None
+    found = history.manifests.get(live["release"])
+    if found is None:
+        raise PlanError(
+            f"edges {', '.join(edges)} serve release {live['release']}, but no ledger of any host has its manifest: "
+            "bring back a host that has it (/var/lib/sluice/apps/<app>/ledger.jsonl) and run the command again"
+        )
+    return found
