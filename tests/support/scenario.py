@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ STATE = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", "")) / "store"
 # The lab's secrets do for every scenario.
 VAULT = REPOSITORY / "inventories/lab/group_vars/all/vault.yml"
 BUCKET = "sluice-backups"
+# A key of the store's that may do nothing unless a policy says so.
+LEAST = {"id": "LEASTKEY", "secret": "a-key-of-the-hosts-that-may-do-little"}
 
 
 class Host:
@@ -127,3 +131,47 @@ def objects(client: Any, prefix: str) -> list[dict[str, Any]]:
     """All objects below a prefix, as the store lists them."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
     return [item for page in pages for item in page.get("Contents", [])]
+
+
+def make_bucket(*words: str) -> tuple[int, str]:
+    """The exit code and output of bucket.yml, run as the store's owner."""
+    keys = secrets()
+    done = ansible(
+        # The lab's store has no block of public access, and no key to encrypt with.
+        *("ansible-playbook", "bucket.yml", "-e", "bucket_block_public_access=false", "-e", "bucket_encryption=none"),
+        *words,
+        AWS_ACCESS_KEY_ID=keys["vault_s3_access_key"],
+        AWS_SECRET_ACCESS_KEY=keys["vault_s3_secret_key"],
+        AWS_CA_BUNDLE=str(STATE / "ca/ca.pem"),
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def least_key(host: Host, client: Any) -> Iterator[None]:
+    """Have the store on ``host`` allow the key LEAST what the policy says that bucket.yml prints, and nothing else, for a while."""
+    _, said = make_bucket("--check")
+    text = re.search(r"least policy of the key.*?\n(\s*\{.*?\n\s*\})\n\n", said, re.DOTALL)
+    assert text, said[-3000:]
+    policy = json.loads(text[1])
+    # The lab's store has policies on buckets alone, and these say whom they are for.
+    for statement in policy["Statement"]:
+        statement["Principal"] = {"AWS": "arn:aws:iam::000000000000:user/least"}
+    identity = {
+        "name": "least",
+        "actions": [],
+        "credentials": [{"accessKey": LEAST["id"], "secretKey": LEAST["secret"]}],
+    }
+    host.must(
+        "cp -p /etc/seaweedfs/s3.json /root/s3.json && python3 - <<'END'\nimport json\npath = '/etc/seaweedfs/s3.json'\n"
+        f"held = json.load(open(path))\nheld['identities'].append({identity})\njson.dump(held, open(path, 'w'))\nEND\nsystemctl restart seaweedfs"
+    )
+    try:
+        answers(client)
+        client.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+        yield
+    finally:
+        with contextlib.suppress(ClientError):  # a test may have taken it away itself
+            client.delete_bucket_policy(Bucket=BUCKET)
+        host.must("mv /root/s3.json /etc/seaweedfs/s3.json && systemctl restart seaweedfs")
+        answers(client)

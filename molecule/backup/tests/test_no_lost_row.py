@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from conftest import Client, Host
 
-from tests.support.scenario import BUCKET, ansible, objects
+from tests.support.scenario import BUCKET, LEAST, ansible, least_key, objects
 
 CONFIGURATION = "/etc/pgbackrest/pgbackrest.conf"
 
@@ -56,6 +56,13 @@ def drill(host: Host) -> tuple[int, str, str]:
     assert (kept["verdict"], kept["reason"]) == (answer["verdict"], answer["reason"])
     assert host.run("pgrep --full sluice-drill/data").returncode == 1, "the scratch server is gone"
     return code, answer["verdict"], answer["reason"]
+
+
+def becomes_well(host: Host, *commands: str) -> None:
+    """Have the backup program's commands tried, in their order, until all of them are well."""
+    deadline = time.monotonic() + 120
+    while any(host.backup(command)[0] for command in commands):
+        assert time.monotonic() < deadline, host.backup("status")[1]["wrong"]
 
 
 def test_backups_are_there_and_the_status_is_green(db1: Host) -> None:
@@ -155,9 +162,23 @@ def test_a_store_that_is_down_leaves_nothing_proved_and_is_loud(db1: Host, store
     metrics = db1.must("cat /var/lib/prometheus/node-exporter/*.prom")
     assert 'sluice_backup_success{repository="store"} 0' in metrics and "sluice_backup_drill_proved 0" in metrics
     # It comes back, what waited is archived, a drill proves it, and the status is green again.
-    deadline = time.monotonic() + 120
-    while db1.backup("drill")[0] or db1.backup("status")[0]:
-        assert time.monotonic() < deadline, db1.backup("status")[1]["wrong"]
+    becomes_well(db1, "drill", "status")
+
+
+def test_the_printed_policy_is_enough_for_the_database(db1: Host, store1: Host, store: Any) -> None:
+    """WAL is shipped, a backup made, an old one expired, and a restore proved, by a key that may do nothing else."""
+    oldest = db1.backup("status")[1]["repositories"][0]["backups"][0]["label"]
+    keys = f"s/^repo1-s3-key=.*/repo1-s3-key={LEAST['id']}/; s/^repo1-s3-key-secret=.*/repo1-s3-key-secret={LEAST['secret']}/"
+    with least_key(store1, store), configured(db1, keys):
+        assert db1.must(f"grep -c {LEAST['id']} {CONFIGURATION}") == "1"
+        # The store takes a moment to go by a new policy.
+        becomes_well(db1, "full", "status")
+        assert oldest not in [item["label"] for item in db1.backup("status")[1]["repositories"][0]["backups"]]
+        assert drill(db1)[1] == "proved"
+        store.delete_bucket_policy(Bucket=BUCKET)
+        code, answer = db1.backup("full")
+        assert code == 1 and "store" in answer["lines"][-1], "without the policy the key may do nothing"
+    becomes_well(db1, "full", "status")
 
 
 def rows(host: Host) -> str:

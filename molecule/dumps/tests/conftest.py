@@ -10,6 +10,9 @@ import pytest
 
 from tests.support import scenario
 
+# Where a dump is written first.
+STAGING = "/var/lib/postgresql/sluice-dump"
+
 
 class Host(scenario.Host):
     """A database's host."""
@@ -54,3 +57,42 @@ def store1() -> Host:
 def store() -> Any:
     """The object store, as who owns its keys."""
     return scenario.store("10.213.67.41")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(db1: Host) -> None:
+    """Databases with what a dump has to bring back: rows, owners, a role without a name of its own, settings, large values."""
+    if db1.sql("select count(*) from pg_database where datname = 'books'", "postgres") == "0":
+        db1.sql("create role reader", "postgres")
+        db1.sql("create database books owner shop template template0 lc_collate 'C' lc_ctype 'C'", "postgres")
+    db1.sql(
+        "revoke connect on database books from public; grant connect on database books to shop, reader; alter database books set work_mem = '8MB'; "
+        "comment on database books is 'it''s\n\\connect shop'",
+        "postgres",
+    )
+    db1.sql(
+        "drop table if exists pages; create table pages (id int primary key, body text); alter table pages owner to shop; grant select on pages to reader;"
+        "insert into pages select n, repeat(md5(n::text), 100) from generate_series(1, 2000) n",
+        "books",
+    )
+    db1.sql(
+        "drop table if exists orders; create table orders (seq bigint primary key, at timestamptz default clock_timestamp()); "
+        "create index on orders (at); insert into orders (seq) select generate_series(1, 500)"
+    )
+
+
+def drill(host: Host) -> tuple[int, str, str]:
+    """Exit code, verdict and reason of a drill, as the host keeps them."""
+    code, answer = host.backup("drill")
+    kept = json.loads(host.must("cat /var/lib/sluice/backup/drill.json"))
+    assert (kept["verdict"], kept["reason"]) == (answer["verdict"], answer["reason"])
+    assert host.run("pgrep --full sluice-drill/data; ls -d /var/lib/postgresql/sluice-drill").stdout == "", (
+        "nothing is left"
+    )
+    return code, answer["verdict"], answer["reason"]
+
+
+def dumps(host: Host, repository: int = 0) -> list[dict[str, Any]]:
+    """The dumps in a repository, oldest first."""
+    found: list[dict[str, Any]] = host.backup("status")[1]["repositories"][repository]["backups"]
+    return found

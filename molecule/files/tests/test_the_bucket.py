@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,25 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from conftest import Host
 
-from tests.support.scenario import BUCKET, STATE, ansible, answers, eventually
-
-LEAST = {"id": "LEASTKEY", "secret": "a-key-of-the-hosts-that-may-do-little"}
-# The lab's store has no block of public access, and no key to encrypt with.
-PLAYBOOK = ("ansible-playbook", "bucket.yml", "-e", "bucket_block_public_access=false", "-e", "bucket_encryption=none")
+from tests.support.scenario import BUCKET, LEAST, STATE, ansible, eventually, least_key, make_bucket
 
 
-def make(secrets: dict[str, str], *words: str) -> tuple[int, str]:
-    done = ansible(
-        *(*PLAYBOOK, *words),
-        AWS_ACCESS_KEY_ID=secrets["vault_s3_access_key"],
-        AWS_SECRET_ACCESS_KEY=secrets["vault_s3_secret_key"],
-        AWS_CA_BUNDLE=str(STATE / "ca/ca.pem"),
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(secrets: dict[str, str], store: Any) -> None:
-    code, said = make(secrets)
+def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(store: Any) -> None:
+    code, said = make_bucket()
     assert code == 0, said[-3000:]
     assert store.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     owned = store.get_bucket_ownership_controls(Bucket=BUCKET)["OwnershipControls"]["Rules"]
@@ -41,29 +25,29 @@ def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(secrets:
     (rule,) = store.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert rule["Status"] == "Enabled" and rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
     assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
-    code, said = make(secrets)
+    code, said = make_bucket()
     assert code == 0 and re.search(r"localhost +: .*changed=0 ", said), said[-3000:]
 
 
-def test_what_a_store_cannot_is_said(secrets: dict[str, str]) -> None:
-    code, said = make(secrets, "-e", "bucket_block_public_access=true")
+def test_what_a_store_cannot_is_said() -> None:
+    code, said = make_bucket("-e", "bucket_block_public_access=true")
     assert code != 0 and "set bucket_block_public_access: false" in re.sub(r"\s+", " ", said)
 
 
-def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(secrets: dict[str, str], store: Any) -> None:
+def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(store: Any) -> None:
     # It accepts the setting, and has no key to encrypt with.
-    code, said = make(secrets, "-e", "bucket_encryption=AES256")
+    code, said = make_bucket("-e", "bucket_encryption=AES256")
     said = re.sub(r"\s+", " ", said)
     assert code != 0 and "takes no object" in said and "the encryption that was just set is undone" in said, said[
         -3000:
     ]
     store.put_object(Bucket=BUCKET, Key="probe", Body=b"x")
     store.delete_object(Bucket=BUCKET, Key="probe")
-    assert make(secrets)[0] == 0
+    assert make_bucket()[0] == 0
 
 
 def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:
-    done = ansible(*PLAYBOOK, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    done = ansible("ansible-playbook", "bucket.yml", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert (
         done.returncode != 0 and "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not in the environment" in done.stdout
     )
@@ -71,34 +55,14 @@ def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:
 
 
 def test_no_secret_is_shown(secrets: dict[str, str]) -> None:
-    code, said = make(secrets, "-vvv", "--diff")
+    code, said = make_bucket("-vvv", "--diff")
     assert code == 0 and "ReadAndWriteBackups" in said
     assert secrets["vault_s3_secret_key"] not in said and "passphrase" not in said.lower().replace("no_log", "")
 
 
-def printed(secrets: dict[str, str]) -> dict[str, Any]:
-    """The policy, pasted from what the playbook prints."""
-    _, said = make(secrets, "--check")
-    text = re.search(r"least policy of the key.*?\n(\s*\{.*?\n\s*\})\n\n", said, re.DOTALL)
-    assert text, said[-3000:]
-    return dict(json.loads(text[1]))
-
-
 @pytest.fixture
-def least(store1: Host, store: Any, secrets: dict[str, str]) -> Iterator[Any]:
+def least(store1: Host, store: Any) -> Iterator[Any]:
     """A client with a key that is allowed what the printed policy says, and nothing else."""
-    store1.must(
-        "cp -p /etc/seaweedfs/s3.json /root/s3.json && python3 - <<'END'\nimport json\npath = '/etc/seaweedfs/s3.json'\n"
-        "held = json.load(open(path))\n"
-        f"held['identities'].append({{'name': 'least', 'actions': [], 'credentials': [{{'accessKey': '{LEAST['id']}', 'secretKey': '{LEAST['secret']}'}}]}})\n"
-        "json.dump(held, open(path, 'w'))\nEND\nsystemctl restart seaweedfs"
-    )
-    policy = printed(secrets)
-    # The lab's store has policies on buckets alone, and these say whom they are for.
-    for statement in policy["Statement"]:
-        statement["Principal"] = {"AWS": "arn:aws:iam::000000000000:user/least"}
-    answers(store)
-    store.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
     client = boto3.client(
         "s3",
         endpoint_url="https://10.213.63.41:8333",
@@ -111,12 +75,9 @@ def least(store1: Host, store: Any, secrets: dict[str, str]) -> Iterator[Any]:
             s3={"addressing_style": "path"}, retries={"max_attempts": 2}, request_checksum_calculation="when_required"
         ),
     )
-    eventually(lambda: client.put_object(Bucket=BUCKET, Key="shop/files/app1/first", Body=b""))
-    yield client
-    with contextlib.suppress(ClientError):  # a test may have taken it away itself
-        store.delete_bucket_policy(Bucket=BUCKET)
-    store1.must("mv /root/s3.json /etc/seaweedfs/s3.json && systemctl restart seaweedfs")
-    answers(store)
+    with least_key(store1, store):
+        eventually(lambda: client.put_object(Bucket=BUCKET, Key="shop/files/app1/first", Body=b""))
+        yield client
 
 
 def refused(call: Any, **words: Any) -> bool:
