@@ -22,7 +22,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
-from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier, take_back
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 try:  # where a value was set: ansible-core keeps it, without a public way to ask yet
@@ -94,6 +94,7 @@ class ActionModule(ActionBase):
                 origin=where_set,
             )
             self._check_rollback(args["action"], resolved, variables)
+            self._check_automatic(args["action"], resolved, release.get("release_data"), variables)
         except contracts.ContractError as error:
             return {**result, "failed": True, "msg": str(error)}
         run = {
@@ -172,6 +173,21 @@ class ActionModule(ActionBase):
             "app_rollback.data",
             "is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that this undoes, or with "
             "-e release_data=forward, which leaves them",
+            variables["app_rollback"],
+        )
+        raise contracts.ContractError(problems.lines)
+
+    def _check_automatic(
+        self, action: str, resolved: Mapping[str, Any], data: str | None, variables: Mapping[str, Any]
+    ) -> None:
+        """What a failed deploy would type by itself has nobody to ask for a password."""
+        rollback, asking = resolved["rollback"], take_back.asks(context.CLIARGS)
+        if action != "deploy" or not asking or not rollback["automatic"] or (data or rollback["data"]) != "restore":
+            return
+        problems = Problems(where_set)
+        problems.add(
+            "app_rollback.automatic",
+            f"is true, and {asking} asks for a password, which taking the data back could not: give it in a file, or by a program",
             variables["app_rollback"],
         )
         raise contracts.ContractError(problems.lines)

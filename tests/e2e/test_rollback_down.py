@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import re
 import signal
 from collections.abc import Iterator
 
@@ -30,8 +30,8 @@ AUTOMATIC = (*SQL, "-e", json.dumps({"app_rollback": {"data": "down", "automatic
 DOWN = (*SQL, "-e", json.dumps({"app_rollback": {"data": "down"}}))
 
 
-@pytest.fixture
-def begin(lab: Lab, v1_0_0: str) -> Iterator[None]:
+@contextlib.contextmanager
+def cleaned(lab: Lab) -> Iterator[None]:
     """v1.0.0 is live, and no migration of a test is in the database, before and after."""
     if not any(item[0].startswith(MIGRATION) for item in lab.migrations()):
         lab.deploy("v1.1.0", *QUICK).good()  # what all versions here are made of works on its schema
@@ -42,6 +42,13 @@ def begin(lab: Lab, v1_0_0: str) -> Iterator[None]:
     lab.sql("drop view if exists message_late")
     lab.ensure("v1.0.0")
     clean(lab)
+
+
+@pytest.fixture
+def begin(lab: Lab, v1_0_0: str) -> Iterator[None]:
+    """Where every test begins."""
+    with cleaned(lab):
+        yield
 
 
 def push(variant: Variants, tag: str, files: dict[str, str], command: list[str] | None = None) -> str:
@@ -187,38 +194,3 @@ def test_what_has_no_way_back_is_refused_before_anything_changes(lab: Lab, begin
     assert f"cannot undo migration {MIGRATION}" in message and "prisma has no way back" in message
     assert {**lab.state(), "files": None} == {**state, "files": None}
     assert (lab.live() or "").endswith("-v1.1.0")
-
-
-@pytest.mark.soak
-def test_a_release_that_failed_is_taken_back_with_the_data_and_the_live_one_stays(
-    lab: Lab, begin: None, variant: Variants
-) -> None:
-    lab.on("db1", "sluice-backup", "full", timeout=240)
-    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
-    before = lab.live()
-    restore = ("-e", "release_data=restore")
-    cold = push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY)
-    failed = lab.deploy(cold, *SQL, *restore, *health_window(3)).error()
-    aim, _, command = failed.split("\n")[-1].partition(": ansible-playbook rollback.yml ")
-    assert aim == "To take the data back to the moment before it"
-    accountant = lab.ask("/api/accountants").json()["accountants"][0]["id"]
-    message = {"accountantId": accountant, "senderEmail": SENDER, "body": "Too late."}
-    assert [lab.ask("/api/messages", "POST", message).status for _ in range(3)] == [201] * 3
-    # Only what failed beside the live release is taken back so.
-    wrong = lab.rollback(*restore, "-e", "rollback_confirm=yes").error()
-    assert wrong.startswith(f"rollback_confirm=yes: what is live is {before}")
-
-    try:
-        run = lab.rollback(*SQL, *command.split()).good()
-        assert re.search(
-            r"undone +marketplace\.public\.Message: 3 inserted, 0 updated, 0 deleted", " ".join(run.output.split())
-        )
-        assert run.ran("flip | ") == set() and lab.live() == before
-        assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
-        assert lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'') == [["0"]]
-        assert lab.ask("/api/version").status == 200 and set(lab.leases().values()) == {None}
-        assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
-    finally:
-        if (lab.record() or {}).get("maintenance"):
-            lab.playbook("maintenance", "-e", "maintenance=off").good()
-        lab.shell("db1", "rm -rf /var/lib/postgresql/17/main.before-* /var/lib/postgresql/17/main.rewind")

@@ -36,12 +36,7 @@ TOOL = {"engine": "command", "service": "backend", "command": ["up"]}
         (
             {"automatic": True},
             {},
-            "app_rollback.automatic is true, and app_rollback.data is 'forward': only 'down' is ever done",
-        ),
-        (
-            {"data": "restore", "automatic": True},
-            {"app_backup": {}},
-            "only 'down' is ever done without a person's word",
+            "app_rollback.automatic is true, and app_rollback.data is 'forward': there is nothing to do then",
         ),
     ],
 )

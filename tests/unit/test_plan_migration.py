@@ -249,6 +249,7 @@ def test_a_plan_says_what_becomes_of_the_data_when_the_deploy_fails(fleet: Any, 
     assert plan["on_failure"]["automatic"] and plan["on_failure"]["host"] == "app1"
     told = "  on failure what was migrated is undone on app1, once the new release is stopped again"
     assert plan["lines"][-1] == told
+    assert "all data go back to the moment before by themselves" in fleet.plan(data="restore")["lines"][-1]
     # Neither here nor there when nothing is migrated, nor in a rollback.
     assert fleet.plan("rollback", data="down")["on_failure"] is None
     fleet.carry_out(plan)

@@ -108,6 +108,19 @@ def test_an_undo_that_failed_says_why_and_who_goes_on() -> None:
     assert said[2].startswith("To undo its migration 1_a, 2_b: ansible-playbook rollback.yml -e release_data=down")
 
 
+def test_data_that_were_taken_back_are_said_to_be_so_or_how_a_person_does_it() -> None:
+    plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "restore"}}
+    verdict = failed("start", {"failed": True, "msg": "boom"})
+    data = {"names": ["1_a"], "undone": {"ok": True}}
+    back = "The data went back to the moment before its migration 1_a; what that undid is counted above"
+    assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [back]
+    data["undone"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; what it said is above"}
+    assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [
+        "Taking the data back to the moment before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; what it said is above",
+        "To take the data back to the moment before it: ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm=r2",
+    ]
+
+
 @pytest.mark.parametrize("step", ["retire", "undo"])
 def test_a_rollback_whose_migrations_are_left_says_so(step: str) -> None:
     plan = {"live": LIVE, "status": "change", "undo": {"names": ["1_a"]}}

@@ -29,10 +29,10 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
         _check_down(migration, refuse)
     if data == "restore" and contract["app_backup"]["restore_point"] is False:
         refuse("app_backup.restore_point is false: the restore point is what a restore goes back to")
-    if wanted["automatic"] and data != "down":
+    if wanted["automatic"] and data == "forward":
         problems.add(
             "app_rollback.automatic",
-            f"is true, and app_rollback.data is {data!r}: only 'down' is ever done without a person's word",
+            "is true, and app_rollback.data is 'forward': there is nothing to do then; say 'down' or 'restore', or leave it out",
             raw,
         )
 

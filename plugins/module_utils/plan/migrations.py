@@ -100,7 +100,7 @@ def on_failure(
         return None
     if wish.data == "down":
         _require_a_way_back(migrate, "release_data=down cannot undo the migrations of this release")
-    by_itself = wish.data == "down" and wish.contract["rollback"]["automatic"] and not alone
+    by_itself = wish.contract["rollback"]["automatic"] and not alone
     return {"data": wish.data, "automatic": by_itself, "host": migrate["host"], "serving": live}
 
 
@@ -131,8 +131,10 @@ def words(step: Mapping[str, Any]) -> str:
 
 def words_on_failure(step: Mapping[str, Any]) -> str:
     """What a plan tells of it."""
-    if step["automatic"]:
-        return f"what was migrated is undone on {step['host']}, once the new release is stopped again"
-    return "the command is printed that " + (
-        "undoes what was migrated" if step["data"] == "down" else "takes the data back to the moment before"
-    )
+    if step["data"] == "down":
+        by_itself = f"what was migrated is undone on {step['host']}, once the new release is stopped again"
+        by_hand = "undoes what was migrated"
+    else:
+        by_itself = "all data go back to the moment before by themselves, also what visitors of the live release write from then on"
+        by_hand = "takes the data back to the moment before"
+    return by_itself if step["automatic"] else f"the command is printed that {by_hand}"

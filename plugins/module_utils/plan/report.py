@@ -21,7 +21,8 @@ def failure(
 ) -> str:
     """One line on what failed and what is served now; details a step gave follow below it, and last what becomes of ``data``.
 
-    That is the ``names`` of migrations the run set out to apply, and the verdict over undoing them, when that was tried.
+    That is the ``names`` of migrations the run set out to apply, and the verdict over undoing (``undone``) them, or taking the data back,
+    when that was tried.
     """
     first, *more = str(verdict["message"]).split("\n")
     step = verdict.get("step")
@@ -55,10 +56,13 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
     if not wanted or not names or step not in MIGRATED:
         return []
     tried, what = data.get("undone"), f"its migration {', '.join(names)}"
+    schema = wanted["data"] == "down"
     if tried and tried["ok"]:
-        return [f"{what[0].upper()}{what[1:]} was undone"]
-    failed = [f"Undoing {what} failed: {tried['message']}"] if tried else []
-    aim = f"undo {what}" if wanted["data"] == "down" else "take the data back to the moment before it"
+        done = f"Its migration {', '.join(names)} was undone"
+        return [done if schema else f"The data went back to the moment before {what}; what that undid is counted above"]
+    doing = f"Undoing {what}" if schema else f"Taking the data back to the moment before {what}"
+    failed = [f"{doing} failed: {tried['message']}"] if tried else []
+    aim = f"undo {what}" if schema else "take the data back to the moment before it"
     command = (
         f"ansible-playbook rollback.yml -e release_data={wanted['data']} -e rollback_confirm={plan['manifest']['id']}"
     )
