@@ -52,6 +52,9 @@ def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "invento
             "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
             "ANSIBLE_NOCOLOR": "1",
         },
+        # Nobody types a password.
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
         capture_output=True,
         text=True,
         timeout=60,
@@ -173,6 +176,18 @@ def test_what_becomes_of_the_data_is_a_word_that_is_known_and_said_by_a_person(t
         "app_rollback.data is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that this undoes, or with "
         f"-e release_data=forward, which leaves them (set in {tmp_path}/hosts.yml:1:28)",
     )
+
+
+def test_a_password_that_is_typed_is_not_there_for_what_a_failed_deploy_would_type(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {vars: {app_rollback: {data: restore, automatic: true}}}\n")
+    words = ("-e", "app_version=v1.0.0", "--ask-become-pass")
+    refused(
+        run(*words, more=tmp_path / "hosts.yml"),
+        "app_rollback.automatic is true, and --ask-become-pass asks for a password, which taking the data back could not: give it in a file, "
+        f"or by a program (set in {tmp_path}/hosts.yml:1:28)",
+    )
+    # Where that is not what it would do, nobody minds.
+    assert run(*words, "-e", "release_data=forward", more=tmp_path / "hosts.yml").reached("fence")
 
 
 def test_a_rollback_without_a_word_about_the_data_has_no_task_more_than_it_had() -> None:
