@@ -24,12 +24,13 @@ options:
       - V(status) says what is applied, pending, failed, edited and unknown to the image.
       - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it.
       - V(applied) applies what is pending.
+      - V(expected) fails when one of the image's migrations is not applied any more, as before a rollback to a release it was undone of.
       - V(undoable) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
       - V(rolled_back) undoes the migrations that O(names) names, the last of them first, and passes over those that are not applied; not with the
         engine V(prisma), which has no way back.
       - V(verified) fails unless all migrations of the image are applied as they are in it.
     type: str
-    choices: [status, plan, applied, undoable, rolled_back, verified]
+    choices: [status, plan, applied, expected, undoable, rolled_back, verified]
     default: applied
   manifest:
     description: The release.
@@ -225,6 +226,8 @@ def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[st
             result |= migrate.plan(job, params["live_image"])
         case "applied":
             result |= migrate.apply(job, params["failed_is"])
+        case "expected":
+            result |= migrate.expected(job)
         case "undoable":
             result |= migrate.undoable(job, params["names"])
         case "rolled_back":
@@ -241,7 +244,7 @@ ARGUMENTS: dict[str, Any] = {
         **RUN_ARGUMENTS,
         "state": {
             "type": "str",
-            "choices": ["status", "plan", "applied", "undoable", "rolled_back", "verified"],
+            "choices": ["status", "plan", "applied", "expected", "undoable", "rolled_back", "verified"],
             "default": "applied",
         },
         "manifest": {"type": "dict", "required": True},

@@ -102,6 +102,11 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
     assert f"undone in the database: 3_rest, 2_late of {undone}" in lab.playbook("history").good().output
+    # It is not gone back to without what it was live with.
+    there = lab.state()
+    message = lab.rollback(*DOWN, "-e", f"release_to={undone}").error()
+    assert f"release {undone} expects migration 2_late, 3_rest, which is not in the database any more" in message
+    assert {**lab.state(), "files": None} == {**there, "files": None}
 
 
 @pytest.mark.soak

@@ -69,28 +69,32 @@ class World(Modules):
             owned = [name for name in names if "observation" in fenced[name]]
             yield {name: self.released(self.hosts[name], run) for name in owned}
 
+    def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
+        """What a step does on a host, in the playbook's order."""
+        return {
+            "settle": lambda host: self.settle(host, run),
+            "migrate": lambda host: self.migrate(host, run),
+            "start": lambda host: self.start(host, run),
+            "configure": lambda host: self.configure(host, run),
+            "flip": lambda host: self.flip(host, run),
+            "confirm": lambda host: self.confirm(host, run),
+            "retire": lambda host: self.retire(host, run),
+            "give_back": lambda host: self.released(host, run),
+        }
+
     def carry_out(self, run: Run, plan: dict[str, Any]) -> Round:
         """Every step of a plan, each under the verdict so far."""
         everyone = [name for name in self.edges + self.apps if name not in plan["lost"]]
-        steps: list[tuple[str, Callable[[Host], Module]]] = [
-            ("settle", lambda host: self.settle(host, run)),
-            ("migrate", lambda host: self.migrate(host, run)),
-            ("start", lambda host: self.start(host, run)),
-            ("configure", lambda host: self.configure(host, run)),
-            ("flip", lambda host: self.flip(host, run)),
-            ("confirm", lambda host: self.confirm(host, run)),
-            ("retire", lambda host: self.retire(host, run)),
-            ("give_back", lambda host: self.released(host, run)),
-        ]
-        for step, module in steps:
-            if step not in plan["steps"]:
+        for step, module in self.steps(run).items():
+            if step not in plan["steps"] or self.is_needless(run, step):
                 continue
             run.at = step
             names = plan["asked"].get(step, everyone)
             given = (yield {name: module(self.hosts[name]) for name in names}) if run.verdict["ok"] else {}
             answers: dict[str, Answer | None] = {name: given.get(name) for name in names}
-            if step != "give_back":
-                run.verdict = barrier.judge(step, answers, run.verdict, noted=self.noted)
+            if step in plan["asked"]:
+                noted = self.noted if "undo" not in plan["asked"] else self.noted_before_undo
+                run.verdict = barrier.judge(step, answers, run.verdict, noted=noted)
             if step == "configure" and run.verdict["ok"]:
                 self.given_up |= set(plan["lost"]) & set(self.apps)
             if step == ("confirm" if plan["flip"] else "configure") and run.verdict["ok"]:
@@ -98,8 +102,17 @@ class World(Modules):
         run.at = "report"
         if not run.verdict["ok"]:
             if run.verdict["step"] == "flip":
-                yield {name: self.abandon(self.hosts[name], run) for name in plan["flip"]}
+                run.abandoned = yield {name: self.abandon(self.hosts[name], run) for name in plan["flip"]}
             yield {name: self.failed(self.hosts[name], run) for name in everyone}
+            yield from self.after_failure(run, plan)
+
+    def is_needless(self, run: Run, step: str) -> bool:
+        """Whether an earlier step has found that there is nothing to do in this one."""
+        return False
+
+    def after_failure(self, run: Run, plan: dict[str, Any]) -> Round:
+        """What a run that failed does about the data: nothing."""
+        yield from ()
 
     def decide(self, run: Run, fenced: Mapping[str, Answer]) -> None:
         """The plan. Promises 5 and 6."""
@@ -109,7 +122,7 @@ class World(Modules):
         addresses = {name: self.hosts[name].address for name in self.apps}
         wish = plans.Wish(
             run.action,
-            contract_of(run.version),
+            contract_of(run.version, self.engine),
             addresses,
             self.edges,
             self.apps,
@@ -117,6 +130,8 @@ class World(Modules):
             run.lost,
             silent,
             age=self.age(run),
+            data=run.data,
+            release_to=run.to,
         )
         copies = [ledger.from_lines(item["ledger"]) for item in observed.values()]
         self.require(

@@ -78,7 +78,7 @@ class Modules(Referee):
                 "config": host.config,
             }
         else:
-            references = contracts.references(contract_of(run.version)) if run.action == "deploy" else []
+            references = contracts.references(contract_of(run.version, self.engine)) if run.action == "deploy" else []
             seen |= {
                 "containers": [{**item, "state": self.reported(item)} for item in host.containers],
                 "images": {
@@ -139,7 +139,7 @@ class Modules(Referee):
                     well = name in self.excused or self.serves(self.hosts[name], slot, release)
                     self.require(well, f"3 {edge.name} confirms {release}, which {name} does not serve in {slot}")
                 self.require(
-                    plan["manifest"]["version"] in self.migrated, f"8 {release} is confirmed without its migration"
+                    self.has_migrated(plan["manifest"]["version"]), f"8 {release} is confirmed without its migration"
                 )
             self.confirmed.add(release)
             edge.append(self.entry(run, "confirmed"))
@@ -147,7 +147,7 @@ class Modules(Referee):
 
         changed = self.change(edge, run, made_permanent)
         yield from changed
-        if edge.name not in self.apps:
+        if edge.name not in self.apps and "undo" not in plan["steps"]:
             self.give_back(edge, run)
         return {}
 

@@ -35,17 +35,19 @@ class Fault(Exception):
 
 
 @functools.cache
-def contract_of(version: str) -> dict[str, Any]:
-    """The contract of a small app at a version."""
+def contract_of(version: str, engine: str = "prisma") -> dict[str, Any]:
+    """The contract of a small app at a version; with the engine ``sql`` what a deploy that fails has migrated is undone, where a run says so."""
     image = "registry.test:5000/shop/backend"
+    back = {"app_rollback": {"data": "down", "automatic": True}} if engine == "sql" else {}
     return contracts.resolve(
         {
             "app_name": "shop",
             "app_version": version,
             "app_services": {"backend": {"image": image, "port": 4000, "health": {"path": "/ready"}}},
             "app_routes": [{"path": "/", "service": "backend"}],
-            "app_migration": {"engine": "prisma", "service": "backend"},
+            "app_migration": {"engine": engine, "service": "backend", **({"path": "sql"} if engine == "sql" else {})},
             "app_env": {"DATABASE_URL": "postgresql://db/shop"},
+            **back,
         }
     )
 
@@ -103,12 +105,17 @@ class Run:
     version: str
     lost: frozenset[str] = frozenset()
     skew: float = 0.0
+    to: str | None = None  # the version that a rollback names
+    data: str = "forward"  # what becomes of the migrations of a release that is taken back, or fails
     begun: float = 0.0
     rounds: Round | None = None
     processes: dict[str, Process] = field(default_factory=dict)
     plan: dict[str, Any] | None = None
     verdict: dict[str, Any] = field(default_factory=dict)
     at: str = "fence"  # the step under way
+    pending: list[str] = field(default_factory=list)  # migrations that it is about to apply
+    undo: list[str] = field(default_factory=list)  # those that it is about to undo
+    abandoned: dict[str, Answer] = field(default_factory=dict)  # what the edges said when it put the split back
     over: bool = False
 
     @property
@@ -124,6 +131,8 @@ class Referee:
     """All hosts, all controllers, and what must be true of them after each effect."""
 
     noted: Collection[str] = barrier.NOTED
+    noted_before_undo: Collection[str] = ()
+    engine = "prisma"
 
     def __init__(self, edges: int = 2, apps: int = 2) -> None:
         self.t = 0.0
@@ -158,6 +167,10 @@ class Referee:
         return [
             self.hosts[name] for name in self.apps if self.hosts[name].address in addresses and name not in self.excused
         ]
+
+    def has_migrated(self, version: str) -> bool:
+        """Whether the database has what a version brings."""
+        return version in self.migrated
 
     def serves(self, host: Host, slot: str, release: str) -> bool:
         """Whether a slot holds the release, has been healthy, and holds nothing else."""

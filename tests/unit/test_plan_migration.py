@@ -233,6 +233,22 @@ def test_history_says_what_was_undone_beside_how_the_run_ended(fleet: Any, two: 
     assert newest[1].startswith("      undone in the database: 2_b, 3_c of ") and newest[1].endswith("-v2")
 
 
+def test_a_release_that_may_lack_what_it_expects_is_asked_for_before_anything_changes(fleet: Any, two: Any) -> None:
+    assert fleet.plan("rollback")["expected"] is None, "the control: nothing was undone"
+    plan = fleet.run("rollback", data="down")
+    undid(fleet, plan)
+    forth = fleet.plan("rollback", release_to="v2")
+    assert forth["steps"][:2] == ["expected", "start"] and forth["asked"]["expected"] == ["app1"]
+    assert any(
+        line.startswith("  database   asked by app1 whether it still has what this release expects")
+        for line in forth["lines"]
+    )
+    # A deploy looks itself, and what went live since was asked for.
+    release(fleet, "v2", "2_b", "3_c")
+    release(fleet, "v3")
+    assert fleet.plan("rollback")["expected"] is None
+
+
 # a deploy that fails after its migration
 
 

@@ -87,6 +87,17 @@ def test_a_rollback_past_what_is_not_in_the_data_any_more_is_none(fleet: Any, th
     assert fleet.plan("rollback")["manifest"]["id"] == three[1]["manifest"]["id"]
 
 
+def test_a_release_from_before_the_data_went_back_is_asked_for(fleet: Any, three: Any) -> None:
+    assert fleet.plan("rollback", release_to="v1", past_contract=True)["expected"] is None, "the control"
+    goes_back(fleet, moment="2026-01-01T00:00:00Z")
+    assert fleet.plan("rollback", release_to="v1", past_contract=True)["expected"] == {"host": "app1"}
+    fleet.variables["app_migration"] = None
+    release(fleet, "v4")
+    release(fleet, "v5")
+    goes_back(fleet, moment="2026-01-01T00:00:00Z")
+    assert fleet.plan("rollback")["expected"] is None, "v4 has no migration"
+
+
 def test_data_as_the_live_release_left_them_lack_nothing(fleet: Any, three: Any) -> None:
     goes_back(fleet, point=three[2]["manifest"]["id"])
     assert _summary(fleet)["went_back"]["left_by"] == three[1]["manifest"]["id"]

@@ -60,6 +60,22 @@ def _look(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
     return result, files
 
 
+def expected(job: Job) -> Result:
+    """What the database has of an earlier release's migrations; raises MigrationError when that is not all of them any more.
+
+    A tool that does not tell is taken at its silence, and what is wrong with those that are there is not asked for.
+    """
+    found = look(job)
+    missing = found.get("status", {}).get("pending", [])
+    if missing:
+        release, version = job.manifest["id"], job.manifest["version"]
+        raise MigrationError(
+            f"release {release} expects migration {', '.join(missing)}, which is not in the database any more: it was undone, or the data went "
+            f"back. Deploy version {version} again, which applies it, or go back to an earlier release with -e release_to=..."
+        )
+    return found
+
+
 def plan(job: Job, live_image: str) -> Result:
     """What is pending, with its SQL, and what of the applied the release that serves brought too."""
     found, files = _look(job)
@@ -158,6 +174,7 @@ def roll_back(job: Job, names: Sequence[str]) -> Result:
         _refuse_half(status, names)
         undone, attempts = [name for name in reversed(names) if name in status.applied], 0
         for name in undone:
+            job.beat()
             _, tries = tool.repeat(
                 job,
                 partial(sql.undo, connection, files[name], job.settings["timeout"], job.beat),
@@ -242,6 +259,7 @@ def _apply_files(
     attempts = 0
     for file in files:
         if file.name in before.pending:
+            job.beat()
             _, tries = tool.repeat(job, _one(job, connection, file), lambda: None)
             attempts = max(attempts, tries)
     return [], attempts

@@ -65,6 +65,13 @@ def undo(
     return {**wanted, "manifest": manifest, "host": apps[0], "waits_for": sorted(wish.silent)}
 
 
+def expected(wish: Wish, history: History, target: Manifest, apps: Sequence[str]) -> dict[str, Any] | None:
+    """Where a rollback asks the database, before anything changes, whether it still has what ``target`` expects; None when that is known."""
+    if wish.action != "rollback" or not target["migration"] or not ledger.changed_since(history, target["id"]):
+        return None
+    return {"host": apps[0]}
+
+
 def _refuse_to_leave(wish: Wish, target: Manifest, live: Mapping[str, str], wanted: Mapping[str, Any]) -> None:
     """What was begun is ended, or gone on from: a rollback that forgot about it would go back one more release."""
     if wish.data != "forward" or target["id"] != live["release"]:

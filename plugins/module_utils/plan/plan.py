@@ -71,6 +71,7 @@ def decide(wish: Wish, observed: Mapping[str, Observation]) -> Plan:
         # A host that is no part of the play is spoken to on behalf of one that is.
         "through": {point["host"]: now.apps[0]} if point else {},
         "rehearse": rehearse,
+        "expected": None if same else migrations.expected(wish, history, wanted, now.apps),
         "undo": undo,
         "on_failure": migrations.on_failure(
             wish, None if same else body["migrate"], live_manifest, _brings_up(now, target)
@@ -206,6 +207,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
     asked = {
         "settle": [*plan["converge"], *(host for host in plan["abandon"] if host not in plan["converge"])],
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
+        "expected": [plan["expected"]["host"]] if plan["expected"] else [],
         "undoable": undo,
         "rehearse": [plan["rehearse"]["on"]] if plan["rehearse"] else [],
         "restore_point": [plan["restore_point"]["host"]] if plan["restore_point"] else [],

@@ -61,6 +61,12 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
         *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
         *(("backup", line) for line in plan["backup_limits"]),
         ("backup", backups.words(point, plan["manifest"]["id"]) if point else ""),
+        (
+            "database",
+            f"asked by {plan['expected']['host']} whether it still has what this release expects: migrations were undone, or the data went back"
+            if plan["expected"]
+            else "",
+        ),
         ("rehearse", _rehearsal(rehearse, migrate) if rehearse else ""),
         (
             "migrate",

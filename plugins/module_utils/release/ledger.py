@@ -225,6 +225,16 @@ def brought_since(history: History, target: str | None) -> list[str]:
     return found
 
 
+def changed_since(history: History, release: str) -> bool:
+    """Whether migrations were undone, or the data went back, since a release was last confirmed: the database may lack what it expects."""
+    events = [
+        item["event"]
+        for item in history.entries
+        if item["event"] in ("undid", "restored") or (item["event"] == "confirmed" and item["release"] == release)
+    ]
+    return bool(events) and events[-1] != "confirmed"
+
+
 def brought(item: Mapping[str, Any]) -> list[str]:
     """The migrations that an entry's run was about to apply; of an entry that does not tell, those that it did."""
     return list(item.get("migrating") or item.get("migrations") or [])

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet in memory with a database, whose migrations have a way back: the engine ``sql`` and ``app_rollback.data: down``.
+
+The steps mirror roles/release/tasks, the modules db_migration and release_retire: change them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
+from ansible_collections.sluice.stack.plugins.module_utils.plan.report import MIGRATED
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+
+from tests.support.fleet_model import Host, Run, World
+from tests.support.fleet_referee import DRAIN, LEASE, Answer, Fault, Module, Round
+
+NUMBERS = (1, 2, 3, 9)
+
+
+def brings(version: str) -> list[str]:
+    """The migrations in a version's image: its own, and those of all versions before."""
+    return [f"{number}_change" for number in NUMBERS if number <= int(version[1:])]
+
+
+class Schema(World):
+    """A fleet whose releases change the schema, and whose rollbacks may take that back."""
+
+    engine = "sql"
+
+    def __init__(self, edges: int = 2, apps: int = 2) -> None:
+        super().__init__(edges, apps)
+        self.database: list[str] = []
+        self.locked_by: tuple[str, str] | None = None  # the host and the run whose session has the lock of migrations
+
+    # --- the promise --------------------------------------------------------------------------------------------------
+
+    def has_migrated(self, version: str) -> bool:
+        return set(brings(version)) <= set(self.database)
+
+    def undo_one(self, name: str) -> None:
+        """Promise 9: what is undone is not used any more, by visitors or by anything that runs. ``check`` sees the visitors."""
+        for host in (self.hosts[one] for one in self.apps if one not in self.excused):
+            using = [item for item in host.containers if item["state"] == "running" and name in brings(item["version"])]
+            self.require(not using, f"9 {name} is undone, and {host.name} runs {using}")
+        self.database.remove(name)
+
+    def check(self) -> None:
+        super().check()
+        for edge in (self.hosts[name] for name in self.edges if name not in self.excused):
+            confirmed = edge.record["confirmed"]
+            if confirmed:
+                version = str(confirmed["release"]).rpartition("-")[2]
+                self.require(
+                    self.has_migrated(version),
+                    f"9 {edge.name} serves {version} on a database that has {self.database}",
+                )
+
+    # --- the order of steps -------------------------------------------------------------------------------------------
+
+    def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
+        found: dict[str, Callable[[Host], Module]] = {}
+        for step, module in super().steps(run).items():
+            if step == "migrate":
+                found["pending"] = lambda host: self.look(host, run)
+                found["expected"] = lambda host: self.expected(host, run)
+                found["undoable"] = lambda host: self.undoable(host, run)
+            found[step] = module
+            if step == "retire":
+                found["undo"] = lambda host: self.undo(host, run)
+                found["undid"] = lambda host: self.wrote_undid(host, run)
+        return found
+
+    def carry_out(self, run: Run, plan: dict[str, Any]) -> Round:
+        # The second task of the step undo.
+        if "undo" in plan["steps"]:
+            plan["steps"].append("undid")
+        yield from super().carry_out(run, plan)
+
+    def is_needless(self, run: Run, step: str) -> bool:
+        return step == "migrate" and run.verdict["ok"] and not run.pending
+
+    def after_failure(self, run: Run, plan: dict[str, Any]) -> Round:
+        """As failure_undo.yml."""
+        step, on_failure = run.verdict.get("step"), plan["on_failure"]
+        if not on_failure or not on_failure["automatic"] or not run.pending or step not in MIGRATED:
+            return
+        everyone = [name for name in self.edges + self.apps if name not in plan["lost"]]
+        verdict = barrier.start(0)
+        if step == "flip":
+            verdict = barrier.judge("abandon", {name: run.abandoned.get(name) for name in plan["flip"]}, verdict)
+        rounds: list[tuple[str, list[str], Callable[[Host], Module]]] = [
+            ("stop", plan["start"] if step != "migrate" else [], lambda host: self.stop(host, run, plan["slot"])),
+            ("revert", [on_failure["host"]], lambda host: self.revert(host, run)),
+        ]
+        for name, hosts, module in rounds:
+            given = (yield {host: module(self.hosts[host]) for host in hosts}) if verdict["ok"] and hosts else {}
+            verdict = barrier.judge(name, {host: given.get(host) for host in hosts}, verdict)
+        undone = list(run.pending) if verdict["ok"] else []
+        yield {name: self.wrote_reverted(self.hosts[name], run, undone) for name in everyone}
+
+    # --- the modules --------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def entry(run: Run, event: str) -> ledger.Entry:
+        item = World.entry(run, event)
+        plan = run.plan or {}
+        more: Answer = {"undo": plan["to_undo"]} if event != "failed" else {}
+        if event != "failed" and "pending" in plan["steps"]:
+            more |= {"migrating": list(run.pending), "contracts": []}
+        return {**item, **more}
+
+    def look(self, host: Host, run: Run) -> Module:
+        """As db_migration with state=plan, and the gate: what is pending."""
+        known = brings((run.plan or {})["manifest"]["version"])
+        run.pending = [name for name in known if name not in self.database]
+        yield
+        return {}
+
+    def migrate(self, host: Host, run: Run) -> Module:
+        """As db_migration with the engine sql: one transaction after the other, in a session that has the lock."""
+        return self._closing(host, run, self._migrate(host, run))
+
+    def _migrate(self, host: Host, run: Run) -> Module:
+        known = brings((run.plan or {})["manifest"]["version"])
+        self.own(host, run)
+        host.append(self.entry(run, "started"))
+        yield
+        yield from self._lock(host, run)
+        for name in known:
+            self.own(host, run)
+            if name not in self.database:
+                self.database.append(name)
+                yield
+        return {}
+
+    def _lock(self, host: Host, run: Run) -> Generator[None, None, None]:
+        """Wait for the lock of migrations, as long as the app is the run's."""
+        while self.locked_by not in (None, (host.name, run.id)):
+            self.own(host, run)
+            self.t += 10
+            yield
+        self.own(host, run)
+        self.locked_by = (host.name, run.id)
+        yield
+
+    def _session_ends(self, host: Host, run: Run) -> None:
+        """A module that fails closes its connection."""
+        if self.locked_by == (host.name, run.id):
+            self.locked_by = None
+
+    def _closing(self, host: Host, run: Run, module: Module) -> Module:
+        """A module whose connection is closed however it ends."""
+        try:
+            return (yield from module)
+        finally:
+            self._session_ends(host, run)
+
+    def expected(self, host: Host, run: Run) -> Module:
+        """As db_migration with state=expected."""
+        version = (run.plan or {})["manifest"]["version"]
+        if not self.has_migrated(version):
+            raise Fault(f"{version} expects what the database has not")
+        yield
+        return {}
+
+    def undoable(self, host: Host, run: Run) -> Module:
+        """As db_migration with state=undoable."""
+        undo = (run.plan or {})["undo"]
+        run.undo = self._has_way_back(undo["manifest"]["version"], undo["names"])
+        yield
+        return {}
+
+    def _has_way_back(self, version: str, names: Sequence[str]) -> list[str]:
+        return [name for name in names if name in self.database and name in brings(version)]
+
+    def _undo(self, host: Host, run: Run, names: Sequence[str], serving: str) -> Module:
+        """As db_migration with state=rolled_back."""
+        yield from self._lock(host, run)
+        for name in reversed(names):
+            self.own(host, run)
+            if name in self.database:
+                self.undo_one(name)
+                yield
+        if not self.has_migrated(serving):
+            raise Fault(f"the database is not what {serving} expects")
+        return {}
+
+    def undo(self, host: Host, run: Run) -> Module:
+        """What a rollback undoes."""
+        serving = (run.plan or {})["manifest"]["version"]
+        return self._closing(host, run, self._undo(host, run, run.undo, serving))
+
+    def revert(self, host: Host, run: Run) -> Module:
+        """What a deploy that failed undoes."""
+        serving = (run.plan or {})["on_failure"]["serving"]["version"]
+        return self._closing(host, run, self._undo(host, run, run.pending, serving))
+
+    def wrote_undid(self, host: Host, run: Run) -> Module:
+        """As release_ledger after the undo."""
+        self.own(host, run)
+        undo = (run.plan or {})["undo"]
+        left = [name for name in undo["names"] if name in self.database]
+        undone = [name for name in reversed(undo["names"]) if name not in left]
+        host.append(self._undid(run, undo["release"], undone))
+        self.give_back(host, run)
+        yield
+        return {}
+
+    def wrote_reverted(self, host: Host, run: Run, undone: list[str]) -> Module:
+        """As release_ledger after a deploy that failed and undid what it migrated, or could not."""
+        self.own(host, run)
+        if undone:
+            host.append(self._undid(run, (run.plan or {})["manifest"]["id"], undone[::-1]))
+        self.give_back(host, run)
+        yield
+        return {}
+
+    @staticmethod
+    def _undid(run: Run, release: str, undone: list[str]) -> ledger.Entry:
+        item = ledger.entry("undid", token=run.token, time="", run=run.ledger_run, manifest=None)
+        return {**item, "release": release, "undone": undone}
+
+    def failed(self, host: Host, run: Run) -> Module:
+        plan = run.plan or {}
+        self.own(host, run)
+        host.append(self.entry(run, "failed"))
+        reverts = plan["on_failure"] and plan["on_failure"]["automatic"] and run.pending
+        if not reverts or run.verdict.get("step") not in MIGRATED:
+            self.give_back(host, run)
+        yield
+        return {}
+
+    def retire(self, host: Host, run: Run) -> Module:
+        """As release_retire; before an undo it waits."""
+        plan = run.plan or {}
+        if "undo" not in plan["steps"]:
+            return super().retire(host, run)
+        return self._retire_now(host, run)
+
+    def _retire_now(self, host: Host, run: Run) -> Module:
+        plan = run.plan or {}
+        self.own(host, run)
+        if plan["confirm"]:
+            host.append(self.entry(run, "confirmed"))
+        host.retiring = None
+        yield
+        if plan["retire"]:
+            yield from self._stop(host, run, plan["retire"]["slot"])
+        return {}
+
+    def stop(self, host: Host, run: Run, slot: str) -> Module:
+        """As release_retire that waits, of a release that failed."""
+        self.own(host, run)
+        host.retiring = None
+        yield
+        yield from self._stop(host, run, slot)
+        return {}
+
+    def _stop(self, host: Host, run: Run, slot: str) -> Generator[None, None, None]:
+        held = [item for item in host.containers if item["slot"] == slot]
+        if held:
+            self.own(host, run, DRAIN + LEASE)
+            yield
+            self.own(host, run, DRAIN + LEASE)
+            self.removes(host, held)
+            host.containers = [item for item in host.containers if item not in held]
+            yield
+
+    def reboot(self, name: str) -> None:
+        if self.locked_by and self.locked_by[0] == name:
+            self.locked_by = None
+        super().reboot(name)

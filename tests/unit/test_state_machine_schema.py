@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema goes back last, whatever else happens: nothing serves or runs without what it uses; and a broken order is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+
+from tests.support.fleet_model import LEASE, Host, Run, Violation
+from tests.support.fleet_referee import Module
+from tests.support.fleet_schema import Schema
+from tests.unit.test_state_machine import APPS, EDGES, VERSIONS, Fleet, live_version
+
+STEPS = ["confirm", "start", "flip", "retire", "migrate", "undo", "undid", "report", "the end"]
+
+
+class Migrating(Fleet):
+    """Controllers that undo what they migrated, or what a release brought that they go back from."""
+
+    world_class = Schema
+
+    @precondition(lambda self: len(self.active()) < 3)
+    @rule(
+        action=st.sampled_from(["deploy", "rollback"]),
+        version=st.sampled_from(VERSIONS),
+        without_silent=st.booleans(),
+        data=st.sampled_from(["down", "down", "forward"]),
+        named=st.booleans(),
+        until=st.sampled_from(STEPS),
+    )
+    def begin(self, action: str, version: str, without_silent: bool, data: str, named: bool, until: str) -> None:  # type: ignore[override]
+        down = {host for who, host in self.world.cut if who == "*"} if without_silent else set()
+        lost = down if not (set(EDGES) <= down or set(APPS) <= down) else set()
+        to = version if named and action == "rollback" else None
+        run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, frozenset(lost), to=to, data=data))
+        self.world.finish(run, until)
+
+
+TestMigrating = Migrating.TestCase
+TestMigrating.settings = settings(settings.default, max_examples=max(120, settings.default.max_examples))
+
+
+class UndoesFirst(Schema):
+    """Controllers that undo before the release before serves."""
+
+    def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
+        found = super().steps(run)
+        first = {step: found[step] for step in ("settle", "pending", "expected", "undoable", "undo")}
+        return first | found
+
+
+class DoesNotStop(Schema):
+    """App hosts that say they have stopped a release, and have not."""
+
+    def _stop(self, host: Host, run: Run, slot: str) -> Generator[None, None, None]:
+        yield from ()
+
+
+@pytest.mark.parametrize("broken", [UndoesFirst, DoesNotStop])
+def test_a_broken_order_is_noticed(broken: type[Schema]) -> None:
+    class Broken(Migrating):
+        world_class = broken
+        misfortune = False
+
+    search = settings(
+        max_examples=500,
+        stateful_step_count=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        print_blob=False,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    with pytest.raises(Violation, match=r"^9 "):
+        run_state_machine_as_test(Broken, settings=search)
+
+
+def go(world: Schema, action: str, version: str, data: str = "down", until: str = "") -> Run:
+    return world.finish(world.begin(Run(f"run{len(world.runs)}", action, version, data=data)), until)
+
+
+class BelievesTheLedger(Schema):
+    """Hosts that do not look whether the database still has what an earlier release was live with."""
+
+    def expected(self, host: Host, run: Run) -> Module:
+        yield
+        return {}
+
+
+def back_to_what_was_undone(world: Schema) -> Run:
+    for version in ("v1", "v2"):
+        go(world, "deploy", version)
+        world.step_background(1000)
+    assert go(world, "rollback", "v2").verdict["ok"] and world.database == ["1_change"]
+    return world.finish(world.begin(Run("forth", "rollback", "v2", to="v2")))
+
+
+def test_a_release_whose_migrations_were_undone_is_not_gone_back_to() -> None:
+    world = Schema()
+    run = back_to_what_was_undone(world)
+    assert run.verdict["step"] == "expected" and live_version(world) == "v1"
+    assert go(world, "deploy", "v2").verdict["ok"] and live_version(world) == "v2"
+
+
+def test_a_release_is_not_served_without_what_it_was_live_with() -> None:
+    with pytest.raises(Violation, match=r"^8 .* is confirmed without its migration"):
+        back_to_what_was_undone(BelievesTheLedger())
+
+
+def test_what_a_rollback_undoes_is_what_came_since() -> None:
+    world = Schema()
+    for version in VERSIONS:
+        go(world, "deploy", version)
+        world.step_background(1000)
+    assert world.database == ["1_change", "2_change", "3_change"]
+    assert go(world, "rollback", "v3").verdict["ok"] and world.database == ["1_change", "2_change"]
+    assert go(world, "rollback", "v3", "forward").verdict["ok"] and world.database == ["1_change", "2_change"]
+
+
+@pytest.mark.parametrize("until", ["retire", "undo", "undid"])
+def test_a_rollback_that_died_is_ended_by_the_same_command(until: str) -> None:
+    world = Schema()
+    for version in ("v1", "v2"):
+        go(world, "deploy", version)
+        world.step_background(1000)
+    world.kill(go(world, "rollback", "v2", until=until))
+    world.step_orphans(1000)
+    world.wait(10 * LEASE)
+    again = go(world, "rollback", "v2")
+    assert again.verdict["ok"] and again.plan and again.plan["flip"] == []
+    assert world.database == ["1_change"]
+    assert go(world, "rollback", "v2").verdict["ok"] is False, "there is nothing before"
+
+
+def fails_at_start(world: Schema) -> Run:
+    """A deploy whose release gets well on one host and not on the other."""
+    go(world, "deploy", "v1")
+    world.hosts["app2"].unhealthy.add("v2")
+    run = go(world, "deploy", "v2")
+    assert not run.verdict["ok"] and run.verdict["step"] == "start"
+    return run
+
+
+def test_a_deploy_that_fails_leaves_nothing_of_its_schema() -> None:
+    world = Schema()
+    fails_at_start(world)
+    assert world.database == ["1_change"]
+    world.hosts["app2"].unhealthy.clear()
+    assert go(world, "deploy", "v2").verdict["ok"] and world.database == ["1_change", "2_change"]
+
+
+class UndoesUnderTheFailed(Schema):
+    """Hosts that leave a release up that failed when what it migrated is undone."""
+
+    def stop(self, host: Host, run: Run, slot: str) -> Module:
+        yield
+        return {}
+
+
+def test_what_a_failed_deploy_migrated_is_not_undone_under_it() -> None:
+    with pytest.raises(Violation, match=r"^9 2_change is undone, and app1 runs"):
+        fails_at_start(UndoesUnderTheFailed())
+
+
+def a_host_falls_silent_before_it_stops_the_release(world: Schema) -> Run:
+    for version in ("v1", "v2"):
+        go(world, "deploy", version)
+        world.step_background(1000)
+    rollback = go(world, "rollback", "v2", until="retire")
+    world.cut.add(("*", "app2"))
+    return world.finish(rollback)
+
+
+def test_nothing_is_undone_when_a_host_may_still_run_it() -> None:
+    world = Schema()
+    run = a_host_falls_silent_before_it_stops_the_release(world)
+    assert run.verdict["step"] == "retire" and world.database == ["1_change", "2_change"]
+    assert live_version(world) == "v1"
+
+
+class NotesThatItDidNotStop(Schema):
+    """Controllers that go on to undo although a host has not stopped the release."""
+
+    noted_before_undo = ("retire",)
+
+
+def test_what_a_silent_host_runs_is_seen_to_lose_its_schema() -> None:
+    with pytest.raises(Violation, match=r"^9 2_change is undone, and app2 runs"):
+        a_host_falls_silent_before_it_stops_the_release(NotesThatItDidNotStop())
