@@ -304,6 +304,17 @@ def test_a_host_that_was_lost_gets_no_visitor_before_it_holds_the_live_release()
     assert again and again["status"] == "nothing"
 
 
+def test_what_only_a_host_that_is_given_up_may_still_serve_is_asked_of_no_other() -> None:
+    world = World()
+    world.cut = {("*", "app1")}
+    deploy(world, "v1", lost=frozenset({"app1"}))
+    world.cut = {("*", "app2")}
+    run = deploy(world, "v2", lost=frozenset({"app2"}))  # the referee looks after each effect
+    assert run.plan and run.verdict["ok"]
+    one, two = ({world.hosts[name].address} for name in APPS)
+    assert upstreams(run.plan["edge_config"]) == {"blue": two, "green": one}
+
+
 def test_a_host_whose_containers_are_gone_costs_the_next_release_no_reload() -> None:
     world = World()
     deploy(world, "v1")

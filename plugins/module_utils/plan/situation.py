@@ -63,14 +63,18 @@ class Situation:
         """The edges' configuration for ``target`` in ``slot`` beside ``other``, and the edges that have another one.
 
         A host the run goes on without is in no upstream: nobody knows what it holds, or will hold. ``other_on`` are the hosts that
-        hold ``other``: one that was lost and is back must not be brought into a slot it does not have.
+        hold ``other``: one that was lost and is back must not be brought into a slot it does not have. Where none of them is left, those
+        that do not answer may still serve it, and nobody else does.
         """
+        absent = self.wish.lost | self.wish.silent
         hosts = {
             host: address
             for host, address in self.wish.addresses.items()
-            if host not in self.wish.lost and host not in self.wish.silent and host not in self.drained
+            if host not in absent and host not in self.drained
         }
         holding = {host: hosts[host] for host in other_on or [] if host in hosts}
+        if other_on is not None and not holding:
+            holding = {host: address for host, address in self.wish.addresses.items() if host in absent}
         text = render_app(other, target, hosts, self.wish.http_port, slot, holding or None)
         stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
         return {"edge_config": text, "configure": stale}
