@@ -55,7 +55,9 @@ options:
     elements: str
     default: []
   serving:
-    description: The release that serves when O(names) are undone. With V(rolled_back) the database has to be what it expects afterwards.
+    description:
+      - The release that serves when O(names) are undone. Those that its image brings too stay, and with V(rolled_back) the database has to be
+        what it expects afterwards. With the engine V(command) nobody can tell which those are.
     type: dict
     default: {}
   failed_is:
@@ -147,7 +149,8 @@ undo:
   type: list
   elements: str
 left:
-  description: Those of O(names) that are applied and not in the image, so that they stay; another release's image may have their way back.
+  description:
+    - Those of O(names) that stay. They are not in the image, so that another release's may have their way back, or they are in that of O(serving).
   returned: success
   type: list
   elements: str
@@ -208,6 +211,16 @@ def pull(job: Job, params: dict[str, Any], guard: Guard) -> None:
     docker_host.pull(job.engine, job.image, params["pull_seconds"])
 
 
+def serving_of(params: dict[str, Any], guard: Guard) -> Job | None:
+    """The migration of the release that serves when another one's are undone, its image on this host."""
+    if not params["serving"].get("migration"):
+        return None
+    job = job_of(params["serving"], params, guard)
+    if not docker_host.has_image(job.engine, job.image):
+        pull(job, params, guard)
+    return job
+
+
 def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:
     """Do what ``state`` asks for; the module's result."""
     begin = time.monotonic()
@@ -229,11 +242,9 @@ def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[st
         case "expected":
             result |= migrate.expected(job)
         case "undoable":
-            result |= migrate.undoable(job, params["names"])
+            result |= migrate.undoable(job, params["names"], serving_of(params, guard))
         case "rolled_back":
-            result |= migrate.roll_back(job, params["names"])
-            if params["serving"].get("migration"):
-                migrate.look(job_of(params["serving"], params, guard), strict=True)
+            result |= migrate.roll_back(job, params["names"], serving_of(params, guard))
         case other:
             result |= migrate.look(job, strict=other == "verified")
     return {**result, "seconds": round(time.monotonic() - begin, 2)}

@@ -31,7 +31,8 @@ options:
   data:
     description:
       - What a run that failed has left in the database. C(names) are the migrations it set out to apply, C(undone) is the verdict over undoing
-        them, when that was tried. Otherwise the message ends with the command that a person types.
+        them, or over taking the data back, when that was tried, and C(stays) those that the live release expects. Otherwise
+        the message ends with the command that a person types.
     type: dict
     default: {}
 attributes:

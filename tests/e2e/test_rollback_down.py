@@ -158,6 +158,18 @@ def test_a_deploy_that_fails_takes_back_what_it_migrated(lab: Lab, begin: None, 
 
 
 @pytest.mark.soak
+def test_what_the_live_release_expects_is_not_undone_with_the_rest(lab: Lab, begin: None, variant: Variants) -> None:
+    lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
+    before = lab.live()
+    # As after a restore to the moment before it.
+    lab.sql('alter table "Message" drop column hot; delete from sluice_migrations')
+    failed = lab.deploy(push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY), *AUTOMATIC, *health_window(3)).error()
+    told = ["Its migration 2_late, 3_rest was undone", "Migration 1_hot stays: the live release expects it"]
+    assert failed.split("\n")[-2:] == told, failed
+    assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"] and lab.live() == before
+
+
+@pytest.mark.soak
 def test_a_deploy_that_fails_ends_with_what_a_person_types(lab: Lab, begin: None, variant: Variants) -> None:
     lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
     before, kept = lab.live(), others(lab)

@@ -131,16 +131,16 @@ class Modules(Referee):
 
         def made_permanent() -> edge_record.Record:
             after = self.confirmation(edge, run, release)
-            if after is not edge.record:
+            if after["confirmed"] != edge.record["confirmed"]:
                 self.require(
                     self.now(edge) < edge.flip_ends + 0.001, f"7 {edge.name}: a flip that had gone back came back"
                 )
                 for name in plan["start"]:
                     well = name in self.excused or self.serves(self.hosts[name], slot, release)
                     self.require(well, f"3 {edge.name} confirms {release}, which {name} does not serve in {slot}")
-                self.require(
-                    self.has_migrated(plan["manifest"]["version"]), f"8 {release} is confirmed without its migration"
-                )
+            self.require(
+                self.has_migrated(plan["manifest"]["version"]), f"8 {release} is confirmed without its migration"
+            )
             self.confirmed.add(release)
             edge.append(self.entry(run, "confirmed"))
             return after

@@ -33,6 +33,8 @@ class Schema(World):
         super().__init__(edges, apps)
         self.database: list[str] = []
         self.locked_by: tuple[str, str] | None = None  # the host and the run whose session has the lock of migrations
+        self.points: dict[str, list[str]] = {}  # release → what the database had when it was first begun
+        self.bereft: set[str] = set()  # releases that were live when the data went back to before them: a deploy is due
 
     # --- the promise --------------------------------------------------------------------------------------------------
 
@@ -50,12 +52,29 @@ class Schema(World):
         super().check()
         for edge in (self.hosts[name] for name in self.edges if name not in self.excused):
             confirmed = edge.record["confirmed"]
-            if confirmed:
+            if confirmed and confirmed["release"] not in self.bereft:
                 version = str(confirmed["release"]).rpartition("-")[2]
                 self.require(
                     self.has_migrated(version),
                     f"9 {edge.name} serves {version} on a database that has {self.database}",
                 )
+
+    def restore(self, release: str) -> None:
+        """As restore.yml, which is refused while a run has the app: the data go back to a release's restore point, and every ledger is told."""
+        if any(host.lease.run_id and host.lease.alive(self.now(host)) for host in self.hosts.values()):
+            return
+        self.database = list(self.points[release])
+        self.bereft |= {
+            self.hosts[name].record["confirmed"]["release"]
+            for name in self.edges
+            if self.hosts[name].record["confirmed"]
+        }
+        token = 1 + max(host.lease.highest for host in self.hosts.values())
+        run = {"id": f"restore{token}", "action": "restore", "who": "anna@build"}
+        to = {"point": release, "moment": "", "words": ""}
+        for host in self.hosts.values():
+            host.lease, host.owner = host.lease._replace(highest=token, run_id=None), None
+            host.append(ledger.entry("restored", token=token, time="", run=run, manifest=None, to=to))
 
     # --- the order of steps -------------------------------------------------------------------------------------------
 
@@ -97,7 +116,8 @@ class Schema(World):
         for name, hosts, module in rounds:
             given = (yield {host: module(self.hosts[host]) for host in hosts}) if verdict["ok"] and hosts else {}
             verdict = barrier.judge(name, {host: given.get(host) for host in hosts}, verdict)
-        undone = list(run.pending) if verdict["ok"] else []
+        kept = self.kept_for(on_failure["serving"]["version"])
+        undone = [name for name in run.pending if name not in kept] if verdict["ok"] else []
         yield {name: self.wrote_reverted(self.hosts[name], run, undone) for name in everyone}
 
     # --- the modules --------------------------------------------------------------------------------------------------
@@ -128,6 +148,7 @@ class Schema(World):
         host.append(self.entry(run, "started"))
         yield
         yield from self._lock(host, run)
+        self.points.setdefault((run.plan or {})["manifest"]["id"], list(self.database))
         for name in known:
             self.own(host, run)
             if name not in self.database:
@@ -167,20 +188,22 @@ class Schema(World):
 
     def undoable(self, host: Host, run: Run) -> Module:
         """As db_migration with state=undoable."""
-        undo = (run.plan or {})["undo"]
-        run.undo = self._has_way_back(undo["manifest"]["version"], undo["names"])
+        undo, serving = (run.plan or {})["undo"], (run.plan or {})["manifest"]
+        known = set(brings(undo["manifest"]["version"])) - self.kept_for(serving["version"])
+        run.undo = [name for name in undo["names"] if name in self.database and name in known]
         yield
         return {}
 
-    def _has_way_back(self, version: str, names: Sequence[str]) -> list[str]:
-        return [name for name in names if name in self.database and name in brings(version)]
+    def kept_for(self, serving: str) -> set[str]:
+        """What the release that serves brings too stays."""
+        return set(brings(serving))
 
     def _undo(self, host: Host, run: Run, names: Sequence[str], serving: str) -> Module:
         """As db_migration with state=rolled_back."""
         yield from self._lock(host, run)
         for name in reversed(names):
             self.own(host, run)
-            if name in self.database:
+            if name in self.database and name not in self.kept_for(serving):
                 self.undo_one(name)
                 yield
         if not self.has_migrated(serving):

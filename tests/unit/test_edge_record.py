@@ -55,6 +55,14 @@ def test_confirming_twice_changes_nothing_more() -> None:
     assert records.confirm(record, release="r1", token=1, now=9999) is record
 
 
+def test_what_is_confirmed_stays_so_beside_anothers_flip_that_has_gone_back() -> None:
+    record = flip(live(), "r2", "green", now=2000)
+    after = records.confirm(record, release="r1", token=2, now=2060)
+    assert (after["confirmed"], after["pending"]) == (record["confirmed"], None)
+    with pytest.raises(records.NotPending, match="release r2 is being tried"):
+        records.confirm(record, release="r1", token=2, now=2059)
+
+
 def test_a_late_confirmation_says_how_late() -> None:
     with pytest.raises(
         records.TooLate, match=r"release r1 was confirmed 1\.5 s after its deadline.*app_confirm_seconds"

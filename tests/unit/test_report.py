@@ -85,6 +85,11 @@ def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
             "To undo its migration 1_a: ansible-playbook rollback.yml -e release_data=down -e rollback_confirm=r2",
         ),
         ("start", {"names": ["1_a"], "undone": {"ok": True}}, "Its migration 1_a was undone"),
+        (
+            "start",
+            {"names": ["1_a", "2_b"], "undone": {"ok": True}, "stays": ["1_a"]},
+            "Its migration 2_b was undone\nMigration 1_a stays: the live release expects it",
+        ),
         ("start", {"names": []}, None),
         ("pending", {"names": ["1_a"]}, None),
         ("confirm", {"names": ["1_a"]}, None),
@@ -96,7 +101,7 @@ def test_a_deploy_that_failed_after_its_migration_ends_with_what_becomes_of_that
     plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "down"}}
     verdict = failed(step, {"failed": True, "msg": "boom"})
     said = report.failure(RUN, plan, verdict, data).split("\n")
-    assert said[1:] == ([last] if last else [])
+    assert said[1:] == (last.split("\n") if last else [])
     assert len(report.failure(RUN, {**plan, "on_failure": None}, verdict, data).split("\n")) == 1
 
 

@@ -39,6 +39,14 @@ class Migrating(Fleet):
         run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, frozenset(lost), to=to, data=data))
         self.world.finish(run, until)
 
+    @precondition(
+        lambda self: self.world.points and not self.active() and not self.world.cut and not self.world.orphans
+    )
+    @rule(number=st.integers(0, 7))
+    def restore(self, number: int) -> None:
+        points = sorted(self.world.points)
+        self.world.restore(points[number % len(points)])
+
 
 TestMigrating = Migrating.TestCase
 TestMigrating.settings = settings(settings.default, max_examples=max(120, settings.default.max_examples))
@@ -192,3 +200,56 @@ class NotesThatItDidNotStop(Schema):
 def test_what_a_silent_host_runs_is_seen_to_lose_its_schema() -> None:
     with pytest.raises(Violation, match=r"^9 2_change is undone, and app2 runs"):
         a_host_falls_silent_before_it_stops_the_release(NotesThatItDidNotStop())
+
+
+# when the data went back under the live release
+
+
+class UndoesAll(Schema):
+    """Hosts that undo whatever a deploy that failed has applied, also what the live release brings too."""
+
+    def kept_for(self, serving: str) -> set[str]:
+        return set()
+
+
+def a_deploy_fails_after_a_restore(world: Schema) -> None:
+    """The live release lacks its migration, and what the next one applied is undone again."""
+    go(world, "deploy", "v2")
+    world.restore(next(iter(world.points)))
+    assert world.database == []
+    world.hosts["app2"].unhealthy.add("v3")
+    assert not go(world, "deploy", "v3").verdict["ok"]
+
+
+def test_what_the_live_release_brings_too_stays() -> None:
+    world = Schema()
+    a_deploy_fails_after_a_restore(world)
+    assert world.database == ["1_change", "2_change"]
+
+
+def test_what_is_undone_under_the_live_release_is_noticed() -> None:
+    with pytest.raises(Violation, match=r"^9 [12]_change is undone, and app1 runs"):
+        a_deploy_fails_after_a_restore(UndoesAll())
+
+
+def test_a_repair_ends_a_flip_that_had_gone_back() -> None:
+    world = Schema()
+    go(world, "deploy", "v1")
+    world.restore(next(iter(world.points)))
+    world.kill(go(world, "deploy", "v2", until="confirm"))
+    world.wait(10 * LEASE)
+    world.restore(next(iter(world.points)))
+    assert go(world, "deploy", "v1").verdict["ok"] and world.database == ["1_change"]
+    assert world.hosts["edge1"].record["pending"] is None
+
+
+def test_data_that_lacked_something_at_a_point_lack_it_again_when_they_go_back_there() -> None:
+    world = Schema()
+    first = go(world, "deploy", "v1")
+    world.restore((first.plan or {})["manifest"]["id"])
+    world.hosts["app1"].unhealthy.add("v2")
+    second = go(world, "deploy", "v2")
+    assert not second.verdict["ok"] and world.database == ["1_change"]
+    world.restore((second.plan or {})["manifest"]["id"])
+    assert world.database == []
+    assert go(world, "deploy", "v1").verdict["ok"] and world.database == ["1_change"]

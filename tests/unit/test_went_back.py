@@ -56,6 +56,25 @@ def test_the_version_that_is_live_is_migrated_once_more_and_recorded(fleet: Any,
     assert fleet.plan()["status"] == "nothing"
 
 
+def test_a_run_that_failed_may_not_have_applied_what_the_data_lack(fleet: Any, three: Any) -> None:
+    goes_back(fleet, moment="2026-01-01T00:00:00Z")
+    fleet.version("v4")
+    fleet.carry_out({**fleet.plan(), "contracts": [CONTRACT]}, steps=("start",))
+    fleet.version("v3")
+    assert fleet.plan()["migrate"], "what is live may lack what it expects, still"
+
+
+def test_a_point_at_which_the_data_lacked_something_lacks_it_again(fleet: Any, three: Any) -> None:
+    goes_back(fleet, moment="2026-01-01T00:00:00Z")
+    fleet.version("v4")
+    failed = fleet.plan()
+    fleet.carry_out({**failed, "contracts": [CONTRACT]}, steps=("start",))
+    goes_back(fleet, point=failed["manifest"]["id"])
+    assert _summary(fleet)["went_back"]["left_by"] is None
+    fleet.version("v3")
+    assert fleet.plan()["migrate"]
+
+
 def test_what_serves_was_let_through_by_the_gate_before(fleet: Any, three: Any) -> None:
     goes_back(fleet, moment="2026-01-01T00:00:00Z")
     assert three[2]["migrate"]["gate"] == "refuse"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A standby after its primary went back: it has what the primary has, and what it had is kept.
+"""A standby after its primary went back: it has what the primary has, and what it had is kept. Every commit waits for it.
 
 Begins with what the other files leave: db1 lost, and db2 restored in its place.
 """
@@ -14,9 +14,10 @@ import pytest
 
 from tests.support.scenario import Host, ansible
 
-PRIMARY = ("-e", "postgres_primary=db2", "-e", "backup_state=active")
+PRIMARY = ("-e", "postgres_primary=db2", "-e", "backup_state=active", "-e", "postgres_synchronous=true")
 ROWS = "select count(*), coalesce(sum(seq), 0), max(at) from orders"
 STREAMS = "select status, received_tli from pg_stat_wal_receiver"
+WAITED_FOR = "select string_agg(sync_state, ' ') from pg_stat_replication"
 
 
 def playbook(*words: str) -> str:
@@ -47,6 +48,7 @@ def test_a_lost_host_that_is_found_follows(db1: Host, db2: Host, followed: None)
     db2.sql("insert into orders (seq) select generate_series(-100, -1)")
     caught_up(db1, db2)
     assert db1.sql("select pg_is_in_recovery()") == "t"
+    assert db2.sql(WAITED_FOR) == "quorum"
 
 
 def test_a_restore_takes_the_standby_along(db1: Host, db2: Host, followed: None) -> None:
@@ -74,3 +76,6 @@ def test_a_restore_takes_the_standby_along(db1: Host, db2: Host, followed: None)
     aside = re.search(r"what db1 had is in (\S+);", " ".join(done.split()))
     assert aside and db1.must(f"test -s {aside[1]}/PG_VERSION && echo kept") == "kept"
     assert db2.backup("status")[0] == 0
+    # Nobody can write until it follows again, so it does before the run ends.
+    assert db2.sql(WAITED_FOR) == "quorum"
+    assert db2.sql("insert into orders (seq) values (-1000) returning seq") == "-1000"

@@ -203,10 +203,13 @@ def propose(record: Record, *, release: str, slot: str, percent: int, seconds: f
 
 
 def confirm(record: Record, *, release: str, token: int, now: float) -> Record:
-    """The record with the flip made permanent; unchanged when it is already. Raises StaleToken, NotPending or TooLate."""
+    """The record with the flip made permanent; what was permanent before stays so, without another's flip that has gone back by itself.
+
+    Raises StaleToken, NotPending or TooLate.
+    """
     confirmed, pending = record["confirmed"], record["pending"]
-    if confirmed and confirmed["release"] == release and pending is None:
-        return record
+    if confirmed and confirmed["release"] == release and not pending_alive(record, now):
+        return _next(record, token, confirmed=confirmed, pending=None, deadline=None) if pending else record
     if pending is None or pending["release"] != release:
         tried = f"release {pending['release']} is" if pending else "no release is"
         raise NotPending(

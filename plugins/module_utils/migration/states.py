@@ -134,8 +134,11 @@ def apply(job: Job, failed_is: str) -> Result:
     }
 
 
-def undoable(job: Job, names: Sequence[str]) -> Result:
-    """Which of the migrations are there to be undone, from the image that brought them; raises MigrationError when one cannot be."""
+def undoable(job: Job, names: Sequence[str], serving: Job | None) -> Result:
+    """Which of the migrations are there to be undone, from the image that brought them; raises MigrationError when one cannot be.
+
+    What the release that is about to serve brings too stays, however it came to be applied anew.
+    """
     if job.settings["engine"] == "command":
         return _undoable_by_command(job, names)
     files = tool.read_files(job, job.image)
@@ -144,20 +147,40 @@ def undoable(job: Job, names: Sequence[str]) -> Result:
     known = {one.name: one for one in files}
     _refuse_half(status, names)
     there = [name for name in names if name in status.applied]
-    undo, left = ([name for name in there if (name in known) is mine] for mine in (True, False))
+    needed = [name for name in there if name in _brought_by(serving)]
+    undo, left = ([name for name in there if name not in needed and (name in known) is mine] for mine in (True, False))
     for name in undo:
         sql.require_down(known[name])
     return {
         "known": True,
         "status": status.as_data(),
         "undo": undo,
-        "left": left,
-        "notes": [f"migration {name} stays: it is not in image {job.image}, nor is its way back" for name in left],
+        "left": needed + left,
+        "notes": [
+            *(f"migration {name} stays: the release that is gone back to expects it" for name in needed),
+            *(f"migration {name} stays: it is not in image {job.image}, nor is its way back" for name in left),
+        ],
     }
 
 
-def roll_back(job: Job, names: Sequence[str]) -> Result:
-    """Undo migrations, the last of ``names`` first; those that are not applied any more are passed over. Raises MigrationError."""
+def _brought_by(serving: Job | None) -> set[str]:
+    """The migrations in a release's image; of a tool that has no files to read, none."""
+    return {one.name for one in tool.read_files(serving, serving.image)} if serving else set()
+
+
+def roll_back(job: Job, names: Sequence[str], serving: Job | None) -> Result:
+    """Undo migrations, the last of ``names`` first; those that are not applied any more, and those that ``serving`` brings too, are passed over.
+
+    Afterwards the database has to be what ``serving`` expects. Raises MigrationError.
+    """
+    needed = _brought_by(serving)
+    done = _roll_back(job, [name for name in names if name not in needed])
+    if serving:
+        look(serving, strict=True)
+    return {**done, "left": [name for name in names if name in needed]}
+
+
+def _roll_back(job: Job, names: Sequence[str]) -> Result:
     if job.settings["engine"] == "prisma":
         raise MigrationError("prisma has no way back: deploy a migration that undoes it, or restore")
     attached = tool.attend(job)

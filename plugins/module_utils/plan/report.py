@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WAY_OUT = {
@@ -58,8 +58,11 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
     tried, what = data.get("undone"), f"its migration {', '.join(names)}"
     schema = wanted["data"] == "down"
     if tried and tried["ok"]:
-        done = f"Its migration {', '.join(names)} was undone"
-        return [done if schema else f"The data went back to the moment before {what}; what that undid is counted above"]
+        return (
+            _undone(names, data.get("stays", []))
+            if schema
+            else [f"The data went back to the moment before {what}; what that undid is counted above"]
+        )
     doing = f"Undoing {what}" if schema else f"Taking the data back to the moment before {what}"
     failed = [f"{doing} failed: {tried['message']}"] if tried else []
     aim = f"undo {what}" if schema else "take the data back to the moment before it"
@@ -67,6 +70,15 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
         f"ansible-playbook rollback.yml -e release_data={wanted['data']} -e rollback_confirm={plan['manifest']['id']}"
     )
     return [*failed, f"To {aim}: {command}"]
+
+
+def _undone(names: Sequence[str], stays: Sequence[str]) -> list[str]:
+    """What is gone of the migrations, and what is not: the live release brings it too."""
+    gone = [name for name in names if name not in stays]
+    return [
+        *([f"Its migration {', '.join(gone)} was undone"] if gone else []),
+        *([f"Migration {', '.join(stays)} stays: the live release expects it"] if stays else []),
+    ]
 
 
 def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool) -> list[str]:

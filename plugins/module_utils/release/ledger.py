@@ -114,7 +114,8 @@ class History:
         self.before: dict[
             str, dict[str, Any] | None
         ] = {}  # release → {release, hosts} that was live when it was last begun
-        # release → {release, contracts}: what was live, and which of the latter were in the database, when it was first begun: its restore point
+        # release → {release, contracts, restored}: what was live, which of the latter were in the database, and whether the data had gone back
+        # (as below), when it was first begun: its restore point
         self.origins: dict[str, dict[str, Any]] = {}
         # Where the data went back to, and when, {time, words, left_by: the release that left them so, when a restore point tells}, until that
         # one is live, or a run has looked which migrations they have.
@@ -149,7 +150,9 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         contracted_at.append((item["time"], history.contracted))
         if item["event"] == "restored":
             history.contracted = _contracted_in(item["to"], history, contracted_at)
-            left_by = history.origins.get(item["to"].get("point", ""), {}).get("release")
+            origin = history.origins.get(item["to"].get("point", ""), {})
+            # Nobody, when they lacked something even then.
+            left_by = None if origin.get("restored") else origin.get("release")
             back = {"time": item["time"], "words": item["to"]["words"], "left_by": left_by}
             history.restored = None if left_by and left_by == history.current else back
             continue
@@ -161,10 +164,12 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             history.manifests[release] = item["manifest"]
         if item["event"] == "started":
             live = (item.get("previous") or {}).get("release")
-            history.origins.setdefault(release, {"release": live, "contracts": history.contracted})
+            origin = {"release": live, "contracts": history.contracted, "restored": history.restored}
+            history.origins.setdefault(release, origin)
         if item.get("contracts") is not None:
             history.contracts[release] = history.contracted = item["contracts"]
-            history.restored = None
+            # A run that failed set out to apply what the data lacked, and may not have come to it.
+            history.restored = history.restored if item["event"] != "confirmed" else None
         history.contracts.setdefault(release, history.contracted)
         if item["event"] in ("started", "confirmed"):
             history.undo[release] = item.get("undo")
