@@ -157,8 +157,11 @@ class Schema(World):
         return {}
 
     def _lock(self, host: Host, run: Run) -> Generator[None, None, None]:
-        """Wait for the lock of migrations, as long as the app is the run's."""
+        """Wait for the lock of migrations, as long as the app is the run's and the migration may take."""
+        ends = self.t + 600
         while self.locked_by not in (None, (host.name, run.id)):
+            if self.t > ends:
+                raise Fault("another migration has the lock")
             self.own(host, run)
             self.t += 10
             yield
