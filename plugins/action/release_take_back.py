@@ -47,6 +47,10 @@ class ActionModule(ActionBase):
 
 
 def _rollback(playbooks: Sequence[str]) -> str:
-    """The playbook beside the one that runs, where its own variables lie; else the collection's."""
-    beside = [os.path.join(os.path.dirname(playbook), "rollback.yml") for playbook in playbooks]
-    return next((path for path in beside if os.path.exists(path)), "sluice.stack.rollback")
+    """The rollback.yml beside the deploy.yml that runs, where its variables lie, too; else the collection's."""
+    for playbook in playbooks:
+        folder, name = os.path.split(playbook)
+        beside = os.path.join(folder, "rollback.yml")
+        if name == "deploy.yml" and os.path.isfile(beside):
+            return beside
+    return "sluice.stack.rollback"

@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Runs C(rollback.yml -e release_data=restore -e rollback_confirm=...) on the controller, with the inventory, vault passwords, variables and
     other options of the run it is part of, and shows what it says. It is the command that the run would else print for a person.
+  - The playbook is the C(rollback.yml) beside the C(deploy.yml) that runs, or else C(sluice.stack.rollback).
   - The run must have left the app before, and written its failure into the ledgers.
   - It has no deadline of its own; the playbook's steps have theirs.
 author: Sluice maintainers (@sluice-stack)
