@@ -132,6 +132,7 @@ class World(Modules):
             age=self.age(run),
             data=run.data,
             release_to=run.to,
+            undone=run.undone,
         )
         copies = [ledger.from_lines(item["ledger"]) for item in observed.values()]
         self.require(

@@ -106,6 +106,7 @@ class Run:
     lost: frozenset[str] = frozenset()
     skew: float = 0.0
     to: str | None = None  # the version that a rollback names
+    undone: str | None = None  # the release that it names as the one to undo
     data: str = "forward"  # what becomes of the migrations of a release that is taken back, or fails
     begun: float = 0.0
     rounds: Round | None = None

@@ -76,6 +76,12 @@ class Schema(World):
             host.lease, host.owner = host.lease._replace(highest=token, run_id=None), None
             host.append(ledger.entry("restored", token=token, time="", run=run, manifest=None, to=to))
 
+    def failed_beside(self) -> list[str]:
+        """The releases that failed beside the one that is live, as a person finds them in the history."""
+        history = ledger.merge(host.ledger for host in self.hosts.values())
+        live = self.hosts[self.edges[0]].record["confirmed"]
+        return ledger.failed_beside(history, live["release"]) if live else []
+
     # --- the order of steps -------------------------------------------------------------------------------------------
 
     def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:

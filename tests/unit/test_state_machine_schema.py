@@ -29,14 +29,17 @@ class Migrating(Fleet):
         version=st.sampled_from(VERSIONS),
         without_silent=st.booleans(),
         data=st.sampled_from(["down", "down", "forward"]),
-        named=st.booleans(),
+        named=st.sampled_from(["", "to", "undone"]),
         until=st.sampled_from(STEPS),
     )
-    def begin(self, action: str, version: str, without_silent: bool, data: str, named: bool, until: str) -> None:  # type: ignore[override]
+    def begin(self, action: str, version: str, without_silent: bool, data: str, named: str, until: str) -> None:  # type: ignore[override]
         down = {host for who, host in self.world.cut if who == "*"} if without_silent else set()
         lost = down if not (set(EDGES) <= down or set(APPS) <= down) else set()
-        to = version if named and action == "rollback" else None
-        run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, frozenset(lost), to=to, data=data))
+        run = Run(f"run{len(self.world.runs)}", action, version, frozenset(lost), data=data)
+        if action == "rollback":
+            run.to = version if named == "to" else None
+            run.undone = next(iter(self.world.failed_beside()[::-1]), None) if named == "undone" else None
+        self.world.begin(run)
         self.world.finish(run, until)
 
     @precondition(
@@ -160,6 +163,17 @@ def test_a_deploy_that_fails_leaves_nothing_of_its_schema() -> None:
     assert world.database == ["1_change"]
     world.hosts["app2"].unhealthy.clear()
     assert go(world, "deploy", "v2").verdict["ok"] and world.database == ["1_change", "2_change"]
+
+
+def test_what_a_failed_release_left_goes_when_a_person_names_it_and_the_live_one_stays() -> None:
+    world = Schema()
+    go(world, "deploy", "v1")
+    world.hosts["app2"].unhealthy.add("v2")
+    assert not go(world, "deploy", "v2", data="forward").verdict["ok"]
+    assert world.database == ["1_change", "2_change"]
+    (failed,) = world.failed_beside()
+    assert world.finish(world.begin(Run("back", "rollback", "v2", undone=failed, data="down"))).verdict["ok"]
+    assert world.database == ["1_change"] and live_version(world) == "v1"
 
 
 class UndoesUnderTheFailed(Schema):
