@@ -119,6 +119,10 @@ def test_data_that_were_taken_back_are_said_to_be_so_or_how_a_person_does_it() -
     data = {"names": ["1_a"], "undone": {"ok": True}}
     back = "The data went back to the moment before its migration 1_a; what that undid is counted above"
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [back]
+    plan["on_failure"] = {"data": "restore", "automatic": True}
+    assert report.failure(RUN, plan, verdict, {"names": ["1_a"]}).split("\n")[1] == (
+        "Taking the data back to the moment before its migration 1_a was not begun: not every host has written the failure down and left the app"
+    )
     data["undone"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; what it said is above"}
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [
         "Taking the data back to the moment before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; what it said is above",

@@ -65,6 +65,8 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
         )
     doing = f"Undoing {what}" if schema else f"Taking the data back to the moment before {what}"
     failed = [f"{doing} failed: {tried['message']}"] if tried else []
+    if wanted.get("automatic") and not tried:
+        failed = [f"{doing} was not begun: not every host has written the failure down and left the app"]
     aim = f"undo {what}" if schema else "take the data back to the moment before it"
     command = (
         f"ansible-playbook rollback.yml -e release_data={wanted['data']} -e rollback_confirm={plan['manifest']['id']}"
