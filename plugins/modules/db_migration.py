@@ -240,7 +240,7 @@ def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[st
         case "applied":
             result |= migrate.apply(job, params["failed_is"])
         case "expected":
-            result |= migrate.expected(job)
+            result |= migrate.expected(job, wait=not check_mode)
         case "undoable":
             result |= migrate.undoable(job, params["names"], serving_of(params, guard))
         case "rolled_back":

@@ -189,10 +189,13 @@ class Schema(World):
 
     def expected(self, host: Host, run: Run) -> Module:
         """As db_migration with state=expected."""
+        return self._closing(host, run, self._expected(host, run))
+
+    def _expected(self, host: Host, run: Run) -> Module:
+        yield from self._lock(host, run)
         version = (run.plan or {})["manifest"]["version"]
         if not self.has_migrated(version):
             raise Fault(f"{version} expects what the database has not")
-        yield
         return {}
 
     def undoable(self, host: Host, run: Run) -> Module:

@@ -123,8 +123,13 @@ class Fleet(RuleBasedStateMachine):
     @precondition(lambda self: self.misfortune and not self.active())
     @rule(name=st.sampled_from(APPS))
     def lose_containers(self, name: str) -> None:
-        if not self.world.excused:  # with nothing left anywhere there is nothing to serve
-            self.world.lose_containers(name)
+        world = self.world
+        confirmed = world.hosts[EDGES[0]].record["confirmed"]
+        others = [world.hosts[other] for other in APPS if other != name]
+        # With nothing left anywhere there is nothing to serve.
+        left = not confirmed or any(world.serves(host, confirmed["slot"], confirmed["release"]) for host in others)
+        if left and not world.excused:
+            world.lose_containers(name)
 
     @precondition(lambda self: self.misfortune)
     @rule(name=st.sampled_from(APPS), version=st.sampled_from(VERSIONS), well=st.booleans())

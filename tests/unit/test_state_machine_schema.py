@@ -118,6 +118,18 @@ def test_a_release_whose_migrations_were_undone_is_not_gone_back_to() -> None:
     assert go(world, "deploy", "v2").verdict["ok"] and live_version(world) == "v2"
 
 
+def test_nor_when_the_run_that_undid_them_died_before_it_said_so() -> None:
+    world = Schema()
+    for version in ("v1", "v2"):
+        go(world, "deploy", version)
+        world.step_background(1000)
+    world.kill(go(world, "rollback", "v2", until="undid"))
+    world.wait(10 * LEASE)
+    assert world.database == ["1_change"]
+    forth = world.finish(world.begin(Run("forth", "rollback", "v2", to="v2")))
+    assert forth.verdict["step"] == "expected" and live_version(world) == "v1"
+
+
 def test_a_release_is_not_served_without_what_it_was_live_with() -> None:
     with pytest.raises(Violation, match=r"^8 .* is confirmed without its migration"):
         back_to_what_was_undone(BelievesTheLedger())

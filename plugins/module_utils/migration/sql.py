@@ -24,11 +24,16 @@ _LOCK = 7_108_117_105
 
 def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat: Callable[[], None]) -> None:
     """Have the record's table, the session's limits, and the lock that keeps other runs out."""
-    with_beat(lambda: connection.query(f"select pg_advisory_lock({_LOCK})", timeout=seconds), beat)
+    lock(connection, seconds, beat)
     if connection.query(f"select to_regclass({literal(TABLE)}) is null as missing")[0]["missing"] == "t":
         connection.query(_CREATE)
     for name, value in limits.items():
         connection.query(f"set {name} = {literal(value)}")
+
+
+def lock(connection: Connection, seconds: float, beat: Callable[[], None]) -> None:
+    """Wait for runs that are at work, and keep others out until the connection is closed."""
+    with_beat(lambda: connection.query(f"select pg_advisory_lock({_LOCK})", timeout=seconds), beat)
 
 
 def apply(

@@ -60,12 +60,18 @@ def _look(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
     return result, files
 
 
-def expected(job: Job) -> Result:
+def expected(job: Job, *, wait: bool) -> Result:
     """What the database has of an earlier release's migrations; raises MigrationError when that is not all of them any more.
 
-    A tool that does not tell is taken at its silence, and what is wrong with those that are there is not asked for.
+    A tool that does not tell is taken at its silence, and what is wrong with those that are there is not asked for. ``wait``: until a run
+    that undoes some, and has lost the app meanwhile, is done with the one it is at.
     """
-    found = look(job)
+    if wait and job.settings["engine"] == "sql":
+        with closing(_connect(job)) as connection:
+            sql.lock(connection, job.settings["timeout"], job.beat)
+            found = look(job)
+    else:
+        found = look(job)
     missing = found.get("status", {}).get("pending", [])
     if missing:
         release, version = job.manifest["id"], job.manifest["version"]

@@ -231,13 +231,17 @@ def brought_since(history: History, target: str | None) -> list[str]:
 
 
 def changed_since(history: History, release: str) -> bool:
-    """Whether migrations were undone, or the data went back, since a release was last confirmed: the database may lack what it expects."""
-    events = [
-        item["event"]
-        for item in history.entries
-        if item["event"] in ("undid", "restored") or (item["event"] == "confirmed" and item["release"] == release)
-    ]
-    return bool(events) and events[-1] != "confirmed"
+    """Whether migrations were undone, or the data went back, since a release was last confirmed: the database may lack what it expects.
+
+    A run that set out to undo counts: it may have died before it said that it did.
+    """
+    changed = False
+    for item in history.entries:
+        if item["event"] == "confirmed" and item["release"] == release:
+            changed = False
+        elif item["event"] in ("undid", "restored") or item.get("undo"):
+            changed = True
+    return changed
 
 
 def brought(item: Mapping[str, Any]) -> list[str]:
