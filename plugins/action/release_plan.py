@@ -96,6 +96,7 @@ class ActionModule(ActionBase):
             manifest=plan["manifest"],
             previous=plan["previous"],
             undo=plan["to_undo"],
+            without=plan["lost"],
             superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
         )
         changed = plan["status"] != "nothing"

@@ -167,7 +167,7 @@ class Modules(Referee):
         plan = run.plan or {}
         manifest = plan["manifest"] if event != "failed" else None
         item = ledger.entry(event, token=run.token, time="", run=run.ledger_run, manifest=manifest)
-        return {**item, "release": plan["manifest"]["id"], "previous": plan["previous"]}
+        return {**item, "release": plan["manifest"]["id"], "previous": plan["previous"], "without": plan["lost"]}
 
     def failed(self, host: Host, run: Run) -> Module:
         """As release_ledger after a step that failed."""

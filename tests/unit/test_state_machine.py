@@ -320,6 +320,25 @@ def test_what_only_a_host_that_is_given_up_may_still_serve_is_asked_of_no_other(
     assert upstreams(run.plan["edge_config"]) == {"blue": two, "green": one}
 
 
+def test_an_edge_that_was_given_up_does_not_say_what_is_live_when_it_is_back() -> None:
+    world = World()
+    for version in ("v1", "v2"):
+        deploy(world, version)
+        world.step_background(1000)
+    died = world.finish(world.begin(Run("died", "deploy", "v1")), until="confirm")
+    world.step(died, first=1)
+    world.kill(died)
+    assert [world.hosts[edge].record["confirmed"]["slot"] for edge in EDGES] == ["green", "blue"]  # type: ignore[index]
+    # One more run goes on without the edge that confirmed, clears the slot it uses, and dies, too.
+    world.cut = {("*", "edge2")}
+    world.wait(10 * LEASE)
+    world.kill(world.finish(world.begin(Run("too", "deploy", "v3", frozenset({"edge2"}))), until="confirm"))
+    world.cut.clear()
+    world.wait(10 * LEASE)
+    run = deploy(world, "v3")  # the referee looks after each effect
+    assert run.verdict["ok"] and run.plan and str(run.plan["live"]["release"]).endswith("-v2")
+
+
 def test_a_host_whose_containers_are_gone_costs_the_next_release_no_reload() -> None:
     world = World()
     deploy(world, "v1")

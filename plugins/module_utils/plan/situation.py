@@ -135,15 +135,19 @@ def confirmed_by_edges(
     """What the edges confirmed last, and the edges that confirmed something older (a run died between two confirms).
 
     Which of two confirmed releases is the later one is told by the run that started it: a record's own token and count also grow
-    by flips that were never confirmed.
+    by flips that were never confirmed. An edge that a run went on without since, and may have cleared the slot of, is heard when no other is.
     """
     records = {host: observed[host]["edge"]["record"] or {} for host in edges}
     confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
     if not confirmed:
         return None, []
+    left_out = {host: item["token"] for item in history.entries for host in item.get("without", [])}
+    heard = {
+        host: record for host, record in confirmed.items() if record["token"] >= left_out.get(host, 0)
+    } or confirmed
     begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
     newest = max(
-        confirmed.values(),
+        heard.values(),
         key=lambda record: (begun.get(record["confirmed"]["release"], 0), record["token"], record["seq"]),
     )["confirmed"]
     lagging = [host for host in edges if records[host].get("confirmed") != newest]
