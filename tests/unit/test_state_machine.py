@@ -48,6 +48,12 @@ class Fleet(RuleBasedStateMachine):
     def pick(self, number: int) -> Run:
         return self.active()[number % len(self.active())]
 
+    def given_up(self) -> frozenset[str]:
+        """What an operator gives up: hosts that are down for everybody, never all of a kind, and not while others have yet to be brought up to date."""
+        down = {host for who, host in self.world.cut if who == "*"}
+        known_limit = set(EDGES) <= down or set(APPS) <= down or not self.world.excused <= down
+        return frozenset() if known_limit else frozenset(down)
+
     @precondition(lambda self: len(self.active()) < 3)
     @rule(
         action=st.sampled_from(["deploy", "rollback"]),
@@ -57,10 +63,8 @@ class Fleet(RuleBasedStateMachine):
         until=UNTIL,
     )
     def begin(self, action: str, version: str, without_silent: bool, skew: float, until: str) -> None:
-        # An operator gives up hosts that are down for everybody, and never all of a kind.
-        down = {host for who, host in self.world.cut if who == "*"} if without_silent else set()
-        lost = down if not (set(EDGES) <= down or set(APPS) <= down) else set()
-        run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, frozenset(lost), skew=skew))
+        lost = self.given_up() if without_silent else frozenset()
+        run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, lost, skew=skew))
         self.world.finish(run, until)
 
     @precondition(lambda self: self.active())

@@ -13,7 +13,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from tests.support.fleet_model import LEASE, Host, Run, Violation
 from tests.support.fleet_referee import Module
 from tests.support.fleet_schema import Schema
-from tests.unit.test_state_machine import APPS, EDGES, VERSIONS, Fleet, live_version
+from tests.unit.test_state_machine import VERSIONS, Fleet, live_version
 
 STEPS = ["confirm", "start", "flip", "retire", "migrate", "undo", "undid", "report", "the end"]
 
@@ -33,9 +33,8 @@ class Migrating(Fleet):
         until=st.sampled_from(STEPS),
     )
     def begin(self, action: str, version: str, without_silent: bool, data: str, named: str, until: str) -> None:  # type: ignore[override]
-        down = {host for who, host in self.world.cut if who == "*"} if without_silent else set()
-        lost = down if not (set(EDGES) <= down or set(APPS) <= down) else set()
-        run = Run(f"run{len(self.world.runs)}", action, version, frozenset(lost), data=data)
+        lost = self.given_up() if without_silent else frozenset()
+        run = Run(f"run{len(self.world.runs)}", action, version, lost, data=data)
         if action == "rollback":
             run.to = version if named == "to" else None
             run.undone = next(iter(self.world.failed_beside()[::-1]), None) if named == "undone" else None
