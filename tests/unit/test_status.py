@@ -117,6 +117,15 @@ def test_nobody_has_the_app(fleet: Any) -> None:
     assert status.lease_lines(summary(fleet)) == ["shop: nobody is changing it"]
 
 
+def test_the_history_tells_which_hosts_a_run_went_on_without(fleet: Any) -> None:
+    fleet.run()
+    fleet.version("v1.1.0")
+    plan = fleet.plan(lost=frozenset({"app2"}))
+    entry = {**fleet._entry("confirmed", plan), "without": plan["lost"]}
+    told = status.history_lines("shop", ledger.merge([[entry]]), 1)
+    assert told[2] == "      without app2, given up or silent"
+
+
 def test_the_history_tells_the_newest_run_first_and_what_became_of_each(fleet: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")

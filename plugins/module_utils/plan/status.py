@@ -189,6 +189,8 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
             lines.append(f"      failed in step {last['step']}: {last['message']}")
         if last.get("superseded"):
             lines.append(f"      took the app from run {', '.join(last['superseded'])}")
+        if last.get("without"):
+            lines.append(f"      without {', '.join(last['without'])}, given up or silent")
         point = last.get("restore_point")
         if point:
             place = f"dump {point['dump']}" if "dump" in point else f"{point['lsn']} on timeline {point['timeline']}"
