@@ -19,7 +19,11 @@ from tests.support.playbook import Run, Started
 
 CONFIRM = 5  # seconds
 # Every lease and window short, so that the next run has little to wait for.
-SHORT = ("-e", f"app_confirm_seconds={CONFIRM}", "-e", "app_lease_seconds=5", *health_window(10))
+SHORT = (
+    *("-e", f"app_confirm_seconds={CONFIRM}", "-e", "app_lease_seconds=5"),
+    *("-e", "app_pull_seconds=30"),  # a host may have lost the images by now
+    *health_window(10),
+)
 NEXT = (*SHORT, "-e", "release_wait_seconds=60")
 ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants", expect=(200,)))
 
