@@ -211,12 +211,14 @@ def pull(job: Job, params: dict[str, Any], guard: Guard) -> None:
     docker_host.pull(job.engine, job.image, params["pull_seconds"])
 
 
-def serving_of(params: dict[str, Any], guard: Guard) -> Job | None:
-    """The migration of the release that serves when another one's are undone, its image on this host."""
+def serving_of(params: dict[str, Any], guard: Guard, check_mode: bool) -> Job | None:
+    """The migration of the release that serves when another one's are undone, its image on this host; a check pulls none, and does without."""
     if not params["serving"].get("migration"):
         return None
     job = job_of(params["serving"], params, guard)
     if not docker_host.has_image(job.engine, job.image):
+        if check_mode:
+            return None
         pull(job, params, guard)
     return job
 
@@ -242,9 +244,9 @@ def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[st
         case "expected":
             result |= migrate.expected(job, wait=not check_mode)
         case "undoable":
-            result |= migrate.undoable(job, params["names"], serving_of(params, guard))
+            result |= migrate.undoable(job, params["names"], serving_of(params, guard, check_mode))
         case "rolled_back":
-            result |= migrate.roll_back(job, params["names"], serving_of(params, guard))
+            result |= migrate.roll_back(job, params["names"], serving_of(params, guard, check_mode))
         case other:
             result |= migrate.look(job, strict=other == "verified")
     return {**result, "seconds": round(time.monotonic() - begin, 2)}

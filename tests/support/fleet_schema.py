@@ -14,7 +14,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.report import MI
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 from tests.support.fleet_model import Host, Run, World
-from tests.support.fleet_referee import DRAIN, LEASE, Answer, Fault, Module, Round
+from tests.support.fleet_referee import Answer, Fault, Module, Round
 
 NUMBERS = (1, 2, 3, 9)
 
@@ -175,17 +175,13 @@ class Schema(World):
         self.locked_by = (host.name, run.id)
         yield
 
-    def _session_ends(self, host: Host, run: Run) -> None:
-        """A module that fails closes its connection."""
-        if self.locked_by == (host.name, run.id):
-            self.locked_by = None
-
     def _closing(self, host: Host, run: Run, module: Module) -> Module:
         """A module whose connection is closed however it ends."""
         try:
             return (yield from module)
         finally:
-            self._session_ends(host, run)
+            if self.locked_by == (host.name, run.id):
+                self.locked_by = None
 
     def expected(self, host: Host, run: Run) -> Module:
         """As db_migration with state=expected."""
@@ -296,12 +292,7 @@ class Schema(World):
     def _stop(self, host: Host, run: Run, slot: str) -> Generator[None, None, None]:
         held = [item for item in host.containers if item["slot"] == slot]
         if held:
-            self.own(host, run, DRAIN + LEASE)
-            yield
-            self.own(host, run, DRAIN + LEASE)
-            self.removes(host, held)
-            host.containers = [item for item in host.containers if item not in held]
-            yield
+            yield from self._empty(host, run, held)
 
     def reboot(self, name: str) -> None:
         if self.locked_by and self.locked_by[0] == name:

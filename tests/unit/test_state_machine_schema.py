@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule
 
 from tests.support.fleet_model import LEASE, Host, Run, Violation
 from tests.support.fleet_referee import Module
 from tests.support.fleet_schema import Schema
-from tests.unit.test_state_machine import VERSIONS, Fleet, live_version
+from tests.unit.test_state_machine import VERSIONS, Fleet, assert_noticed, live_version
 
 STEPS = ["confirm", "start", "flip", "retire", "migrate", "undo", "undid", "report", "the end"]
 
@@ -72,22 +72,7 @@ class DoesNotStop(Schema):
 
 @pytest.mark.parametrize("broken", [UndoesFirst, DoesNotStop])
 def test_a_broken_order_is_noticed(broken: type[Schema]) -> None:
-    class Broken(Migrating):
-        world_class = broken
-        misfortune = False
-
-    search = settings(
-        max_examples=500,
-        stateful_step_count=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        print_blob=False,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    with pytest.raises(Violation, match=r"^9 "):
-        run_state_machine_as_test(Broken, settings=search)
+    assert_noticed(Migrating, broken, "^9 ")
 
 
 def go(world: Schema, action: str, version: str, data: str = "down", until: str = "") -> Run:

@@ -153,7 +153,8 @@ def undoable(job: Job, names: Sequence[str], serving: Job | None) -> Result:
     known = {one.name: one for one in files}
     _refuse_half(status, names)
     there = [name for name in names if name in status.applied]
-    needed = [name for name in there if name in _brought_by(serving)]
+    brought = _brought_by(serving)
+    needed = [name for name in there if name in brought]
     undo, left = ([name for name in there if name not in needed and (name in known) is mine] for mine in (True, False))
     for name in undo:
         sql.require_down(known[name])
