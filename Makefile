@@ -31,7 +31,7 @@ demo: ## Build the lab and deploy the reference app on it; ends with a URL
 	$(call part,Reference app,scripts/lab-images)
 	$(call part,Provision the hosts,ansible-playbook provision.yml $(LAB))
 	$(call part,Deploy $(VERSION),ansible-playbook deploy.yml $(LAB) -e app_version=$(VERSION))
-	$(call part,Seed the database,ansible-playbook seed.yml $(LAB))
+	$(call part,Seed the database,ansible-playbook playbooks/database/seed.yml $(LAB))
 	$(call part,What runs where,ansible-playbook status.yml $(LAB))
 	@scripts/lab-next
 

@@ -22,7 +22,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
-from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier, take_back
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier, auto_restore
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 try:  # where a value was set: ansible-core keeps it, without a public way to ask yet
@@ -84,8 +84,8 @@ class ActionModule(ActionBase):
             release, faults = self._release_inputs(variables, inputs["release"])
             problems += faults
             problems += self._check_data(release.get("release_data"), variables)
-            lost = release.get("release_lost_hosts") or []
-            problems += _check_lost(lost, {*args["edges"], *args["apps"]})
+            excluded = release.get("release_exclude_hosts") or []
+            problems += _check_lost(excluded, {*args["edges"], *args["apps"]})
             if problems:
                 raise contracts.ContractError(problems)
             resolved = contracts.resolve(
@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
             "changed": False,
             "contract": resolved,
             "references": contracts.references(resolved),
-            "lost": lost,
+            "excluded": excluded,
             "run": run,
             "verdict": barrier.start(time.time()),
         }
@@ -126,7 +126,7 @@ class ActionModule(ActionBase):
             raise contracts.ContractError(
                 [
                     f"--limit {variables['ansible_limit']} would {args['action']} on a part of the fleet: leave it out; "
-                    "for hosts that are lost use -e release_lost_hosts=name"
+                    "for hosts that are lost use -e release_exclude_hosts=name"
                 ]
             )
         tags = sorted(tag for tag in variables.get("ansible_run_tags") or [] if tag != "all")
@@ -181,7 +181,7 @@ class ActionModule(ActionBase):
         self, action: str, resolved: Mapping[str, Any], data: str | None, variables: Mapping[str, Any]
     ) -> None:
         """What a failed deploy would type by itself has nobody to ask for a password."""
-        rollback, asking = resolved["rollback"], take_back.asks(context.CLIARGS)
+        rollback, asking = resolved["rollback"], auto_restore.asks(context.CLIARGS)
         if action != "deploy" or not asking or not rollback["automatic"] or (data or rollback["data"]) != "restore":
             return
         problems = Problems(where_set)
@@ -202,11 +202,11 @@ class ActionModule(ActionBase):
             raise contracts.ContractError([f"{name} cannot be worked out: {error.message}{suffix}"]) from error
 
 
-def _check_lost(lost: list[str], hosts: set[str]) -> list[str]:
+def _check_lost(excluded: list[str], hosts: set[str]) -> list[str]:
     """A misspelt host is not lost."""
     return [
-        f"release_lost_hosts names {name}, which is no edge or app host of the inventory: {did_you_mean(name, hosts)}"
-        for name in lost
+        f"release_exclude_hosts names {name}, which is no edge or app host of the inventory: {did_you_mean(name, hosts)}"
+        for name in excluded
         if name not in hosts
     ]
 

@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("hosts", "result", "mode", "way_back", "verdict"))
+    _VALID_ARGS = frozenset(("hosts", "result", "mode", "down_required", "verdict"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Inspect, print, and give the verdict back."""
@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         mode, show = args.get("mode", "refuse"), Display().display
         for line in migration_gate.pending_lines(listed["status"], bool(listed["known"])):
             show(f"  pending    {line}", color="bright blue")
-        lone = migration_gate.one_way(listed["pending"]) if args.get("way_back") else ""
+        lone = migration_gate.one_way(listed["pending"]) if args.get("down_required") else ""
         if lone:
             return {**result, "verdict": _stop(verdict, "refuse", lone, [])}
         if mode == "off" or not pending:

@@ -13,15 +13,15 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as p
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 # The steps that a check carries out: they look, and change nothing in check mode.
-LOOKS = ("pending", "expected", "undoable", "restore_point")
+LOOKS = ("pending", "expected", "rollback_check", "restore_point")
 # A plan that was refused, or none.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",
-    "asked": {},
+    "targets": {},
     "steps": [],
     "token": 0,
     "flip": [],
-    "lost": [],
+    "excluded": [],
     "lines": [],
     "live": None,
 }
@@ -38,14 +38,14 @@ class ActionModule(ActionBase):
             "run",
             "edges",
             "apps",
-            "lost",
+            "excluded",
             "release_to",
             "host",
             "http_port",
             "database",
-            "past_contract",
+            "allow_destructive",
             "data",
-            "undone",
+            "reverted",
             "steps",
             "observed_by",
             "verdict",
@@ -60,34 +60,34 @@ class ActionModule(ActionBase):
         if not verdict["ok"]:
             return {**result, "plan": NO_PLAN, "verdict": verdict}
         hostvars = variables["hostvars"]
-        hosts = {*args["edges"], *args["apps"]} - {*args["lost"], *verdict["silent"]}
-        wish = plans.Wish(
+        hosts = {*args["edges"], *args["apps"]} - {*args["excluded"], *verdict["unreachable"]}
+        desired = plans.Desired(
             action=args["run"]["action"],
             contract=args["contract"],
             addresses={host: self._address(hostvars[host], host) for host in args["apps"]},
             edges=args["edges"],
             apps=args["apps"],
             now=datetime.now(UTC),
-            lost=frozenset(args["lost"]),
-            silent=frozenset(verdict["silent"]),
+            excluded=frozenset(args["excluded"]),
+            unreachable=frozenset(verdict["unreachable"]),
             release_to=args.get("release_to") or None,
             host=args.get("host") or None,
             http_port=int(args["http_port"]),
             age=time.time() - verdict["times"][0][1],
             database=args["database"],
-            past_contract=bool(args.get("past_contract", False)),
+            allow_destructive=bool(args.get("allow_destructive", False)),
             data=args.get("data") or args["contract"]["rollback"]["data"],
-            undone=args.get("undone") or None,
+            reverted=args.get("reverted") or None,
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
-            plan = plans.decide(wish, observed)
+            plan = plans.decide(desired, observed)
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
         except plans.PlanError as error:
             return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
         for line in plan["lines"]:
             Display().display(line, color="bright blue")
-        now = wish.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = desired.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         plan["started_entry"] = ledger.entry(
             "started",
             token=plan["token"],
@@ -95,15 +95,15 @@ class ActionModule(ActionBase):
             run=args["run"],
             manifest=plan["manifest"],
             previous=plan["previous"],
-            undo=plan["to_undo"],
-            without=plan["lost"],
+            revert=plan["to_revert"],
+            without=plan["excluded"],
             superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
             # Nothing was fenced; what only looks can look all the same.
-            plan["asked"] = {step: hosts for step, hosts in plan["asked"].items() if step in LOOKS}
-            plan["steps"] = list(plan["asked"])
+            plan["targets"] = {step: hosts for step, hosts in plan["targets"].items() if step in LOOKS}
+            plan["steps"] = list(plan["targets"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 
     @staticmethod

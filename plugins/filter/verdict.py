@@ -12,16 +12,16 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 def verdict(
     before: barrier.Verdict,
     hostvars: Mapping[str, Mapping[str, Any]],
-    asked: Mapping[str, list[str]],
+    targets: Mapping[str, list[str]],
     until: str = "",
-    silent_allowed: Collection[str] = (),
+    unreachable_allowed: Collection[str] = (),
     through: Mapping[str, str] | None = None,
 ) -> barrier.Verdict:
     """See the documentation in verdict.yml."""
     needless: set[str] = set()
     # What a step that follows relies on is not merely noted.
-    noted = () if "undo" in asked else barrier.NOTED
-    for step, hosts in asked.items():
+    noted = () if "revert" in targets else barrier.NOTED
+    for step, hosts in targets.items():
         if step == until or not before["ok"]:
             break
         if step in needless:
@@ -33,7 +33,7 @@ def verdict(
             before = concluded["verdict"]
             needless |= {*concluded.get("needless", ())}
         else:
-            before = barrier.judge(step, answers, before, silent_allowed=silent_allowed, noted=noted)
+            before = barrier.judge(step, answers, before, unreachable_allowed=unreachable_allowed, noted=noted)
     return before
 
 

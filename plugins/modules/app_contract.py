@@ -81,7 +81,7 @@ references:
   elements: str
   sample: ["registry.example.com/marketplace/backend:v1.4.2"]
 lost:
-  description: The hosts that were given up with C(release_lost_hosts), each a host of O(edges) or O(apps).
+  description: The hosts that were given up with C(release_exclude_hosts), each a host of O(edges) or O(apps).
   returned: success, with O(check=everything)
   type: list
   elements: str

@@ -25,12 +25,12 @@ options:
       - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it.
       - V(applied) applies what is pending.
       - V(expected) fails when one of the image's migrations is not applied any more, as before a rollback to a release it was undone of.
-      - V(undoable) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
+      - V(rollback_check) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
       - V(rolled_back) undoes the migrations that O(names) names, the last of them first, and passes over those that are not applied; not with the
         engine V(prisma), which has no way back.
       - V(verified) fails unless all migrations of the image are applied as they are in it.
     type: str
-    choices: [status, plan, applied, expected, undoable, rolled_back, verified]
+    choices: [status, plan, applied, expected, rollback_check, rolled_back, verified]
     default: applied
   manifest:
     description: The release.
@@ -60,7 +60,7 @@ options:
         what it expects afterwards. With the engine V(command) nobody can tell which those are.
     type: dict
     default: {}
-  failed_is:
+  resolve:
     description: What a person found out about a migration that did not end, and whose end the database does not tell.
     type: str
     choices: ["", applied, rolled_back]
@@ -156,7 +156,7 @@ left:
   elements: str
 notes:
   description: What a person should know of them.
-  returned: O(state) is V(undoable)
+  returned: O(state) is V(rollback_check)
   type: list
   elements: str
 undone:
@@ -223,7 +223,7 @@ def serving_of(params: dict[str, Any], guard: Guard, check_mode: bool) -> Job | 
     return job
 
 
-def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:
+def execute(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:
     """Do what ``state`` asks for; the module's result."""
     begin = time.monotonic()
     job = job_of(params["manifest"], params, guard)
@@ -235,16 +235,16 @@ def carry_out(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[st
     if check_mode and (mutates or not here or job.settings["engine"] == "command"):
         return {**result, "changed": mutates}
     if mutates and params["entries"]:
-        guard.finish(params["entries"], give_back=False, extend=params["lease_seconds"])
+        guard.finish(params["entries"], release_lease=False, extend=params["lease_seconds"])
     match params["state"]:
         case "plan":
             result |= migrate.plan(job, params["live_image"])
         case "applied":
-            result |= migrate.apply(job, params["failed_is"])
+            result |= migrate.apply(job, params["resolve"])
         case "expected":
             result |= migrate.expected(job, wait=not check_mode)
-        case "undoable":
-            result |= migrate.undoable(job, params["names"], serving_of(params, guard, check_mode))
+        case "rollback_check":
+            result |= migrate.rollback_check(job, params["names"], serving_of(params, guard, check_mode))
         case "rolled_back":
             result |= migrate.roll_back(job, params["names"], serving_of(params, guard, check_mode))
         case other:
@@ -257,7 +257,7 @@ ARGUMENTS: dict[str, Any] = {
         **RUN_ARGUMENTS,
         "state": {
             "type": "str",
-            "choices": ["status", "plan", "applied", "expected", "undoable", "rolled_back", "verified"],
+            "choices": ["status", "plan", "applied", "expected", "rollback_check", "rolled_back", "verified"],
             "default": "applied",
         },
         "manifest": {"type": "dict", "required": True},
@@ -266,7 +266,7 @@ ARGUMENTS: dict[str, Any] = {
         "live_image": {"type": "str", "default": ""},
         "names": {"type": "list", "elements": "str", "default": []},
         "serving": {"type": "dict", "default": {}},
-        "failed_is": {"type": "str", "choices": ["", "applied", "rolled_back"], "default": ""},
+        "resolve": {"type": "str", "choices": ["", "applied", "rolled_back"], "default": ""},
         "entries": {"type": "list", "elements": "dict", "default": []},
         "pull_seconds": {"type": "float", "default": 300},
     },
@@ -279,7 +279,7 @@ def main() -> None:
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
-        result = carry_out(params, Guard(params["app"], params["run_id"], params["token"]), module.check_mode)
+        result = execute(params, Guard(params["app"], params["run_id"], params["token"]), module.check_mode)
     except (
         LeaseError,
         docker_host.EngineError,

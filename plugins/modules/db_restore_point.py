@@ -11,7 +11,7 @@ short_description: Name this moment in the database's WAL, and see it archived
 version_added: 0.1.0
 description:
   - Makes a restore point on a database host that the role C(backup) looks after, switches to the next WAL file, and waits until the one that
-    holds the restore point is archived. From then on C(restore.yml -e restore_point=<name>) goes back to it, also when the host is lost.
+    holds the restore point is archived. From then on C(playbooks/backup/restore.yml -e restore_point=<name>) goes back to it, also when the host is lost.
   - Costs one small WAL file; nothing of the data is copied. Where the host's engine is V(pg_dump), it is a dump of all databases, and takes as long.
   - Refuses before that when the newest backup, or the last proved restore, is older than asked for. Can make a backup first.
 author: Sluice maintainers (@sluice-stack)

@@ -196,8 +196,8 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
         return edge_record.confirm(before, release=release, token=token, now=time.time())
     if state == "adopt":
         return edge_record.adopt(before, release=release, slot=params["slot"], token=token)
-    if state == "abandon":
-        return edge_record.abandon(before, token=token, release=release)
+    if state == "abort":
+        return edge_record.abort(before, token=token, release=release)
     if state == "maintain":
         told = {name: params[name] for name in ("message", "retry_after", "allow")}
         return edge_record.maintain(before, **told, token=token, now=time.time())
@@ -222,7 +222,7 @@ def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record,
 def put_back(params: dict[str, Any], guard: Guard) -> str:
     """End a flip that does not serve; says what became of it."""
     try:
-        change({**params, "state": "abandon"}, guard, params["lease_seconds"])
+        change({**params, "state": "abort"}, guard, params["lease_seconds"])
     except Failure as error:
         return f"The split could not be put back ({error}); it goes back by itself within {params['seconds']:g} s"
     return "The split was put back"
@@ -270,7 +270,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
             ) from error
     verified = time.monotonic()
     # After the record, which is the truth: what the ledger then lacks, the next run adds.
-    guard.finish(params["entries"], give_back=params["release_lease"], extend=params["lease_seconds"])
+    guard.finish(params["entries"], release_lease=params["release_lease"], extend=params["lease_seconds"])
     return before, after, {"change": round(changed - begin, 3), "verify": round(verified - changed, 3)}
 
 
@@ -280,7 +280,7 @@ ARGUMENTS: dict[str, Any] = {
         **OUTCOME_ARGUMENTS,
         "state": {
             "type": "str",
-            "choices": ["flip", "confirm", "adopt", "abandon", "maintain", "serve"],
+            "choices": ["flip", "confirm", "adopt", "abort", "maintain", "serve"],
             "required": True,
         },
         "release": {"type": "str"},

@@ -36,7 +36,7 @@ options:
     type: str
     choices: [refuse, warn, "off"]
     default: refuse
-  way_back:
+  down_required:
     description: Whether a migration that cannot be undone stops the run, whatever O(mode) says.
     type: bool
     default: false

@@ -67,7 +67,7 @@ def read(engine: Engine, params: dict[str, Any]) -> list[dict[str, str]]:
     since = {"since": int(time.time()) - params["since"]} if params["since"] else {}
     found = []
     app = params["app"]
-    for item in [*docker_host.app_containers(engine, app), *docker_host.background_containers(engine, app)]:
+    for item in [*docker_host.app_containers(engine, app), *docker_host.worker_containers(engine, app)]:
         if params["service"] in ("", item["service"]):
             raw = engine.logs(item["id"], timestamps="true", tail=params["lines"], **since)
             for line in raw.splitlines():

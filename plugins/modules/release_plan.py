@@ -48,7 +48,7 @@ options:
     description: The host whose database the releases write to, empty where it is elsewhere, and the engine that backs it up.
     type: dict
     required: true
-  past_contract:
+  allow_destructive:
     description: Whether a rollback may go past a migration that took something away.
     type: bool
     default: false
@@ -101,7 +101,7 @@ EXAMPLES = r"""
     lost: []
     http_port: 80
     database: {host: db1, engine: pgbackrest}
-    steps: [settle, pending, restore_point, migrate, start, join, configure, canary, flip, confirm, background, drain, retire, give_back]
+    steps: [settle, pending, restore_point, migrate, start, join, configure, canary, flip, confirm, background, drain, retire, release_lease]
     observed_by: fence
     verdict: "{{ step.verdict }}"
   register: plan

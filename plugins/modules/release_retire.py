@@ -137,14 +137,14 @@ def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engi
     if params["wait"]:
         if held:
             slot.empty(engine, guard, known, held, drain_seconds=drain, lease_seconds=lease)
-        guard.finish([], give_back=params["release_lease"])
+        guard.finish([], release_lease=params["release_lease"])
         remove_images(engine, params["app"], params["keep_releases"])
         return
     if held:
         grace = max(slot.grace_of(known, item["service"]) for item in held)
         with guard.effect(extend=lease):
             retire.write_note(guard.folder, params["slot"], params["warm_seconds"] + drain + grace + 30)
-    guard.finish([], give_back=params["release_lease"])
+    guard.finish([], release_lease=params["release_lease"])
 
     def later() -> None:
         if held:
@@ -169,7 +169,7 @@ def main() -> None:
         engine = Engine()
         held = held_by(engine, params) if params["slot"] else []
         if not module.check_mode:
-            guard.finish(params["entries"], give_back=False, extend=params["lease_seconds"])
+            guard.finish(params["entries"], release_lease=False, extend=params["lease_seconds"])
             apply(params, guard, held, engine)
     except (LeaseError, EngineError) as error:
         module.fail_json(msg=str(error))

@@ -95,7 +95,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import background, docker_host, slot
+from ansible_collections.sluice.stack.plugins.module_utils.docker import workers, docker_host, slot
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file, ports_file
@@ -144,7 +144,7 @@ FAULTS = (
     LeaseError,
     docker_host.EngineError,
     slot.SlotError,
-    background.BackgroundError,
+    workers.WorkersError,
     secret_store.SecretMissing,
 )
 ARGUMENTS: dict[str, Any] = {
@@ -175,7 +175,7 @@ def main() -> None:
             mine = [item for item in held if item["slot"] == params["slot"] and item["state"] == "running"]
             module.exit_json(changed=not any(item["release"] == params["manifest"]["id"] for item in mine))
         result = present(params, guard, engine)
-        guard.finish([], give_back=params["release_lease"])
+        guard.finish([], release_lease=params["release_lease"])
     except FAULTS as error:
         module.fail_json(msg=guard.cause(error))
     module.exit_json(**result)

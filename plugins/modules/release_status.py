@@ -86,12 +86,12 @@ previous:
   returned: success
   type: str
   sample: 20261120T100000Z-v1.4.1
-went_back:
+restored:
   description: Where the data went back to, and when, until a deploy has looked which migrations they lack. None for data as the live release left them.
   returned: success
   type: dict
   sample: {time: "2026-11-23T10:31:07Z", words: "time 2026-11-23 10:14:30 UTC", left_by: null}
-failed_beside:
+failed_alongside:
   description: The releases that were begun while the live one was live, and never went live.
   returned: success
   type: list

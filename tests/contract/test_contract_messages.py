@@ -79,7 +79,7 @@ def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> No
     last = done.errors[-1].removeprefix("Task failed: Action failed: ")
     assert last.startswith("deploy failed in step fence: app1, app2, edge1: cannot be reached (")
     assert last.endswith(
-        "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name."
+        "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."
     )
     assert "hunter2" not in done.output
 
@@ -101,11 +101,11 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
         ),
         (
             "release_lost_host=app2",
-            f"release_lost_host is not an input of a release: did you mean 'release_lost_hosts'? {COMMAND_LINE}",
+            f"release_lost_host is not an input of a release: did you mean 'release_exclude_hosts'? {COMMAND_LINE}",
         ),
         (
-            "release_lost_hosts=app1,db1",
-            "release_lost_hosts names db1, which is no edge or app host of the inventory: known: app1, app2, edge1",
+            "release_exclude_hosts=app1,db1",
+            "release_exclude_hosts names db1, which is no edge or app host of the inventory: known: app1, app2, edge1",
         ),
         ("release_action=deplyo", f"release_action is 'deplyo': did you mean 'deploy'? {COMMAND_LINE}"),
         (
@@ -225,7 +225,7 @@ def test_an_inventory_without_hosts_is_refused(inventory: str, message: str) -> 
     [
         (
             ["--limit", "app1"],
-            "--limit app1 would deploy on a part of the fleet: leave it out; for hosts that are lost use -e release_lost_hosts=name",
+            "--limit app1 would deploy on a part of the fleet: leave it out; for hosts that are lost use -e release_exclude_hosts=name",
         ),
         (["--tags", "flip,confirm"], "--tags confirm,flip would leave out steps of the deploy: run it without"),
         (["--skip-tags", "release"], "--skip-tags release would leave out steps of the deploy: run it without"),
@@ -272,13 +272,13 @@ def test_production_is_not_seeded_and_what_does_not_say_is_production() -> None:
         ((), ", which it is where the inventory does not say otherwise"),
         (("-e", "app_environment=production"), ""),
     ):
-        done = run(*seed, *extra, playbook="seed.yml")
+        done = run(*seed, *extra, playbook="playbooks/database/seed.yml")
         assert f"seed refused: app_environment is production{why}. Example data" in " ".join(done.output.split())
         assert not done.reached("observe")
 
 
 def test_a_seed_has_to_be_described() -> None:
-    done = run("-e", "app_environment=staging", playbook="seed.yml")
+    done = run("-e", "app_environment=staging", playbook="playbooks/database/seed.yml")
     assert "app_seed is not set: say with it" in " ".join(done.output.split())
     wrong = '{"app_seed": {"service": "wep", "command": ["true"]}}'
-    refused(run("-e", wrong, playbook="seed.yml"), f"app_seed.service is 'wep': known: web {COMMAND_LINE}")
+    refused(run("-e", wrong, playbook="playbooks/database/seed.yml"), f"app_seed.service is 'wep': known: web {COMMAND_LINE}")

@@ -24,7 +24,7 @@ def nothing_changes(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def undone(lab: Lab, hosts: tuple[str, ...], do: str, undo: str) -> Iterator[None]:
+def reverted(lab: Lab, hosts: tuple[str, ...], do: str, undo: str) -> Iterator[None]:
     """Break something on hosts, and mend it."""
     for host in hosts:
         lab.shell(host, do)
@@ -53,7 +53,7 @@ def test_a_version_that_is_not_there(lab: Lab, v1_0_0: str) -> None:
 
 def test_a_registry_that_is_down(lab: Lab, v1_0_0: str) -> None:
     with (
-        undone(lab, ("store1",), "systemctl stop docker-registry", "systemctl start docker-registry"),
+        reverted(lab, ("store1",), "systemctl stop docker-registry", "systemctl start docker-registry"),
         nothing_changes(lab),
     ):
         message = one_line(lab.deploy("v1.1.0"))
@@ -72,7 +72,7 @@ MUTE = "systemctl kill docker-registry --signal"  # stopped, it still accepts co
     ],
 )
 def test_a_registry_that_hangs(lab: Lab, v1_0_0: str, hosts: tuple[str, ...], do: str, undo: str) -> None:
-    with undone(lab, hosts, do, undo), nothing_changes(lab):
+    with reverted(lab, hosts, do, undo), nothing_changes(lab):
         # Far less than the engine's own patience; a run that does not end is killed and fails.
         message = one_line(
             lab.playbook("deploy", "-e", "app_version=v1.1.0", "-e", "release_registry_seconds=2", timeout=60)
@@ -84,7 +84,7 @@ def test_wrong_credentials(lab: Lab, v1_0_0: str) -> None:
     path = "/root/.docker/config.json"
     wrong = json.dumps({"auths": {REGISTRY: {"auth": "bWFya2V0cGxhY2U6d3Jvbmc="}}})
     spoil = f"cp -p {path} {path}.kept && printf '%s' '{wrong}' > {path}"
-    with undone(lab, APP_HOSTS, spoil, f"mv {path}.kept {path}"), nothing_changes(lab):
+    with reverted(lab, APP_HOSTS, spoil, f"mv {path}.kept {path}"), nothing_changes(lab):
         message = one_line(lab.deploy("v1.1.0"))
     assert f"registry {REGISTRY} refuses the credentials" in message
     assert "docker_host_registries" in message
@@ -106,7 +106,7 @@ def test_two_apps_with_one_port(lab: Lab, v1_0_0: str) -> None:
     port = held[f"{APP}/backend/blue/0"]
     clash = json.dumps({**{key: value for key, value in held.items() if value != port}, "other/web/blue/0": port})
     spoil = f"cp -p {STATE}/ports.json {STATE}/ports.kept && printf '%s' '{clash}' > {STATE}/ports.json"
-    with undone(lab, ("app2",), spoil, f"mv {STATE}/ports.kept {STATE}/ports.json"):
+    with reverted(lab, ("app2",), spoil, f"mv {STATE}/ports.kept {STATE}/ports.json"):
         before = lab.state()
         message = one_line(lab.deploy("v1.1.0"))
         assert lab.state() == before

@@ -60,7 +60,7 @@ def test_nothing_flips_while_a_host_cannot_be_reached(lab: Lab, v1_0_0: str) -> 
     message = run.error()
     assert message.startswith("deploy failed in step fence: app2: cannot be reached")
     assert "Nothing was changed" in message
-    assert "release_lost_hosts=" in message
+    assert "release_exclude_hosts=" in message
     assert run.ran(FLIP) == set()
     assert run.ran("start | Bring") == set()
     assert lab.state() == before

@@ -43,7 +43,7 @@ def write(lab: Lab) -> Callable[[], None]:
     return three
 
 
-def went_back(lab: Lab, before: str) -> None:
+def restored(lab: Lab, before: str) -> None:
     """Nothing is left of the release that failed, nor of what was written since; the one before serves."""
     assert lab.live() == before
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
@@ -71,7 +71,7 @@ def test_by_itself_where_the_environment_says_so(
     assert failed.split("\n")[-1] == last, failed
     assert counted(run)["Message"] == (3, 0, 0)
     assert load.report.failed == 0, str(load.report)
-    went_back(lab, before)
+    restored(lab, before)
     history = " ".join(lab.playbook("history").good().output.split())
     assert "restore restored the data, to the restore point of" in history
 
@@ -105,7 +105,7 @@ def test_what_does_not_go_back_by_itself_ends_with_the_command(
     _, _, words = command.partition(": ansible-playbook rollback.yml ")
     run = lab.rollback(*SQL, *words.split()).good()
     assert counted(run)["Message"] == (3, 0, 0)
-    went_back(lab, before)
+    restored(lab, before)
 
 
 @pytest.mark.soak
@@ -121,4 +121,4 @@ def test_by_a_persons_command(lab: Lab, before: str, variant: Variants, write: C
     run = lab.rollback(*SQL, *command.split()).good()
     assert counted(run)["Message"] == (3, 0, 0)
     assert run.ran("flip | ") == set()
-    went_back(lab, before)
+    restored(lab, before)

@@ -32,7 +32,7 @@ TASKS = (
     "contract | Check the command line",
     "fence | Take the app",
     "plan | Decide",
-    "carry_out | The steps",
+    "execute | The steps",
     "pending | See",
     "pending | What hurts",
     "restore_point | Name",
@@ -47,7 +47,7 @@ TASKS = (
 # A run that died after the fence is test_two_controllers.py's dead owner.
 SAMPLE = ("result:flip | Send", "result:confirm | Make the flip permanent")
 # An include has no result of its own.
-POINTS = [f"start:{task}" for task in TASKS] + [f"result:{task}" for task in TASKS if not task.startswith("carry_out")]
+POINTS = [f"start:{task}" for task in TASKS] + [f"result:{task}" for task in TASKS if not task.startswith("execute")]
 
 
 @pytest.fixture

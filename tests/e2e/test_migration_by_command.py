@@ -88,14 +88,14 @@ def test_what_a_tool_applied_it_takes_back_by_name_the_newest_first(lab: Lab, be
     assert "1_hot" in run.output and applied(lab) == ["1_hot"]
     before = lab.live()
     lab.deploy(push(variant, "v1.4.0-second", HOT | LATE), *DOWN).good()
-    undone = lab.live()
+    reverted = lab.live()
     assert columns(lab) == {"hot", "late", "message_late"}
 
     run = lab.rollback(*DOWN).good()
-    assert f"undo       migration 3_rest, 2_late of {undone}, once that is stopped, on app1" in run.output
+    assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and set(lab.leases().values()) == {None}
-    assert f"undone in the database: 3_rest, 2_late of {undone}" in lab.playbook("history").good().output
+    assert f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("history").good().output
 
 
 def test_what_a_tool_applied_for_a_deploy_that_fails_it_takes_back(lab: Lab, begin: None, variant: Variants) -> None:

@@ -163,11 +163,11 @@ def test_what_is_half_done_is_named_and_left_to_a_person(lab: Lab, begin: None, 
         in message
     )
     assert "SELECT pg_sleep(4)" in message
-    assert "-e release_migration_is=applied" in message
+    assert "-e release_migration_resolve=applied" in message
     assert attempts(lab, "half")[-1] == ["f", "f"]
     # A person finishes it by hand and says so.
     lab.sql('alter table "Message" add column rest text')
-    lab.deploy(tag, *settings(), "-e", "release_migration_is=applied").good()
+    lab.deploy(tag, *settings(), "-e", "release_migration_resolve=applied").good()
     assert attempts(lab, "half")[-1] == ["t", "f"]
 
 
@@ -207,7 +207,7 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     message = lab.rollback(*QUICK).error()
     assert "is from before migration 30000101_b_drop, which took away what it may use" in message
     assert "-e release_data=restore" in message
-    lab.rollback(*QUICK, "-e", "release_past_contract=true").good()
+    lab.rollback(*QUICK, "-e", "release_allow_destructive=true").good()
 
 
 def test_the_engine_sql_needs_no_tool_in_the_image(lab: Lab, begin: None, variant: Variants) -> None:

@@ -85,7 +85,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     lab.deploy(first, *SQL).good()
     before, kept = lab.live(), others(lab)
     lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
-    undone = lab.live()
+    reverted = lab.live()
     assert columns(lab) == {"hot", "late", "message_late"}
 
     with writes(lab) as load:
@@ -93,7 +93,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     report = load.report
     print(f"{run.seconds:.1f} s; visitors: {report}")
     assert report.failed == 0 and report.total > 100, str(report)
-    assert f"undo       migration 3_rest, 2_late of {undone}, once that is stopped, on app1" in run.output
+    assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and others(lab) == kept
     written = lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')
@@ -101,11 +101,11 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     # Nothing of the undone release is kept warm, and the app is nobody's.
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
-    assert f"undone in the database: 3_rest, 2_late of {undone}" in lab.playbook("history").good().output
+    assert f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("history").good().output
     # It is not gone back to without what it was live with.
     there = lab.state()
-    message = lab.rollback(*DOWN, "-e", f"release_to={undone}").error()
-    assert f"release {undone} expects migration 2_late, 3_rest, which is not in the database any more" in message
+    message = lab.rollback(*DOWN, "-e", f"release_to={reverted}").error()
+    assert f"release {reverted} expects migration 2_late, 3_rest, which is not in the database any more" in message
     assert {**lab.state(), "files": None} == {**there, "files": None}
 
 
@@ -129,13 +129,13 @@ def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
     before = lab.live()
     lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
-    undone = lab.live()
+    reverted = lab.live()
     died = lab.start("rollback", *DOWN, kill="start:undo | Undo").wait()
     assert died.code == -signal.SIGKILL, str(died)
     assert lab.live() == before and columns(lab) == {"hot", "late", "message_late"}
     # What was begun is not forgotten.
     left = lab.rollback(*SQL, "-e", "release_data=forward", "-e", "release_wait_seconds=60").error()
-    assert f"has yet to undo migration 2_late, 3_rest of {undone}" in left
+    assert f"has yet to undo migration 2_late, 3_rest of {reverted}" in left
     run = lab.rollback(*DOWN, "-e", "release_wait_seconds=60").good()
     assert run.ran("flip | ") == set()
     assert lab.live() == before and columns(lab) == {"hot"} and applied(lab) == ["1_hot"]

@@ -73,7 +73,7 @@ def counted(run: Run) -> dict[str, tuple[int, int, int]]:
 
 def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, str]) -> None:
     lab.deploy("v1.1.0", *QUICK).good()
-    undone = lab.live() or ""
+    reverted = lab.live() or ""
     made = write(lab)
     with_changes = rows(lab)
 
@@ -84,13 +84,13 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     assert user == (0, made["updated"], 0)
     assert tables["_prisma_migrations"][0] >= 1, "the note of the migration goes, too"
     assert f"column {APP}.public.CharteredAccountant.specialty was added since, and goes" in said(run)
-    command = f"ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm={undone}"
+    command = f"ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm={reverted}"
     assert command in said(run)
-    assert rows(lab) == with_changes and lab.live() == undone, "nothing was changed"
+    assert rows(lab) == with_changes and lab.live() == reverted, "nothing was changed"
 
     # A wrong name changes nothing either.
     wrong = lab.rollback(*UNDO, "-e", "rollback_confirm=yes").error()
-    assert wrong.startswith(f"rollback_confirm=yes: what is live is {undone}")
+    assert wrong.startswith(f"rollback_confirm=yes: what is live is {reverted}")
     assert rows(lab) == with_changes
 
     # A row that nobody was told of: it is in the last count.
@@ -99,7 +99,7 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     )
     ask = (Ask("GET", "/api/accountants", expect=EITHER), Ask("GET", "/api/version", expect=EITHER))
     with Load(lab.url, *ask, rate=40) as load:
-        done = lab.rollback(*UNDO, "-e", f"rollback_confirm={undone}", *QUICK).good()
+        done = lab.rollback(*UNDO, "-e", f"rollback_confirm={reverted}", *QUICK).good()
     print(f"{done.seconds:.0f} s; visitors: {load.report}")
     assert counted(done)["Message"] == (made["inserted"], 1, made["deleted"])
     assert load.report.failed == 0, str(load.report)
@@ -112,34 +112,34 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     status = json.loads(lab.on("db1", "sluice-backup", "--json", "status"))
     assert status["wrong"] == []
     history = " ".join(lab.playbook("history").good().output.split())
-    assert f"restore restored the data, to the restore point of {undone} by" in history
+    assert f"restore restored the data, to the restore point of {reverted} by" in history
     # The same again finds that it was done, and goes back no further.
-    again = lab.rollback(*UNDO, "-e", f"rollback_confirm={undone}").error()
-    assert f"{undone} was rolled back already" in again
+    again = lab.rollback(*UNDO, "-e", f"rollback_confirm={reverted}").error()
+    assert f"{reverted} was rolled back already" in again
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
 
 
 @pytest.mark.soak
 def test_a_run_that_fails_or_dies_half_way_is_ended_by_the_same_command(lab: Lab, unmigrated: dict[str, str]) -> None:
     lab.deploy("v1.1.0", *QUICK).good()
-    undone = lab.live() or ""
+    reverted = lab.live() or ""
     write(lab)
     with_changes = rows(lab)
-    confirmed = (*UNDO, "-e", f"rollback_confirm={undone}", *QUICK)
+    confirmed = (*UNDO, "-e", f"rollback_confirm={reverted}", *QUICK)
     # Something is in the way of the data when everybody is kept out already: nothing of the release is touched either.
-    in_the_way = f"{DATA}.before-{undone}"
+    in_the_way = f"{DATA}.before-{reverted}"
     plant = f"docker exec {PREFIX}-db1 mkdir {in_the_way}"
     failed = lab.start("rollback", *confirmed, kill="start:maintenance | Say how it ended", instead=plant).wait()
     assert f"{in_the_way} is there" in failed.error() and "The maintenance page stays" in failed.error()
     assert failed.ran("fence | Take the app") and not failed.ran("flip | ")
     assert lab.ask("/api/version").status == 503
-    assert lab.live() == undone and rows(lab) == with_changes
+    assert lab.live() == reverted and rows(lab) == with_changes
     lab.on("db1", "rmdir", in_the_way)
     # The controller dies when the data are back and the release is not.
     died = lab.start("rollback", *confirmed, kill="start:rollback | Say what comes").wait()
     assert died.code != 0
     assert lab.ask("/api/version").status == 503, "the maintenance page stays"
-    assert lab.live() == undone
+    assert lab.live() == reverted
     lab.rollback(*confirmed, "-e", "release_wait_seconds=60").good()
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
     assert rows(lab) == unmigrated

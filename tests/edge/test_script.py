@@ -305,7 +305,7 @@ def test_the_log_line_of_a_request_that_outlives_the_canary_names_what_answered_
     cookie = f"{edge_verify.COOKIE}={edge_verify.first_visitor()}"
     connection.request("GET", "/outlives", headers={CLIENT: VISITOR, "Cookie": cookie, "X-Wait": "0.3"})
     time.sleep(0.1)
-    edge.change(edge_record.abandon)
+    edge.change(edge_record.abort)
     assert json.loads(connection.getresponse().read())["slot"] == "green"
     connection.close()
     (entry,) = edge.log(lambda entry: entry["uri"] == "/outlives")
@@ -332,7 +332,7 @@ def test_a_tester_does_not_reach_a_slot_that_serves_nobody(edge: Edge) -> None:
     assert slot_of(edge.ask({"X-Sluice-Slot": "green"})) == "blue"
     edge.canary(100)
     assert slot_of(edge.ask({"X-Sluice-Slot": "blue"})) == "green"
-    edge.change(edge_record.abandon)
+    edge.change(edge_record.abort)
     assert slot_of(edge.ask({"X-Sluice-Slot": "green"})) == "blue"
 
 

@@ -5,7 +5,7 @@ A *module* is a generator that yields after each effect on its host, a *controll
 sent the answers. Decisions are the collection's own pure functions; only what they decide about is a model: containers, clocks,
 partitions, crashes. Promises are checked after each effect against facts the functions under test do not keep.
 
-The steps of ``carry_out`` mirror playbooks/deploy.yml and roles/release/tasks, the modules mirror plugins/modules: change them together.
+The steps of ``execute`` mirror playbooks/deploy.yml and roles/release/tasks, the modules mirror plugins/modules: change them together.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ class World(Modules):
 
     def controller(self, run: Run) -> Round:
         """One run from fence to report."""
-        names = [name for name in self.edges + self.apps if name not in run.lost]
+        names = [name for name in self.edges + self.apps if name not in run.excluded]
         fenced = yield {name: self.fence(self.hosts[name], run) for name in names}
-        silent_allowed = self.apps if run.action == "rollback" else ()
+        unreachable_allowed = self.apps if run.action == "rollback" else ()
         answers: dict[str, Answer | None] = {name: fenced.get(name) for name in names}
-        run.verdict = barrier.judge("fence", answers, barrier.start(0), silent_allowed=silent_allowed)
+        run.verdict = barrier.judge("fence", answers, barrier.start(0), unreachable_allowed=unreachable_allowed)
         if run.verdict["ok"]:
             self.decide(run, fenced)
         if run.plan:
-            yield from self.carry_out(run, run.plan)
+            yield from self.execute(run, run.plan)
         else:
             owned = [name for name in names if "observation" in fenced[name]]
             yield {name: self.released(self.hosts[name], run) for name in owned}
@@ -72,37 +72,37 @@ class World(Modules):
     def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
         """What a step does on a host, in the playbook's order."""
         return {
-            "settle": lambda host: self.settle(host, run),
+            "reconcile": lambda host: self.reconcile(host, run),
             "migrate": lambda host: self.migrate(host, run),
             "start": lambda host: self.start(host, run),
             "configure": lambda host: self.configure(host, run),
             "flip": lambda host: self.flip(host, run),
             "confirm": lambda host: self.confirm(host, run),
             "retire": lambda host: self.retire(host, run),
-            "give_back": lambda host: self.released(host, run),
+            "release_lease": lambda host: self.released(host, run),
         }
 
-    def carry_out(self, run: Run, plan: dict[str, Any]) -> Round:
+    def execute(self, run: Run, plan: dict[str, Any]) -> Round:
         """Every step of a plan, each under the verdict so far."""
-        everyone = [name for name in self.edges + self.apps if name not in plan["lost"]]
+        everyone = [name for name in self.edges + self.apps if name not in plan["excluded"]]
         for step, module in self.steps(run).items():
             if step not in plan["steps"] or self.is_needless(run, step):
                 continue
             run.at = step
-            names = plan["asked"].get(step, everyone)
+            names = plan["targets"].get(step, everyone)
             given = (yield {name: module(self.hosts[name]) for name in names}) if run.verdict["ok"] else {}
             answers: dict[str, Answer | None] = {name: given.get(name) for name in names}
-            if step in plan["asked"]:
-                noted = self.noted if "undo" not in plan["asked"] else self.noted_before_undo
+            if step in plan["targets"]:
+                noted = self.noted if "revert" not in plan["targets"] else self.noted_before_undo
                 run.verdict = barrier.judge(step, answers, run.verdict, noted=noted)
             if step == "configure" and run.verdict["ok"]:
-                self.given_up |= set(plan["lost"]) & set(self.apps)
+                self.given_up |= set(plan["excluded"]) & set(self.apps)
             if step == ("confirm" if plan["flip"] else "configure") and run.verdict["ok"]:
                 self.excused -= {*everyone}  # they have been brought up to date
         run.at = "report"
         if not run.verdict["ok"]:
             if run.verdict["step"] == "flip":
-                run.abandoned = yield {name: self.abandon(self.hosts[name], run) for name in plan["flip"]}
+                run.aborted = yield {name: self.abort(self.hosts[name], run) for name in plan["flip"]}
             yield {name: self.failed(self.hosts[name], run) for name in everyone}
             yield from self.after_failure(run, plan)
 
@@ -117,39 +117,39 @@ class World(Modules):
     def decide(self, run: Run, fenced: Mapping[str, Answer]) -> None:
         """The plan. Promises 5 and 6."""
         observed = {name: answer["observation"] for name, answer in fenced.items() if "observation" in answer}
-        silent = frozenset(run.verdict["silent"])
+        unreachable = frozenset(run.verdict["unreachable"])
         now = BEGIN + timedelta(seconds=self.t + run.skew)
         addresses = {name: self.hosts[name].address for name in self.apps}
-        wish = plans.Wish(
+        desired = plans.Desired(
             run.action,
             contract_of(run.version, self.engine),
             addresses,
             self.edges,
             self.apps,
             now,
-            run.lost,
-            silent,
+            run.excluded,
+            unreachable,
             age=self.age(run),
             data=run.data,
             release_to=run.to,
-            undone=run.undone,
+            reverted=run.reverted,
         )
         copies = [ledger.from_lines(item["ledger"]) for item in observed.values()]
         self.require(
             ledger.merge(copies) == ledger.merge(copies[::-1]), "6 the history depends on the order of the copies"
         )
         try:
-            run.plan = plans.decide(wish, observed)
+            run.plan = plans.decide(desired, observed)
         except plans.PlanError as error:
             missing = len(observed) < len(self.hosts)  # and the last copy of a manifest may be there
             self.require(missing or "no ledger" not in str(error), f"6 {error}")
             run.verdict = {**run.verdict, "ok": False, "message": str(error)}
             return
         # An app host that was given up must be in no upstream until it is up to date, so it counts as soon as it is back.
-        self.excused = self.excused - (self.given_up & set(observed)) | set(run.plan["lost"])
+        self.excused = self.excused - (self.given_up & set(observed)) | set(run.plan["excluded"])
         self.given_up -= set(observed)
         if "configure" not in run.plan["steps"]:
-            self.given_up |= set(run.plan["lost"]) & set(self.apps)
+            self.given_up |= set(run.plan["excluded"]) & set(self.apps)
         if run.plan["status"] == "change" and run.action == "rollback":
             self.require(
                 run.plan["manifest"]["id"] in self.confirmed, "5 a release that was never live is rolled back to"
@@ -225,10 +225,10 @@ class World(Modules):
     def step_background(self, effects: int, first: int = 0) -> None:
         """Effects of what hosts do after a run has ended."""
         for _ in range(effects):
-            self.background = [item for item in self.background if item[1].answer is None]
-            if not self.background:
+            self.workers = [item for item in self.workers if item[1].answer is None]
+            if not self.workers:
                 return
-            self._effect(self.background[first % len(self.background)][1])
+            self._effect(self.workers[first % len(self.workers)][1])
             self.check()
 
     def wait(self, seconds: float) -> None:
@@ -250,7 +250,7 @@ class World(Modules):
             if process and process.started and process.answer is None:
                 process.answer = UNREACHABLE
         self.orphans = [item for item in self.orphans if item[0] is not host]
-        self.background = [item for item in self.background if item[0] is not host]
+        self.workers = [item for item in self.workers if item[0] is not host]
         for item in host.containers:
             item["state"] = "running" if item["healthy"] else "exited"  # the policy comes with health
         if host.migration and self.now(host) < host.migration["ends"]:

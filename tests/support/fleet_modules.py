@@ -39,7 +39,7 @@ class Modules(Referee):
         host.lease = self.prove(host, run, extend)
         self.require(host.owner == run.id, f"2 {run.id} changes {host.name}, which {host.owner} owns")
 
-    def give_back(self, host: Host, run: Run) -> None:
+    def release_lease(self, host: Host, run: Run) -> None:
         """As Guard.release."""
         host.lease = leases.release(host.lease, run_id=run.id)
         host.owner = host.lease.run_id
@@ -85,7 +85,7 @@ class Modules(Referee):
                     name: {"digest": "sha256:" + hashlib.sha256(name.encode()).hexdigest()} for name in references
                 },
                 "drained": False,
-                "background": [],
+                "workers": [],
                 "retiring": host.retiring if host.retiring and self.now(host) < host.retiring["until"] else None,
                 "images_present": [],
                 "docker_root": "/var/lib/docker",
@@ -100,12 +100,12 @@ class Modules(Referee):
         yield
         return {}
 
-    def settle(self, edge: Host, run: Run) -> Module:
+    def reconcile(self, edge: Host, run: Run) -> Module:
         plan = run.plan or {}
         if edge.name in plan["converge"]:
             self.require(plan["live"]["release"] in self.confirmed, f"3 {edge.name} adopts what no edge ever confirmed")
             return self.change(edge, run, lambda: edge_record.adopt(edge.record, **plan["live"], token=run.token))
-        return self.change(edge, run, lambda: edge_record.abandon(edge.record, token=run.token))
+        return self.change(edge, run, lambda: edge_record.abort(edge.record, token=run.token))
 
     def flip(self, edge: Host, run: Run) -> Module:
         plan = run.plan or {}
@@ -136,8 +136,8 @@ class Modules(Referee):
                     self.now(edge) < edge.flip_ends + 0.001, f"7 {edge.name}: a flip that had gone back came back"
                 )
                 for name in plan["start"]:
-                    well = name in self.excused or self.serves(self.hosts[name], slot, release)
-                    self.require(well, f"3 {edge.name} confirms {release}, which {name} does not serve in {slot}")
+                    healthy = name in self.excused or self.serves(self.hosts[name], slot, release)
+                    self.require(healthy, f"3 {edge.name} confirms {release}, which {name} does not serve in {slot}")
             self.require(
                 self.has_migrated(plan["manifest"]["version"]), f"8 {release} is confirmed without its migration"
             )
@@ -147,13 +147,13 @@ class Modules(Referee):
 
         changed = self.change(edge, run, made_permanent)
         yield from changed
-        if edge.name not in self.apps and "undo" not in plan["steps"]:
-            self.give_back(edge, run)
+        if edge.name not in self.apps and "revert" not in plan["steps"]:
+            self.release_lease(edge, run)
         return {}
 
-    def abandon(self, edge: Host, run: Run) -> Module:
+    def abort(self, edge: Host, run: Run) -> Module:
         release = (run.plan or {})["manifest"]["id"]
-        return self.change(edge, run, lambda: edge_record.abandon(edge.record, token=run.token, release=release))
+        return self.change(edge, run, lambda: edge_record.abort(edge.record, token=run.token, release=release))
 
     def configure(self, edge: Host, run: Run) -> Module:
         self.own(edge, run)
@@ -167,18 +167,18 @@ class Modules(Referee):
         plan = run.plan or {}
         manifest = plan["manifest"] if event != "failed" else None
         item = ledger.entry(event, token=run.token, time="", run=run.ledger_run, manifest=manifest)
-        return {**item, "release": plan["manifest"]["id"], "previous": plan["previous"], "without": plan["lost"]}
+        return {**item, "release": plan["manifest"]["id"], "previous": plan["previous"], "without": plan["excluded"]}
 
     def failed(self, host: Host, run: Run) -> Module:
         """As release_ledger after a step that failed."""
         self.own(host, run)
         host.append(self.entry(run, "failed"))
-        self.give_back(host, run)
+        self.release_lease(host, run)
         yield
         return {}
 
     def released(self, host: Host, run: Run) -> Module:
-        self.give_back(host, run)
+        self.release_lease(host, run)
         yield
         return {}
 
@@ -261,8 +261,8 @@ class Modules(Referee):
         host.retiring = None  # an earlier run's
         if old:
             host.retiring = {**old, "until": self.now(host) + WARM + DRAIN}
-            self.background.append((host, Process(self.retire_later(host, run, old), started=True)))
-        self.give_back(host, run)
+            self.workers.append((host, Process(self.retire_later(host, run, old), started=True)))
+        self.release_lease(host, run)
         yield
         return {}
 

@@ -103,10 +103,10 @@ class Run:
     id: str
     action: str
     version: str
-    lost: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     skew: float = 0.0
     to: str | None = None  # the version that a rollback names
-    undone: str | None = None  # the release that it names as the one to undo
+    reverted: str | None = None  # the release that it names as the one to undo
     data: str = "forward"  # what becomes of the migrations of a release that is taken back, or fails
     begun: float = 0.0
     rounds: Round | None = None
@@ -115,8 +115,8 @@ class Run:
     verdict: dict[str, Any] = field(default_factory=dict)
     at: str = "fence"  # the step under way
     pending: list[str] = field(default_factory=list)  # migrations that it is about to apply
-    undo: list[str] = field(default_factory=list)  # those that it is about to undo
-    abandoned: dict[str, Answer] = field(default_factory=dict)  # what the edges said when it put the split back
+    revert: list[str] = field(default_factory=list)  # those that it is about to undo
+    aborted: dict[str, Answer] = field(default_factory=dict)  # what the edges said when it put the split back
     over: bool = False
 
     @property
@@ -142,7 +142,7 @@ class Referee:
         self.hosts = {name: Host(name, f"10.0.0.{index + 1}") for index, name in enumerate(self.edges + self.apps)}
         self.runs: list[Run] = []
         self.orphans: list[tuple[Host, Process]] = []
-        self.background: list[tuple[Host, Process]] = []  # what hosts do after a run has ended
+        self.workers: list[tuple[Host, Process]] = []  # what hosts do after a run has ended
         self.cut: set[tuple[str, str]] = set()  # (run id or *, host)
         self.confirmed: set[str] = set()
         self.migrated: set[str] = set()

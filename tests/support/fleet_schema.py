@@ -60,7 +60,7 @@ class Schema(World):
                 )
 
     def restore(self, release: str) -> None:
-        """As restore.yml, which is refused while a run has the app: the data go back to a release's restore point, and every ledger is told."""
+        """As playbooks/backup/restore.yml, which is refused while a run has the app: the data go back to a release's restore point, and every ledger is told."""
         if any(host.lease.run_id and host.lease.alive(self.now(host)) for host in self.hosts.values()):
             return
         self.database = list(self.points[release])
@@ -71,16 +71,16 @@ class Schema(World):
         }
         token = 1 + max(host.lease.highest for host in self.hosts.values())
         run = {"id": f"restore{token}", "action": "restore", "who": "anna@build"}
-        to = {"point": release, "moment": "", "words": ""}
+        to = {"point": release, "moment": "", "summary": ""}
         for host in self.hosts.values():
             host.lease, host.owner = host.lease._replace(highest=token, run_id=None), None
             host.append(ledger.entry("restored", token=token, time="", run=run, manifest=None, to=to))
 
-    def failed_beside(self) -> list[str]:
+    def failed_alongside(self) -> list[str]:
         """The releases that failed beside the one that is live, as a person finds them in the history."""
         history = ledger.merge(host.ledger for host in self.hosts.values())
         live = self.hosts[self.edges[0]].record["confirmed"]
-        return ledger.failed_beside(history, live["release"]) if live else []
+        return ledger.failed_alongside(history, live["release"]) if live else []
 
     # --- the order of steps -------------------------------------------------------------------------------------------
 
@@ -90,18 +90,18 @@ class Schema(World):
             if step == "migrate":
                 found["pending"] = lambda host: self.look(host, run)
                 found["expected"] = lambda host: self.expected(host, run)
-                found["undoable"] = lambda host: self.undoable(host, run)
+                found["rollback_check"] = lambda host: self.rollback_check(host, run)
             found[step] = module
             if step == "retire":
-                found["undo"] = lambda host: self.undo(host, run)
-                found["undid"] = lambda host: self.wrote_undid(host, run)
+                found["revert"] = lambda host: self.revert(host, run)
+                found["reverted"] = lambda host: self.wrote_undid(host, run)
         return found
 
-    def carry_out(self, run: Run, plan: dict[str, Any]) -> Round:
+    def execute(self, run: Run, plan: dict[str, Any]) -> Round:
         # The second task of the step undo.
-        if "undo" in plan["steps"]:
-            plan["steps"].append("undid")
-        yield from super().carry_out(run, plan)
+        if "revert" in plan["steps"]:
+            plan["steps"].append("reverted")
+        yield from super().execute(run, plan)
 
     def is_needless(self, run: Run, step: str) -> bool:
         return step == "migrate" and run.verdict["ok"] and not run.pending
@@ -111,10 +111,10 @@ class Schema(World):
         step, on_failure = run.verdict.get("step"), plan["on_failure"]
         if not on_failure or not on_failure["automatic"] or not run.pending or step not in MIGRATED:
             return
-        everyone = [name for name in self.edges + self.apps if name not in plan["lost"]]
+        everyone = [name for name in self.edges + self.apps if name not in plan["excluded"]]
         verdict = barrier.start(0)
         if step == "flip":
-            verdict = barrier.judge("abandon", {name: run.abandoned.get(name) for name in plan["flip"]}, verdict)
+            verdict = barrier.judge("abort", {name: run.aborted.get(name) for name in plan["flip"]}, verdict)
         rounds: list[tuple[str, list[str], Callable[[Host], Module]]] = [
             ("stop", plan["start"] if step != "migrate" else [], lambda host: self.stop(host, run, plan["slot"])),
             ("revert", [on_failure["host"]], lambda host: self.revert(host, run)),
@@ -123,8 +123,8 @@ class Schema(World):
             given = (yield {host: module(self.hosts[host]) for host in hosts}) if verdict["ok"] and hosts else {}
             verdict = barrier.judge(name, {host: given.get(host) for host in hosts}, verdict)
         kept = self.kept_for(on_failure["serving"]["version"])
-        undone = [name for name in run.pending if name not in kept] if verdict["ok"] else []
-        yield {name: self.wrote_reverted(self.hosts[name], run, undone) for name in everyone}
+        reverted = [name for name in run.pending if name not in kept] if verdict["ok"] else []
+        yield {name: self.wrote_reverted(self.hosts[name], run, reverted) for name in everyone}
 
     # --- the modules --------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Schema(World):
     def entry(run: Run, event: str) -> ledger.Entry:
         item = World.entry(run, event)
         plan = run.plan or {}
-        more: Answer = {"undo": plan["to_undo"]} if event != "failed" else {}
+        more: Answer = {"revert": plan["to_revert"]} if event != "failed" else {}
         if event != "failed" and "pending" in plan["steps"]:
             more |= {"migrating": list(run.pending), "contracts": []}
         return {**item, **more}
@@ -194,11 +194,11 @@ class Schema(World):
             raise Fault(f"{version} expects what the database has not")
         return {}
 
-    def undoable(self, host: Host, run: Run) -> Module:
-        """As db_migration with state=undoable."""
-        undo, serving = (run.plan or {})["undo"], (run.plan or {})["manifest"]
-        known = set(brings(undo["manifest"]["version"])) - self.kept_for(serving["version"])
-        run.undo = [name for name in undo["names"] if name in self.database and name in known]
+    def rollback_check(self, host: Host, run: Run) -> Module:
+        """As db_migration with state=rollback_check."""
+        revert, serving = (run.plan or {})["revert"], (run.plan or {})["manifest"]
+        known = set(brings(revert["manifest"]["version"])) - self.kept_for(serving["version"])
+        run.revert = [name for name in revert["names"] if name in self.database and name in known]
         yield
         return {}
 
@@ -218,10 +218,10 @@ class Schema(World):
             raise Fault(f"the database is not what {serving} expects")
         return {}
 
-    def undo(self, host: Host, run: Run) -> Module:
+    def revert(self, host: Host, run: Run) -> Module:
         """What a rollback undoes."""
         serving = (run.plan or {})["manifest"]["version"]
-        return self._closing(host, run, self._undo(host, run, run.undo, serving))
+        return self._closing(host, run, self._undo(host, run, run.revert, serving))
 
     def revert(self, host: Host, run: Run) -> Module:
         """What a deploy that failed undoes."""
@@ -231,27 +231,27 @@ class Schema(World):
     def wrote_undid(self, host: Host, run: Run) -> Module:
         """As release_ledger after the undo."""
         self.own(host, run)
-        undo = (run.plan or {})["undo"]
-        left = [name for name in undo["names"] if name in self.database]
-        undone = [name for name in reversed(undo["names"]) if name not in left]
-        host.append(self._undid(run, undo["release"], undone))
-        self.give_back(host, run)
+        revert = (run.plan or {})["revert"]
+        left = [name for name in revert["names"] if name in self.database]
+        reverted = [name for name in reversed(revert["names"]) if name not in left]
+        host.append(self._undid(run, revert["release"], reverted))
+        self.release_lease(host, run)
         yield
         return {}
 
-    def wrote_reverted(self, host: Host, run: Run, undone: list[str]) -> Module:
+    def wrote_reverted(self, host: Host, run: Run, reverted: list[str]) -> Module:
         """As release_ledger after a deploy that failed and undid what it migrated, or could not."""
         self.own(host, run)
-        if undone:
-            host.append(self._undid(run, (run.plan or {})["manifest"]["id"], undone[::-1]))
-        self.give_back(host, run)
+        if reverted:
+            host.append(self._undid(run, (run.plan or {})["manifest"]["id"], reverted[::-1]))
+        self.release_lease(host, run)
         yield
         return {}
 
     @staticmethod
-    def _undid(run: Run, release: str, undone: list[str]) -> ledger.Entry:
-        item = ledger.entry("undid", token=run.token, time="", run=run.ledger_run, manifest=None)
-        return {**item, "release": release, "undone": undone}
+    def _undid(run: Run, release: str, reverted: list[str]) -> ledger.Entry:
+        item = ledger.entry("reverted", token=run.token, time="", run=run.ledger_run, manifest=None)
+        return {**item, "release": release, "reverted": reverted}
 
     def failed(self, host: Host, run: Run) -> Module:
         plan = run.plan or {}
@@ -259,14 +259,14 @@ class Schema(World):
         host.append(self.entry(run, "failed"))
         reverts = plan["on_failure"] and plan["on_failure"]["automatic"] and run.pending
         if not reverts or run.verdict.get("step") not in MIGRATED:
-            self.give_back(host, run)
+            self.release_lease(host, run)
         yield
         return {}
 
     def retire(self, host: Host, run: Run) -> Module:
         """As release_retire; before an undo it waits."""
         plan = run.plan or {}
-        if "undo" not in plan["steps"]:
+        if "revert" not in plan["steps"]:
             return super().retire(host, run)
         return self._retire_now(host, run)
 

@@ -134,11 +134,11 @@ def objects(client: Any, prefix: str) -> list[dict[str, Any]]:
 
 
 def make_bucket(*words: str) -> tuple[int, str]:
-    """The exit code and output of bucket.yml, run as the store's owner."""
+    """The exit code and output of playbooks/backup/bucket.yml, run as the store's owner."""
     keys = secrets()
     done = ansible(
         # The lab's store has no block of public access, and no key to encrypt with.
-        *("ansible-playbook", "bucket.yml", "-e", "bucket_block_public_access=false", "-e", "bucket_encryption=none"),
+        *("ansible-playbook", "playbooks/backup/bucket.yml", "-e", "bucket_block_public_access=false", "-e", "bucket_encryption=none"),
         *words,
         AWS_ACCESS_KEY_ID=keys["vault_s3_access_key"],
         AWS_SECRET_ACCESS_KEY=keys["vault_s3_secret_key"],
@@ -149,7 +149,7 @@ def make_bucket(*words: str) -> tuple[int, str]:
 
 @contextlib.contextmanager
 def least_key(host: Host, client: Any) -> Iterator[None]:
-    """Have the store on ``host`` allow the key LEAST what the policy says that bucket.yml prints, and nothing else, for a while."""
+    """Have the store on ``host`` allow the key LEAST what the policy says that playbooks/backup/bucket.yml prints, and nothing else, for a while."""
     _, said = make_bucket("--check")
     text = re.search(r"least policy of the key.*?\n(\s*\{.*?\n\s*\})\n\n", said, re.DOTALL)
     assert text, said[-3000:]

@@ -68,7 +68,7 @@ class Fleet:
                 "containers": [],
                 "retiring": None,
                 "drained": False,
-                "background": [],
+                "workers": [],
                 "gaps": {},
                 "images": {},
                 "images_present": [],
@@ -76,7 +76,7 @@ class Fleet:
                 "disk_free": 50 * 2**30,
             }
 
-    def wish(self, action: str = "deploy", **more: Any) -> plans.Wish:
+    def desired(self, action: str = "deploy", **more: Any) -> plans.Desired:
         """A wish for the app as the variables describe it; every image's digest follows from its tag."""
         contract = contracts.resolve(self.variables, needs_version=action in ("deploy", "rehearsal"))
         for host in self.apps:
@@ -86,19 +86,19 @@ class Fleet:
             }
         self.now += timedelta(minutes=1)
         addresses = {host: f"10.0.0.{index + 21}" for index, host in enumerate(self.apps)}
-        return plans.Wish(action, contract, addresses, self.edges, self.apps, self.now, database=self.database, **more)
+        return plans.Desired(action, contract, addresses, self.edges, self.apps, self.now, database=self.database, **more)
 
     def plan(self, action: str = "deploy", **more: Any) -> dict[str, Any]:
         """The plan for the app on the hosts that answer."""
-        wish = self.wish(action, **more)
-        absent = wish.lost | wish.silent
-        return plans.decide(wish, {host: item for host, item in self.observed.items() if host not in absent})
+        desired = self.desired(action, **more)
+        absent = desired.excluded | desired.unreachable
+        return plans.decide(desired, {host: item for host, item in self.observed.items() if host not in absent})
 
     def version(self, version: str) -> None:
         """Ask for another version from now on."""
         self.variables["app_version"] = version
 
-    def carry_out(
+    def execute(
         self, plan: Mapping[str, Any], steps: tuple[str, ...] = ("start", "flip", "record", "retire")
     ) -> None:
         """Do what the plan says, or only its first steps, as after a crash."""
@@ -108,7 +108,7 @@ class Fleet:
     def run(self, action: str = "deploy", **more: Any) -> dict[str, Any]:
         """Plan, and carry the plan out."""
         plan = self.plan(action, **more)
-        self.carry_out(plan)
+        self.execute(plan)
         return plan
 
     def _start(self, plan: Mapping[str, Any]) -> None:
@@ -177,7 +177,7 @@ class Fleet:
             run=run,
             manifest=plan["manifest"],
             previous=plan["previous"],
-            undo=plan["to_undo"],
+            revert=plan["to_revert"],
             # The host that migrates finds out.
             migrating=plan.get("migrating", []),
             **({"contracts": plan["contracts"]} if "contracts" in plan else {}),

@@ -108,7 +108,7 @@ def test_a_restore_with_another_plans_id_does_nothing(host: dict[str, Any], monk
     monkeypatch.setattr(backup_restore, "plan", lambda *_: {"id": "2222222222"})
     monkeypatch.setattr(backup_restore, "systemctl", lambda *_, **__: pytest.fail("something was stopped"))
     with pytest.raises(backup_restore.NotConfirmed, match="is not the plan, which is 2222222222"):
-        backup_restore.carry_out(host, backup_restore_plan.Target("latest", "", None), "", "latest", "1111111111")
+        backup_restore.execute(host, backup_restore_plan.Target("latest", "", None), "", "latest", "1111111111")
 
 
 def test_answers_for_playbooks_are_json(host: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

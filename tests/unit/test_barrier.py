@@ -45,18 +45,18 @@ def test_one_bad_or_silent_host_out_of_any_number_stops_all(answers: dict[str, A
 
 
 def test_an_unreachable_host_that_may_be_silent_is_noted() -> None:
-    verdict = judge({"app1": GOOD, "app2": {"unreachable": True, "msg": "x"}}, silent_allowed=["app2"])
+    verdict = judge({"app1": GOOD, "app2": {"unreachable": True, "msg": "x"}}, unreachable_allowed=["app2"])
     assert verdict["ok"]
-    assert verdict["silent"] == ["app2"]
+    assert verdict["unreachable"] == ["app2"]
 
 
 @pytest.mark.parametrize("answer", [{"failed": True, "msg": "boom"}, {"skipped": True}])
 def test_a_host_that_may_be_silent_and_answers_must_answer_well(answer: dict[str, Any]) -> None:
-    assert not judge({"app1": GOOD, "app2": answer}, silent_allowed=["app2"])["ok"]
+    assert not judge({"app1": GOOD, "app2": answer}, unreachable_allowed=["app2"])["ok"]
 
 
 def test_a_host_that_may_not_be_silent_stops_all() -> None:
-    assert not judge({"app1": {"unreachable": True}, "app2": GOOD}, silent_allowed=["app2"])["ok"]
+    assert not judge({"app1": {"unreachable": True}, "app2": GOOD}, unreachable_allowed=["app2"])["ok"]
 
 
 def test_a_step_whose_failure_does_no_harm_is_noted_and_goes_on() -> None:

@@ -211,7 +211,7 @@ def test_several_problems_are_counted_in_the_first_line(variables: Variables) ->
 
 ROLES = {
     "nginx": ["nginx_http_port", "nginx_user"],
-    "release": ["release_to", "release_lost_hosts"],
+    "release": ["release_to", "release_exclude_hosts"],
     "docker_host": ["docker_host_registries"],
 }
 
@@ -230,11 +230,11 @@ ROLES = {
         ),
         (
             "release_lost_host",
-            "release_lost_host is not an input of a release: did you mean 'release_lost_hosts'? (set in hosts.yml)",
+            "release_lost_host is not an input of a release: did you mean 'release_exclude_hosts'? (set in hosts.yml)",
         ),
         (
             "release_force",
-            "release_force is not an input of a release: known: release_lost_hosts, release_to (set in hosts.yml)",
+            "release_force is not an input of a release: known: release_exclude_hosts, release_to (set in hosts.yml)",
         ),
     ],
 )

@@ -229,7 +229,7 @@ def test_another_clusters_history_is_added_to_by_nobody_else(
     assert (
         code == 1
         and "dumps of another cluster (system 8)" in answer["lines"][0]
-        and "restore.yml" in answer["lines"][0]
+        and "playbooks/backup/restore.yml" in answer["lines"][0]
     )
 
 

@@ -89,7 +89,7 @@ def test_an_older_run_is_refused() -> None:
     for late in (
         lambda: flip(record, "r3", "green", token=4),
         lambda: records.confirm(record, release="r2", token=4, now=1001),
-        lambda: records.abandon(record, token=4),
+        lambda: records.abort(record, token=4),
         lambda: records.adopt(record, release="r3", slot="green", token=4),
         lambda: maintained(record, message="Longer than we thought.", token=4),
         lambda: records.serve(record, token=4),
@@ -100,10 +100,10 @@ def test_an_older_run_is_refused() -> None:
 
 def test_abandoning_ends_only_the_flip_it_names() -> None:
     record = flip(live(), "r2", "green")
-    assert records.abandon(record, token=1, release="r3") is record
-    after = records.abandon(record, token=1, release="r2")
+    assert records.abort(record, token=1, release="r3") is record
+    after = records.abort(record, token=1, release="r2")
     assert records.effective(after, 1001) == [{"release": "r1", "slot": "blue", "percent": 100}]
-    assert records.abandon(after, token=1) is after
+    assert records.abort(after, token=1) is after
 
 
 def test_an_edge_can_be_brought_to_what_another_one_confirmed() -> None:
@@ -135,7 +135,7 @@ def test_maintenance_is_beside_what_is_served_and_outlives_every_flip() -> None:
     for after in (
         flip(record, "r3", "green"),
         records.confirm(record, release="r2", token=1, now=1401),
-        records.abandon(record, token=1),
+        records.abort(record, token=1),
         records.adopt(record, release="r4", slot="green", token=1),
     ):
         assert after["maintenance"] == maintenance and after["seq"] == record["seq"] + 1
@@ -304,10 +304,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @precondition(lambda self: self.record["pending"])
     @rule(token=TOKENS)
-    def abandon(self, token: int) -> None:
+    def abort(self, token: int) -> None:
         confirmed = self.record["confirmed"]
         try:
-            self.take(records.abandon(self.record, token=token))
+            self.take(records.abort(self.record, token=token))
         except records.StaleToken:
             return
         assert self.record["confirmed"] == confirmed and self.record["pending"] is None

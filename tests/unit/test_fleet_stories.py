@@ -56,7 +56,7 @@ def test_a_host_that_was_lost_gets_no_visitor_before_it_holds_the_live_release()
     world = World()
     deploy(world, "v1")
     world.cut.add(("*", "app2"))
-    assert deploy(world, "v2", lost=frozenset({"app2"})).verdict["ok"]
+    assert deploy(world, "v2", excluded=frozenset({"app2"})).verdict["ok"]
     world.cut.clear()
     run = deploy(world, "v3")  # the referee looks after each effect
     both = {world.hosts[name].address for name in APPS}
@@ -69,9 +69,9 @@ def test_a_host_that_was_lost_gets_no_visitor_before_it_holds_the_live_release()
 def test_what_only_a_host_that_is_given_up_may_still_serve_is_asked_of_no_other() -> None:
     world = World()
     world.cut = {("*", "app1")}
-    deploy(world, "v1", lost=frozenset({"app1"}))
+    deploy(world, "v1", excluded=frozenset({"app1"}))
     world.cut = {("*", "app2")}
-    run = deploy(world, "v2", lost=frozenset({"app2"}))  # the referee looks after each effect
+    run = deploy(world, "v2", excluded=frozenset({"app2"}))  # the referee looks after each effect
     assert run.plan and run.verdict["ok"]
     one, two = ({world.hosts[name].address} for name in APPS)
     assert upstreams(run.plan["edge_config"]) == {"blue": two, "green": one}

@@ -165,7 +165,7 @@ class OneHost(RuleBasedStateMachine):
         assert self.owners[-1] == run, "a superseded run must never prove its right"
 
     @rule(run=RUNS)
-    def give_back(self, run: str) -> None:
+    def release_lease(self, run: str) -> None:
         before = self.lease
         self.lease = leases.release(self.lease, run_id=run)
         if before.run_id == run:

@@ -204,7 +204,7 @@ def test_a_release_from_before_a_contract_half_is_known() -> None:
         entry("r4", 4, "started", contracts=["9_drop"]),
     ]
     history = ledger.merge([entries])
-    assert {name: ledger.past_contracts(history, name) for name in ("r1", "r2", "r3", "r4")} == {
+    assert {name: ledger.destructive_since(history, name) for name in ("r1", "r2", "r3", "r4")} == {
         "r1": ["9_drop"],
         "r2": ["9_drop"],
         "r3": ["9_drop"],
@@ -216,12 +216,12 @@ def test_a_rollback_past_a_contract_half_is_refused_and_can_be_insisted_on(fleet
     first = fleet.run()
     fleet.version("v1.1.0")
     second = fleet.plan()
-    fleet.carry_out(second)
+    fleet.execute(second)
     line = ledger.to_line({**fleet._entry("confirmed", second), "contracts": ["9_drop"], "run_id": "late", "seq": 3})
     fleet.observed["app1"]["ledger"] += line
     with pytest.raises(plans.PlanError, match=r"is from before migration 9_drop.*-e release_data=restore"):
         fleet.plan("rollback")
-    assert fleet.plan("rollback", past_contract=True)["manifest"]["id"] == first["manifest"]["id"]
+    assert fleet.plan("rollback", allow_destructive=True)["manifest"]["id"] == first["manifest"]["id"]
 
 
 def test_the_step_that_looks_comes_before_the_one_that_applies(fleet: Any) -> None:

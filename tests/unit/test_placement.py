@@ -70,7 +70,7 @@ def test_the_image_of_a_worker_is_pulled_where_nothing_else_starts(placed: Any) 
 
 def test_a_drain_that_would_leave_a_service_nowhere_is_refused(placed: Any) -> None:
     placed.run()
-    assert placed.plan("drain", host="app2")["steps"] == ["configure", "drain", "give_back"]
+    assert placed.plan("drain", host="app2")["steps"] == ["configure", "drain", "release_lease"]
     with pytest.raises(PlanError) as caught:
         placed.plan("drain", host="app1")
     assert str(caught.value) == (
@@ -83,7 +83,7 @@ def test_so_is_a_run_without_its_only_host(placed: Any) -> None:
     placed.run()
     placed.version("v1.1.0")
     with pytest.raises(PlanError, match="service backend would run nowhere"):
-        placed.plan(lost=frozenset({"app1"}))
+        placed.plan(excluded=frozenset({"app1"}))
 
 
 def test_a_host_nobody_knows_is_an_error_where_it_was_just_written(placed: Any) -> None:

@@ -71,7 +71,7 @@ def test_deploying_what_runs_already_is_nothing(fleet: Any) -> None:
     assert plan["lines"] == [
         f"Nothing to do: shop v1.0.0 is live as {first['manifest']['id']} in blue, as wanted",
     ]
-    assert plan["steps"] == ["give_back"]
+    assert plan["steps"] == ["release_lease"]
 
 
 def test_a_changed_environment_value_alone_is_a_release(fleet: Any) -> None:
@@ -165,7 +165,7 @@ def test_somebodys_unconfirmed_flip_is_ended_first(fleet: Any) -> None:
     fleet.run()
     fleet.observed["edge1"]["edge"]["pending_alive"] = True
     plan = fleet.plan()
-    assert plan["abandon"] == ["edge1"]
+    assert plan["abort"] == ["edge1"]
     assert plan["status"] == "repair"
 
 
@@ -173,7 +173,7 @@ def test_a_release_that_was_started_and_never_confirmed_is_as_if_it_had_not_happ
     first = fleet.run()
     fleet.version("v1.1.0")
     crashed = fleet.plan()
-    fleet.carry_out(crashed, steps=("start",))
+    fleet.execute(crashed, steps=("start",))
     plan = fleet.plan()
     assert plan["live"]["release"] == first["manifest"]["id"]
     assert plan["slot"] == "green"
@@ -188,7 +188,7 @@ def test_of_two_confirmed_releases_the_later_run_counts_and_not_the_busier_edge(
     fleet.run()
     fleet.version("v1.1.0")
     plan = fleet.plan()
-    fleet.carry_out(plan, steps=("start",))
+    fleet.execute(plan, steps=("start",))
     fleet.confirm("edge1", plan["manifest"]["id"], plan["slot"], plan["token"])
     # The other edge was flipped by the same run and by a later one, and confirmed neither time.
     fleet.observed["edge2"]["edge"]["record"] |= {"token": plan["token"] + 1, "seq": 99}
@@ -201,7 +201,7 @@ def test_a_confirmed_release_that_no_ledger_knows_of_is_recorded_by_the_next_run
     first = fleet.run()
     fleet.version("v1.1.0")
     crashed = fleet.plan()
-    fleet.carry_out(crashed, steps=("start", "flip"))
+    fleet.execute(crashed, steps=("start", "flip"))
     plan = fleet.plan()
     assert plan["status"] == "repair"
     assert plan["record"]
@@ -210,7 +210,7 @@ def test_a_confirmed_release_that_no_ledger_knows_of_is_recorded_by_the_next_run
         plan["lines"][1]
         == "  record     the live release, which the run that confirmed it did not write into the ledgers"
     )
-    fleet.carry_out(plan)
+    fleet.execute(plan)
     assert fleet.plan()["status"] == "nothing"
     assert fleet.plan("rollback")["manifest"]["id"] == first["manifest"]["id"]
 
@@ -228,14 +228,14 @@ def test_a_changed_image_brings_its_migration(fleet: Any) -> None:
 
 
 def test_the_migration_runs_on_the_first_app_host_that_answers(fleet: Any) -> None:
-    plan = fleet.plan(lost=frozenset({"app1"}))
+    plan = fleet.plan(excluded=frozenset({"app1"}))
     assert plan["migrate"]["host"] == "app2"
 
 
 def test_a_lost_host_takes_no_part_and_no_edge_sends_it_anything(fleet: Any) -> None:
-    plan = fleet.plan(lost=frozenset({"app1"}))
+    plan = fleet.plan(excluded=frozenset({"app1"}))
     assert plan["start"] == ["app2"]
-    assert plan["lost"] == ["app1"]
+    assert plan["excluded"] == ["app1"]
     assert "10.0.0.21" not in plan["edge_config"]
     assert "10.0.0.22" in plan["edge_config"]
 
@@ -243,22 +243,22 @@ def test_a_lost_host_takes_no_part_and_no_edge_sends_it_anything(fleet: Any) -> 
 def test_what_a_dead_run_left_in_the_old_slot_is_retired_by_the_next_one(fleet: Any) -> None:
     first = fleet.run()
     fleet.version("v1.1.0")
-    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    fleet.execute(fleet.plan(), steps=("start", "flip", "record"))
     plan = fleet.plan()
-    assert plan["steps"] == ["retire", "give_back"]
+    assert plan["steps"] == ["retire", "release_lease"]
     assert plan["retire"] == {"release": None, "slot": "blue"}
     assert plan["lines"][1:] == [
         f"  retire     {host}: stop backend, frontend of {first['manifest']['id']} in blue, once it has drained"
         for host in fleet.apps
     ]
-    fleet.carry_out(plan)
+    fleet.execute(plan)
     assert fleet.plan()["status"] == "nothing"
 
 
 def test_an_old_slot_that_a_host_is_about_to_stop_by_itself_is_left_to_it(fleet: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")
-    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    fleet.execute(fleet.plan(), steps=("start", "flip", "record"))
     for host in fleet.apps:
         fleet.observed[host]["retiring"] = {"slot": "blue", "until": 1.0}
     assert fleet.plan()["status"] == "nothing"
@@ -306,9 +306,9 @@ def test_a_live_release_nobody_has_a_manifest_of_stops_the_run(fleet: Any) -> No
 
 def test_without_any_edge_or_app_host_there_is_no_plan(fleet: Any) -> None:
     with pytest.raises(PlanError, match="no edge host is left"):
-        decide(fleet.wish(), {host: fleet.observed[host] for host in fleet.apps})
+        decide(fleet.desired(), {host: fleet.observed[host] for host in fleet.apps})
     with pytest.raises(PlanError, match="no app host is left"):
-        decide(fleet.wish(), {host: fleet.observed[host] for host in fleet.edges})
+        decide(fleet.desired(), {host: fleet.observed[host] for host in fleet.edges})
 
 
 def test_two_apps_whose_recorded_ports_clash_stop_the_run(fleet: Any) -> None:

@@ -19,7 +19,7 @@ def with_backups(fleet: Any, engine: str = "pgbackrest", **backup: Any) -> Any:
 def test_a_release_sets_a_restore_point_before_it_migrates(fleet: Any) -> None:
     plan = with_backups(fleet).plan()
     assert plan["steps"][:4] == ["pending", "restore_point", "migrate", "start"]
-    assert plan["asked"]["restore_point"] == ["db1"]
+    assert plan["targets"]["restore_point"] == ["db1"]
     assert plan["through"] == {"db1": "app1"}
     assert f"  backup     db1: restore point {plan['manifest']['id']}, seen in the archive" in plan["lines"]
 
@@ -27,8 +27,8 @@ def test_a_release_sets_a_restore_point_before_it_migrates(fleet: Any) -> None:
 def test_a_release_without_a_migration_sets_one_too(fleet: Any) -> None:
     with_backups(fleet).run()
     fleet.variables["app_env"] = {"BANNER": "hello"}
-    assert "restore_point" in fleet.plan()["asked"]
-    assert "migrate" not in fleet.plan()["asked"]
+    assert "restore_point" in fleet.plan()["targets"]
+    assert "migrate" not in fleet.plan()["targets"]
 
 
 def test_what_goes_back_or_mends_sets_none(fleet: Any) -> None:
@@ -44,9 +44,9 @@ def test_what_goes_back_or_mends_sets_none(fleet: Any) -> None:
 def test_what_the_backups_cannot_do_is_in_the_plan(fleet: Any) -> None:
     plan = with_backups(fleet, "none").plan()
     assert plan["restore_point"] is None
-    told = [line for line in plan["lines"] if line.startswith("  backup ")]
-    assert "backed up by nobody" in told[0]
-    assert "a rollback cannot bring back" in told[1]
+    reported = [line for line in plan["lines"] if line.startswith("  backup ")]
+    assert "backed up by nobody" in reported[0]
+    assert "a rollback cannot bring back" in reported[1]
 
 
 def test_what_is_asked_of_backups_that_are_not_there_is_refused(fleet: Any) -> None:
@@ -61,8 +61,8 @@ def test_a_rehearsal_tries_the_migrations_and_changes_nothing(fleet: Any) -> Non
     with_backups(fleet).run()
     fleet.version("v1.1.0")
     plan = fleet.plan("rehearsal")
-    assert plan["steps"] == ["pending", "rehearse", "give_back"]
-    assert plan["asked"] == {"pending": ["app1"], "rehearse": ["app1"]}
+    assert plan["steps"] == ["pending", "rehearse", "release_lease"]
+    assert plan["targets"] == {"pending": ["app1"], "rehearse": ["app1"]}
     assert plan["status"] == "rehearsed"
     assert not any(plan[key] for key in ("start", "configure", "flip", "confirm", "record", "retire", "background"))
     assert plan["lines"][0].startswith("Rehearse the migrations of shop v1.1.0 as release")
@@ -72,7 +72,7 @@ def test_a_rehearsal_tries_the_migrations_and_changes_nothing(fleet: Any) -> Non
 def test_a_rehearsal_of_what_is_live_has_nothing_to_do(fleet: Any) -> None:
     with_backups(fleet).run()
     plan = fleet.plan("rehearsal")
-    assert (plan["steps"], plan["status"]) == (["give_back"], "nothing")
+    assert (plan["steps"], plan["status"]) == (["release_lease"], "nothing")
 
 
 def test_a_deploy_that_is_told_to_rehearses_before_it_sets_its_restore_point(fleet: Any) -> None:

@@ -11,7 +11,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import Plan
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 SQL = {"engine": "sql", "service": "backend", "path": "sql"}
-STEPS = ["undoable", "start", "flip", "confirm", "retire", "undo"]
+STEPS = ["rollback_check", "start", "flip", "confirm", "retire", "revert"]
 
 
 def write(fleet: Any, plan: dict[str, Any], event: str, **more: Any) -> None:
@@ -24,7 +24,7 @@ def release(fleet: Any, version: str, *names: str) -> dict[str, Any]:
     """Have a version live that brought migrations; its plan."""
     fleet.version(version)
     plan: dict[str, Any] = {**fleet.plan(), "migrating": list(names)}
-    fleet.carry_out(plan)
+    fleet.execute(plan)
     return plan
 
 
@@ -32,14 +32,14 @@ def failed(fleet: Any, version: str, *names: str) -> dict[str, Any]:
     """Have a version fail when its migrations were applied; its plan."""
     fleet.version(version)
     plan: dict[str, Any] = {**fleet.plan(), "migrating": list(names)}
-    fleet.carry_out(plan, steps=("start",))
+    fleet.execute(plan, steps=("start",))
     return plan
 
 
-def undid(fleet: Any, plan: dict[str, Any]) -> None:
+def reverted(fleet: Any, plan: dict[str, Any]) -> None:
     """What the last step of an undo writes."""
-    undo = plan["undo"]
-    write(fleet, {**plan, "manifest": {"id": undo["release"]}}, "undid", undone=undo["names"], manifest=None)
+    revert = plan["revert"]
+    write(fleet, {**plan, "manifest": {"id": revert["release"]}}, "reverted", reverted=revert["names"], manifest=None)
 
 
 @pytest.fixture
@@ -53,38 +53,38 @@ def test_what_the_undone_release_brought_goes_last_and_on_the_host_that_migrates
     plan = fleet.plan("rollback", data="down")
     first, second = two
     assert plan["manifest"]["id"] == first["manifest"]["id"]
-    assert plan["undo"]["names"] == ["2_b", "3_c"]
-    assert plan["undo"]["manifest"]["id"] == plan["undo"]["release"] == second["manifest"]["id"]
+    assert plan["revert"]["names"] == ["2_b", "3_c"]
+    assert plan["revert"]["manifest"]["id"] == plan["revert"]["release"] == second["manifest"]["id"]
     assert plan["steps"] == STEPS
-    assert plan["asked"]["undoable"] == plan["asked"]["undo"] == ["app1"]
-    told = f"  undo       migration 3_c, 2_b of {second['manifest']['id']}, once that is stopped, on app1"
-    assert plan["lines"][-1] == told
+    assert plan["targets"]["rollback_check"] == plan["targets"]["revert"] == ["app1"]
+    reported = f"  undo       migration 3_c, 2_b of {second['manifest']['id']}, once that is stopped, on app1"
+    assert plan["lines"][-1] == reported
 
 
 @pytest.mark.parametrize("data", ["forward", "restore"])
 def test_without_it_a_rollback_has_not_a_step_more(fleet: Any, two: Any, data: str) -> None:
     plan = fleet.plan("rollback", data=data)
-    assert plan["undo"] is None and plan["to_undo"] is None
-    assert plan["steps"] == [step for step in STEPS if not step.startswith("undo")]
+    assert plan["revert"] is None and plan["to_revert"] is None
+    assert plan["steps"] == [step for step in STEPS if not step.startswith("revert")]
 
 
 def test_a_release_that_brought_nothing_is_gone_back_from_as_ever(fleet: Any, two: Any) -> None:
     release(fleet, "v3")
-    assert "undo" not in fleet.plan("rollback", data="down")["steps"]
+    assert "revert" not in fleet.plan("rollback", data="down")["steps"]
 
 
 def test_going_back_further_undoes_what_all_of_them_brought(fleet: Any, two: Any) -> None:
     release(fleet, "v3", "4_d")
     failed(fleet, "v4", "5_e")
-    assert fleet.plan("rollback", data="down")["undo"]["names"] == ["4_d", "5_e"]
-    assert fleet.plan("rollback", data="down", release_to="v1")["undo"]["names"] == ["2_b", "3_c", "4_d", "5_e"]
+    assert fleet.plan("rollback", data="down")["revert"]["names"] == ["4_d", "5_e"]
+    assert fleet.plan("rollback", data="down", release_to="v1")["revert"]["names"] == ["2_b", "3_c", "4_d", "5_e"]
 
 
 def test_what_a_release_has_lived_with_since_is_not_undone(fleet: Any, two: Any) -> None:
     """v1 went live again on v2's schema, so that is v1's now."""
     fleet.run("rollback")
     release(fleet, "v3", "4_d")
-    assert fleet.plan("rollback", data="down", release_to="v1")["undo"]["names"] == ["4_d"]
+    assert fleet.plan("rollback", data="down", release_to="v1")["revert"]["names"] == ["4_d"]
 
 
 # a run that died in between
@@ -92,20 +92,20 @@ def test_what_a_release_has_lived_with_since_is_not_undone(fleet: Any, two: Any)
 
 def test_what_was_not_undone_yet_is_what_the_same_command_does_next(fleet: Any, two: Any) -> None:
     plan = fleet.plan("rollback", data="down")
-    fleet.carry_out(plan, steps=("start", "flip", "record"))
+    fleet.execute(plan, steps=("start", "flip", "record"))
     again = fleet.plan("rollback", data="down")
     assert again["status"] == "repair" and again["manifest"]["id"] == plan["manifest"]["id"]
     # What the release that was left still has running is stopped first, whoever else may be about to.
-    assert again["steps"] == ["undoable", "retire", "undo"]
-    assert again["undo"]["names"] == ["2_b", "3_c"]
+    assert again["steps"] == ["rollback_check", "retire", "revert"]
+    assert again["revert"]["names"] == ["2_b", "3_c"]
     for host in ("app1", "app2"):
         fleet.observed[host]["retiring"] = {"slot": "green", "until": 1e12}
     assert fleet.plan("rollback", data="down", release_to="v1")["retire"] == {"slot": "green", "release": None}
     # Named as the one that is undone, too.
-    assert fleet.plan("rollback", data="down", undone=again["undo"]["release"])["undo"] == again["undo"]
-    fleet.carry_out(again, steps=("retire",))
-    assert fleet.plan("rollback", data="down")["steps"] == ["undoable", "undo"]
-    undid(fleet, again)
+    assert fleet.plan("rollback", data="down", reverted=again["revert"]["release"])["revert"] == again["revert"]
+    fleet.execute(again, steps=("retire",))
+    assert fleet.plan("rollback", data="down")["steps"] == ["rollback_check", "revert"]
+    reverted(fleet, again)
     with pytest.raises(PlanError, match="no earlier release is left"):
         fleet.plan("rollback", data="down")
 
@@ -114,33 +114,33 @@ def test_a_run_that_died_before_it_wrote_what_the_edges_confirmed_has_it_to_undo
     fleet: Any, two: Any
 ) -> None:
     plan = fleet.plan("rollback", data="down")
-    fleet.carry_out(plan, steps=("start", "flip"))
+    fleet.execute(plan, steps=("start", "flip"))
     again = fleet.plan("rollback", data="down")
-    assert again["confirm"] == ["edge1"] and again["to_undo"] == plan["to_undo"]
-    assert again["steps"] == ["undoable", "confirm", "retire", "undo"]
+    assert again["confirm"] == ["edge1"] and again["to_revert"] == plan["to_revert"]
+    assert again["steps"] == ["rollback_check", "confirm", "retire", "revert"]
     # A deploy that mends the record does not forget it.
     fleet.version("v1")
-    assert fleet.plan()["to_undo"] == plan["to_undo"] and fleet.plan()["undo"] is None
+    assert fleet.plan()["to_revert"] == plan["to_revert"] and fleet.plan()["revert"] is None
 
 
 def test_what_was_begun_is_not_left_without_a_word(fleet: Any, two: Any) -> None:
     plan = fleet.plan("rollback", data="down")
-    fleet.carry_out(plan)
+    fleet.execute(plan)
     with pytest.raises(
         PlanError, match=r"has yet to undo migration 2_b, 3_c of .*-v2: finish it with -e release_data=down"
     ):
         fleet.plan("rollback")
     # The next release is the end of it.
     release(fleet, "v3", "4_d")
-    assert fleet.plan("rollback", data="down")["undo"]["names"] == ["4_d"]
+    assert fleet.plan("rollback", data="down")["revert"]["names"] == ["4_d"]
 
 
 def test_a_host_that_may_still_run_the_release_is_waited_for(fleet: Any, two: Any) -> None:
-    plan = fleet.plan("rollback", data="down", silent=frozenset({"app2"}))
-    assert "undo" not in plan["steps"] and "undoable" not in plan["steps"]
-    assert plan["to_undo"]["names"] == ["2_b", "3_c"]
+    plan = fleet.plan("rollback", data="down", unreachable=frozenset({"app2"}))
+    assert "revert" not in plan["steps"] and "rollback_check" not in plan["steps"]
+    assert plan["to_revert"]["names"] == ["2_b", "3_c"]
     assert "not now: app2 does not answer and may still run" in plan["lines"][-1]
-    assert "undo" in fleet.plan("rollback", data="down", lost=frozenset({"app2"}))["steps"]
+    assert "revert" in fleet.plan("rollback", data="down", excluded=frozenset({"app2"}))["steps"]
 
 
 # what cannot be
@@ -164,7 +164,7 @@ def test_a_tool_needs_a_command_that_undoes(fleet: Any) -> None:
         fleet.plan("rollback", data="down")
     fleet.variables["app_migration"] = {**tool, "down": ["down"]}
     release(fleet, "v3", "3_c")
-    assert fleet.plan("rollback", data="down")["undo"]["names"] == ["3_c"]
+    assert fleet.plan("rollback", data="down")["revert"]["names"] == ["3_c"]
 
 
 def test_what_was_taken_away_comes_back_too_late_for_the_release_before(fleet: Any, two: Any) -> None:
@@ -173,10 +173,10 @@ def test_what_was_taken_away_comes_back_too_late_for_the_release_before(fleet: A
     write(fleet, plan, "confirmed", contracts=["4_drop"], run_id="late", seq=3)
     with pytest.raises(PlanError, match="is from before migration 4_drop"):
         fleet.plan("rollback", data="down")
-    insisted = fleet.plan("rollback", data="down", past_contract=True)
-    assert insisted["undo"]["names"] == ["4_drop"]
-    fleet.carry_out(insisted)
-    undid(fleet, insisted)
+    insisted = fleet.plan("rollback", data="down", allow_destructive=True)
+    assert insisted["revert"]["names"] == ["4_drop"]
+    fleet.execute(insisted)
+    reverted(fleet, insisted)
     assert ledger.merge_texts(item["ledger"] for item in fleet.observed.values()).contracted == []
 
 
@@ -195,15 +195,15 @@ def test_an_environment_whose_data_go_back_needs_backups_that_can(fleet: Any) ->
 
 def test_a_release_that_failed_is_undone_beside_the_one_that_serves(fleet: Any, two: Any) -> None:
     bad = failed(fleet, "v3", "4_d", "5_e")["manifest"]["id"]
-    plan = fleet.plan("rollback", data="down", undone=bad)
+    plan = fleet.plan("rollback", data="down", reverted=bad)
     assert plan["manifest"]["id"] == two[1]["manifest"]["id"] and plan["flip"] == []
-    assert (plan["undo"]["release"], plan["undo"]["names"]) == (bad, ["4_d", "5_e"])
-    assert plan["steps"] == ["undoable", "retire", "undo"]
-    undid(fleet, plan)
-    fleet.carry_out(plan, steps=("retire",))
-    assert fleet.plan("rollback", data="down", undone=bad)["status"] == "nothing"
+    assert (plan["revert"]["release"], plan["revert"]["names"]) == (bad, ["4_d", "5_e"])
+    assert plan["steps"] == ["rollback_check", "retire", "revert"]
+    reverted(fleet, plan)
+    fleet.execute(plan, steps=("retire",))
+    assert fleet.plan("rollback", data="down", reverted=bad)["status"] == "nothing"
     # Of what is live nothing was undone.
-    assert fleet.plan("rollback", data="down")["undo"]["names"] == ["2_b", "3_c"]
+    assert fleet.plan("rollback", data="down")["revert"]["names"] == ["2_b", "3_c"]
 
 
 def test_only_what_failed_beside_the_live_release_can_be_named(fleet: Any, two: Any) -> None:
@@ -211,14 +211,14 @@ def test_only_what_failed_beside_the_live_release_can_be_named(fleet: Any, two: 
     with pytest.raises(
         PlanError, match=rf"^rollback_confirm=x: what is live is .*-v2; releases that failed beside it: {bad}$"
     ):
-        fleet.plan("rollback", data="down", undone="x")
+        fleet.plan("rollback", data="down", reverted="x")
     with pytest.raises(PlanError, match="was never live, so all there is to undo is in the data"):
-        fleet.plan("rollback", undone=bad)
+        fleet.plan("rollback", reverted=bad)
     with pytest.raises(PlanError, match="leave release_to out"):
-        fleet.plan("rollback", data="down", undone=bad, release_to="v1")
+        fleet.plan("rollback", data="down", reverted=bad, release_to="v1")
     release(fleet, "v4")
     with pytest.raises(PlanError, match="releases that failed beside it: none"):
-        fleet.plan("rollback", data="down", undone=bad)
+        fleet.plan("rollback", data="down", reverted=bad)
 
 
 # history
@@ -226,7 +226,7 @@ def test_only_what_failed_beside_the_live_release_can_be_named(fleet: Any, two: 
 
 def test_history_says_what_was_undone_beside_how_the_run_ended(fleet: Any, two: Any) -> None:
     plan = fleet.run("rollback", data="down")
-    undid(fleet, plan)
+    reverted(fleet, plan)
     history = ledger.merge_texts(item["ledger"] for item in fleet.observed.values())
     newest = status.history_lines("shop", history, 1)[1:]
     assert "rollback  confirmed" in newest[0] and "-v1" in newest[0]
@@ -236,9 +236,9 @@ def test_history_says_what_was_undone_beside_how_the_run_ended(fleet: Any, two: 
 def test_a_release_that_may_lack_what_it_expects_is_asked_for_before_anything_changes(fleet: Any, two: Any) -> None:
     assert fleet.plan("rollback")["expected"] is None, "the control: nothing was undone"
     plan = fleet.run("rollback", data="down")
-    undid(fleet, plan)
+    reverted(fleet, plan)
     forth = fleet.plan("rollback", release_to="v2")
-    assert forth["steps"][:2] == ["expected", "start"] and forth["asked"]["expected"] == ["app1"]
+    assert forth["steps"][:2] == ["expected", "start"] and forth["targets"]["expected"] == ["app1"]
     assert any(
         line.startswith("  database   asked by app1 whether it still has what this release expects")
         for line in forth["lines"]
@@ -263,20 +263,20 @@ def test_a_plan_says_what_becomes_of_the_data_when_the_deploy_fails(fleet: Any, 
     fleet.variables["app_rollback"] = {"data": "down", "automatic": True}
     plan = fleet.plan(data="down")
     assert plan["on_failure"]["automatic"] and plan["on_failure"]["host"] == "app1"
-    told = "  on failure what was migrated is undone on app1, once the new release is stopped again"
-    assert plan["lines"][-1] == told
+    reported = "  on failure what was migrated is undone on app1, once the new release is stopped again"
+    assert plan["lines"][-1] == reported
     assert "all data go back to the moment before by themselves" in fleet.plan(data="restore")["lines"][-1]
     # Neither here nor there when nothing is migrated, nor in a rollback.
     assert fleet.plan("rollback", data="down")["on_failure"] is None
-    fleet.carry_out(plan)
+    fleet.execute(plan)
     fleet.variables["app_env"] = {"BANNER": "Sale"}
     assert fleet.plan(data="down")["on_failure"] is None
 
 
 def test_what_comes_up_with_a_release_and_stays_up_keeps_its_schema(fleet: Any, two: Any) -> None:
     fleet.variables["app_rollback"] = {"data": "down", "automatic": True}
-    single = {"image": "registry.test:5000/shop/ledger", "port": 9000, "strategy": "recreate"}
-    fleet.variables["app_services"] = {**fleet.variables["app_services"], "ledger": single}
+    singleton = {"image": "registry.test:5000/shop/ledger", "port": 9000, "strategy": "recreate"}
+    fleet.variables["app_services"] = {**fleet.variables["app_services"], "ledger": singleton}
     fleet.version("v3")
     assert fleet.plan(data="down")["on_failure"]["automatic"] is False
 

@@ -12,7 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import Plan
 def test_a_deploy_that_died_after_the_edges_confirmed_it_can_be_rolled_back_at_once(fleet: Any) -> None:
     first = fleet.run()
     fleet.version("v1.1.0")
-    fleet.carry_out(fleet.plan(), steps=("start", "flip"))
+    fleet.execute(fleet.plan(), steps=("start", "flip"))
     assert fleet.plan("rollback")["manifest"]["id"] == first["manifest"]["id"]
 
 
@@ -21,11 +21,11 @@ def test_a_rollback_that_died_after_an_edge_confirmed_it_is_finished_and_not_rep
         fleet.version(version)
         fleet.run()
     crashed = fleet.plan("rollback")
-    fleet.carry_out(crashed, steps=("start", "flip"))
+    fleet.execute(crashed, steps=("start", "flip"))
     plan = fleet.plan("rollback")
     assert plan["manifest"]["version"] == "v1.1.0"
     assert plan["status"] == "repair"
-    fleet.carry_out(plan)
+    fleet.execute(plan)
     assert fleet.plan("rollback")["manifest"]["version"] == "v1.0.0"
 
 
@@ -34,7 +34,7 @@ def test_a_rollback_without_any_app_host_is_refused(fleet: Any) -> None:
     fleet.version("v1.1.0")
     fleet.run()
     with pytest.raises(PlanError, match="no app host is left"):
-        fleet.plan("rollback", silent=frozenset({"app1", "app2"}))
+        fleet.plan("rollback", unreachable=frozenset({"app1", "app2"}))
 
 
 def test_rollback_goes_to_the_release_before_without_asking_a_registry(fleet: Any) -> None:
@@ -77,9 +77,9 @@ def test_a_rollback_goes_on_without_a_silent_app_host_and_no_edge_sends_it_anyth
     fleet.run()
     fleet.version("v1.1.0")
     fleet.run()
-    plan = fleet.plan("rollback", silent=frozenset({"app2"}))
+    plan = fleet.plan("rollback", unreachable=frozenset({"app2"}))
     assert plan["start"] == ["app1"]
-    assert plan["lost"] == ["app2"]
+    assert plan["excluded"] == ["app2"]
     assert plan["configure"] == ["edge1"], "nobody knows what the silent host holds, or is about to stop"
     assert "10.0.0.22" not in plan["edge_config"]
 
@@ -87,7 +87,7 @@ def test_a_rollback_goes_on_without_a_silent_app_host_and_no_edge_sends_it_anyth
 def test_a_rollback_to_a_release_that_still_runs_is_a_flip_alone(fleet: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")
-    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    fleet.execute(fleet.plan(), steps=("start", "flip", "record"))
     plan = fleet.plan("rollback")
     assert plan["start"] == []
     assert plan["steps"] == ["flip", "confirm", "retire"]
@@ -97,7 +97,7 @@ def test_a_rollback_to_a_release_that_still_runs_is_a_flip_alone(fleet: Any) -> 
 def test_a_release_that_still_runs_and_is_not_well_is_started_again(fleet: Any, key: str, value: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")
-    fleet.carry_out(fleet.plan(), steps=("start", "flip", "record"))
+    fleet.execute(fleet.plan(), steps=("start", "flip", "record"))
     for item in fleet.observed["app2"]["containers"]:
         item[key] = value
     assert fleet.plan("rollback")["start"] == ["app2"]

@@ -83,7 +83,7 @@ def test_the_whole_range_is_used_from_wherever_it_begins() -> None:
 
 
 def test_what_must_not_run_twice_has_one_port() -> None:
-    ports = allocate("shop", {"lock": 1, "web": 1}, {}, [], LOW, HIGH, single=["lock"])
-    assert set(ports["lock"]) == {"single"} and set(ports["web"]) == {"blue", "green"}
-    assert port_numbers(ports, "lock", "blue") == port_numbers(ports, "lock", "green") == ports["lock"]["single"]
-    assert allocate("shop", {"lock": 1, "web": 1}, records("shop", ports), [], LOW, HIGH, single=["lock"]) == ports
+    ports = allocate("shop", {"lock": 1, "web": 1}, {}, [], LOW, HIGH, singleton=["lock"])
+    assert set(ports["lock"]) == {"singleton"} and set(ports["web"]) == {"blue", "green"}
+    assert port_numbers(ports, "lock", "blue") == port_numbers(ports, "lock", "green") == ports["lock"]["singleton"]
+    assert allocate("shop", {"lock": 1, "web": 1}, records("shop", ports), [], LOW, HIGH, singleton=["lock"]) == ports

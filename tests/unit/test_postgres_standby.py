@@ -92,7 +92,7 @@ def test_data_goes_only_when_this_host_was_named(
 def test_a_refusal_names_the_host_its_system_and_the_way_out() -> None:
     why = step("db2", "db1", local(), "", "")["why"]
     assert MINE in why
-    assert "standby_rejoin.yml -e rejoin_confirm=db2" in why
+    assert "playbooks/database/rejoin.yml -e rejoin_confirm=db2" in why
     assert "If it was promoted, name it in postgres_primary" in why
     why = step("db2", "db1", local(follows=True), OTHER, "")["why"]
     assert MINE in why

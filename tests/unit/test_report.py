@@ -32,28 +32,28 @@ def test_a_silent_host_comes_with_the_way_out() -> None:
     verdict = failed("fence", {"unreachable": True, "msg": "timed out"}, reached=())
     assert report.failure(RUN, {"live": None, "status": "refused"}, verdict) == (
         "deploy failed in step fence: app2: cannot be reached (timed out). Nothing was changed. "
-        "Bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name."
+        "Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."
     )
 
 
 @pytest.mark.parametrize(
-    ("step", "live", "words"),
+    ("step", "live", "summary"),
     [
         ("start", None, "Nothing is live yet"),
         ("flip", LIVE, "Release r1 goes on serving"),
         ("confirm", LIVE, "run the same command again, it rolls forward"),
     ],
 )
-def test_what_is_served_depends_on_how_far_it_came(step: str, live: dict[str, str] | None, words: str) -> None:
+def test_what_is_served_depends_on_how_far_it_came(step: str, live: dict[str, str] | None, summary: str) -> None:
     verdict = failed(step, {"failed": True, "msg": "boom"})
-    assert words in report.failure(RUN, {"live": live, "status": "change"}, verdict)
+    assert summary in report.failure(RUN, {"live": live, "status": "change"}, verdict)
 
 
 @pytest.mark.parametrize("step", ["flip", "confirm"])
 def test_a_run_that_lost_the_app_does_not_say_what_is_live(step: str) -> None:
     verdict = failed(step, {"failed": True, "msg": "run a does not own app shop on this host; the owner is nobody"})
     message = report.failure(RUN, {"live": LIVE, "status": "change"}, verdict)
-    assert "history.yml" in message
+    assert "playbooks/app/history.yml" in message
     assert "serving" not in message
 
 
@@ -84,10 +84,10 @@ def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
             {"names": ["1_a"]},
             "To undo its migration 1_a: ansible-playbook rollback.yml -e release_data=down -e rollback_confirm=r2",
         ),
-        ("start", {"names": ["1_a"], "undone": {"ok": True}}, "Its migration 1_a was undone"),
+        ("start", {"names": ["1_a"], "reverted": {"ok": True}}, "Its migration 1_a was undone"),
         (
             "start",
-            {"names": ["1_a", "2_b"], "undone": {"ok": True}, "stays": ["1_a"]},
+            {"names": ["1_a", "2_b"], "reverted": {"ok": True}, "stays": ["1_a"]},
             "Its migration 2_b was undone\nMigration 1_a stays: the live release expects it",
         ),
         ("start", {"names": []}, None),
@@ -107,7 +107,7 @@ def test_a_deploy_that_failed_after_its_migration_ends_with_what_becomes_of_that
 
 def test_an_undo_that_failed_says_why_and_who_goes_on() -> None:
     plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "down"}}
-    data = {"names": ["1_a", "2_b"], "undone": {"ok": False, "message": "app2: no answer"}}
+    data = {"names": ["1_a", "2_b"], "reverted": {"ok": False, "message": "app2: no answer"}}
     said = report.failure(RUN, plan, failed("flip", {"failed": True, "msg": "boom"}), data).split("\n")
     assert said[1] == "Undoing its migration 1_a, 2_b failed: app2: no answer"
     assert said[2].startswith("To undo its migration 1_a, 2_b: ansible-playbook rollback.yml -e release_data=down")
@@ -116,23 +116,23 @@ def test_an_undo_that_failed_says_why_and_who_goes_on() -> None:
 def test_data_that_were_taken_back_are_said_to_be_so_or_how_a_person_does_it() -> None:
     plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "restore"}}
     verdict = failed("start", {"failed": True, "msg": "boom"})
-    data = {"names": ["1_a"], "undone": {"ok": True}}
+    data = {"names": ["1_a"], "reverted": {"ok": True}}
     back = "The data went back to the moment before its migration 1_a; what that undid is counted above"
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [back]
     plan["on_failure"] = {"data": "restore", "automatic": True}
     assert report.failure(RUN, plan, verdict, {"names": ["1_a"]}).split("\n")[1] == (
         "Taking the data back to the moment before its migration 1_a was not begun: not every host has written the failure down and left the app"
     )
-    data["undone"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; what it said is above"}
+    data["reverted"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; what it said is above"}
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [
         "Taking the data back to the moment before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; what it said is above",
         "To take the data back to the moment before it: ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm=r2",
     ]
 
 
-@pytest.mark.parametrize("step", ["retire", "undo"])
+@pytest.mark.parametrize("step", ["retire", "revert"])
 def test_a_rollback_whose_migrations_are_left_says_so(step: str) -> None:
-    plan = {"live": LIVE, "status": "change", "undo": {"names": ["1_a"]}}
+    plan = {"live": LIVE, "status": "change", "revert": {"names": ["1_a"]}}
     verdict = barrier.judge(step, {"app2": {"failed": True, "msg": "boom"}}, barrier.start(0.0), noted=())
     said = report.failure({"action": "rollback"}, plan, verdict)
     assert "The release is live, and migration 1_a is still to be undone: run the same command again" in said

@@ -61,7 +61,7 @@ def test_a_file_that_does_not_arrive_is_an_error_that_names_the_archivers(monkey
         restore_point.make({}, "r1", 0.01)
     assert str(error.value) == (
         f"restore point r1: WAL file {FILE} was not archived within 0.01 s. The archiver got as far as 000000010000000000000009; "
-        f"its last failure is {FILE} at 11:00 (3 in all). See backup_status.yml"
+        f"its last failure is {FILE} at 11:00 (3 in all). See playbooks/backup/status.yml"
     )
 
 

@@ -31,7 +31,7 @@ def test_a_command_of_ones_own_is_run_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "start"),
+    ("summary", "start"),
     [
         ("manifest unknown: manifest unknown", "not in registry r:5000: no such name, version or tag"),
         ("errors:\nunauthorized: authentication required", "registry r:5000 refuses the credentials"),
@@ -50,8 +50,8 @@ def test_a_command_of_ones_own_is_run_as_it_is() -> None:
         ),
     ],
 )
-def test_the_engines_errors_say_what_to_do(words: str, start: str) -> None:
-    line = docker_host.explain(Exception(words), "r:5000")
+def test_the_engines_errors_say_what_to_do(summary: str, start: str) -> None:
+    line = docker_host.explain(Exception(summary), "r:5000")
     assert line.startswith(start)
     assert "\n" not in line
 

@@ -67,8 +67,8 @@ class Fleet(RuleBasedStateMachine):
         until=UNTIL,
     )
     def begin(self, action: str, version: str, without_silent: bool, skew: float, until: str) -> None:
-        lost = self.given_up() if without_silent else frozenset()
-        run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, lost, skew=skew))
+        excluded = self.given_up() if without_silent else frozenset()
+        run = self.world.begin(Run(f"run{len(self.world.runs)}", action, version, excluded, skew=skew))
         self.world.finish(run, until)
 
     @precondition(lambda self: self.active())
@@ -95,7 +95,7 @@ class Fleet(RuleBasedStateMachine):
     def orphans_go_on(self, effects: int) -> None:
         self.world.step_orphans(effects)
 
-    @precondition(lambda self: self.world.background)
+    @precondition(lambda self: self.world.workers)
     @rule(effects=st.integers(1, 4), first=PICK)
     def hosts_retire(self, effects: int, first: int) -> None:
         self.world.step_background(effects, first)
@@ -140,10 +140,10 @@ class Fleet(RuleBasedStateMachine):
             world.lose_containers(name)
 
     @precondition(lambda self: self.misfortune)
-    @rule(name=st.sampled_from(APPS), version=st.sampled_from(VERSIONS), well=st.booleans())
-    def health(self, name: str, version: str, well: bool) -> None:
+    @rule(name=st.sampled_from(APPS), version=st.sampled_from(VERSIONS), healthy=st.booleans())
+    def health(self, name: str, version: str, healthy: bool) -> None:
         sick = self.world.hosts[name].unhealthy
-        sick.discard(version) if well else sick.add(version)
+        sick.discard(version) if healthy else sick.add(version)
 
     @precondition(lambda self: self.misfortune)
     @rule(name=HOST, whole=st.booleans())
@@ -199,10 +199,10 @@ class DiscardsOnATimer(World):
 
     def timers(self) -> None:
         for host in (self.hosts[name] for name in self.apps):
-            told = {item["release"] for item in host.ledger if item["event"] == "confirmed"}
+            reported = {item["release"] for item in host.ledger if item["event"] == "confirmed"}
             for item in list(host.containers):
                 host_says = item.setdefault("since", self.now(host))
-                if item["release"] not in told and self.now(host) > host_says + CONFIRM:
+                if item["release"] not in reported and self.now(host) > host_says + CONFIRM:
                     self.removes(host, [item])
                     host.containers.remove(item)
 

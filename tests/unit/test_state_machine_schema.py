@@ -15,7 +15,7 @@ from tests.support.fleet_referee import Module
 from tests.support.fleet_schema import Schema
 from tests.unit.test_state_machine import VERSIONS, Fleet, assert_noticed, live_version
 
-STEPS = ["confirm", "start", "flip", "retire", "migrate", "undo", "undid", "report", "the end"]
+STEPS = ["confirm", "start", "flip", "retire", "migrate", "revert", "reverted", "report", "the end"]
 
 
 class Migrating(Fleet):
@@ -29,15 +29,15 @@ class Migrating(Fleet):
         version=st.sampled_from(VERSIONS),
         without_silent=st.booleans(),
         data=st.sampled_from(["down", "down", "forward"]),
-        named=st.sampled_from(["", "to", "undone"]),
+        named=st.sampled_from(["", "to", "reverted"]),
         until=st.sampled_from(STEPS),
     )
     def begin(self, action: str, version: str, without_silent: bool, data: str, named: str, until: str) -> None:  # type: ignore[override]
-        lost = self.given_up() if without_silent else frozenset()
-        run = Run(f"run{len(self.world.runs)}", action, version, lost, data=data)
+        excluded = self.given_up() if without_silent else frozenset()
+        run = Run(f"run{len(self.world.runs)}", action, version, excluded, data=data)
         if action == "rollback":
             run.to = version if named == "to" else None
-            run.undone = next(iter(self.world.failed_beside()[::-1]), None) if named == "undone" else None
+            run.reverted = next(iter(self.world.failed_alongside()[::-1]), None) if named == "reverted" else None
         self.world.begin(run)
         self.world.finish(run, until)
 
@@ -59,7 +59,7 @@ class UndoesFirst(Schema):
 
     def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
         found = super().steps(run)
-        first = {step: found[step] for step in ("settle", "pending", "expected", "undoable", "undo")}
+        first = {step: found[step] for step in ("reconcile", "pending", "expected", "rollback_check", "revert")}
         return first | found
 
 
@@ -107,7 +107,7 @@ def test_nor_when_the_run_that_undid_them_died_before_it_said_so() -> None:
     for version in ("v1", "v2"):
         go(world, "deploy", version)
         world.step_background(1000)
-    world.kill(go(world, "rollback", "v2", until="undid"))
+    world.kill(go(world, "rollback", "v2", until="reverted"))
     world.wait(10 * LEASE)
     assert world.database == ["1_change"]
     forth = world.finish(world.begin(Run("forth", "rollback", "v2", to="v2")))
@@ -129,7 +129,7 @@ def test_what_a_rollback_undoes_is_what_came_since() -> None:
     assert go(world, "rollback", "v3", "forward").verdict["ok"] and world.database == ["1_change", "2_change"]
 
 
-@pytest.mark.parametrize("until", ["retire", "undo", "undid"])
+@pytest.mark.parametrize("until", ["retire", "revert", "reverted"])
 def test_a_rollback_that_died_is_ended_by_the_same_command(until: str) -> None:
     world = Schema()
     for version in ("v1", "v2"):
@@ -167,8 +167,8 @@ def test_what_a_failed_release_left_goes_when_a_person_names_it_and_the_live_one
     world.hosts["app2"].unhealthy.add("v2")
     assert not go(world, "deploy", "v2", data="forward").verdict["ok"]
     assert world.database == ["1_change", "2_change"]
-    (failed,) = world.failed_beside()
-    assert world.finish(world.begin(Run("back", "rollback", "v2", undone=failed, data="down"))).verdict["ok"]
+    (failed,) = world.failed_alongside()
+    assert world.finish(world.begin(Run("back", "rollback", "v2", reverted=failed, data="down"))).verdict["ok"]
     assert world.database == ["1_change"] and live_version(world) == "v1"
 
 

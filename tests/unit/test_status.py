@@ -9,11 +9,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import status
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 
-def summary(fleet: Any, silent: dict[str, str] | None = None) -> status.Summary:
+def summary(fleet: Any, unreachable: dict[str, str] | None = None) -> status.Summary:
     for item in fleet.observed.values():
         item["lease"] = item["lease"] or {"run_id": None, "action": "", "who": ""}
-    answered = {host: item for host, item in fleet.observed.items() if host not in (silent or {})}
-    return status.summarise("shop", fleet.edges, fleet.apps, answered, silent or {})
+    answered = {host: item for host, item in fleet.observed.items() if host not in (unreachable or {})}
+    return status.summarise("shop", fleet.edges, fleet.apps, answered, unreachable or {})
 
 
 def test_before_the_first_deploy_nothing_is_live(fleet: Any) -> None:
@@ -43,10 +43,10 @@ def test_what_failed_beside_the_live_release_is_told_until_another_one_is_live(f
     fleet.run()
     fleet.version("v1.1.0")
     bad = fleet.plan()
-    fleet.carry_out(bad, steps=("start",))
-    assert summary(fleet)["failed_beside"] == [bad["manifest"]["id"]]
+    fleet.execute(bad, steps=("start",))
+    assert summary(fleet)["failed_alongside"] == [bad["manifest"]["id"]]
     fleet.run()
-    assert summary(fleet)["failed_beside"] == []
+    assert summary(fleet)["failed_alongside"] == []
 
 
 def test_a_missing_container_or_a_late_edge_is_mixed(fleet: Any) -> None:
@@ -55,10 +55,10 @@ def test_a_missing_container_or_a_late_edge_is_mixed(fleet: Any) -> None:
     first = fleet.run()
     fleet.version("v1.1.0")
     fleet.run()
-    lost = fleet.observed["app2"]["containers"].pop()
+    excluded = fleet.observed["app2"]["containers"].pop()
     found = summary(fleet)
     assert (found["state"], found["partial"], found["lagging"]) == ("mixed", ["app2"], [])
-    fleet.observed["app2"]["containers"].append(lost)
+    fleet.observed["app2"]["containers"].append(excluded)
     fleet.confirm("edge2", first["manifest"]["id"], "blue", first["token"])
     found = summary(fleet)
     assert (found["state"], found["partial"], found["lagging"]) == ("mixed", [], ["edge2"])
@@ -120,10 +120,10 @@ def test_nobody_has_the_app(fleet: Any) -> None:
 def test_the_history_tells_which_hosts_a_run_went_on_without(fleet: Any) -> None:
     fleet.run()
     fleet.version("v1.1.0")
-    plan = fleet.plan(lost=frozenset({"app2"}))
-    entry = {**fleet._entry("confirmed", plan), "without": plan["lost"]}
-    told = status.history_lines("shop", ledger.merge([[entry]]), 1)
-    assert told[2] == "      without app2, given up or silent"
+    plan = fleet.plan(excluded=frozenset({"app2"}))
+    entry = {**fleet._entry("confirmed", plan), "without": plan["excluded"]}
+    reported = status.history_lines("shop", ledger.merge([[entry]]), 1)
+    assert reported[2] == "      without app2, given up or silent"
 
 
 def test_the_history_tells_the_newest_run_first_and_what_became_of_each(fleet: Any) -> None:
@@ -132,7 +132,7 @@ def test_the_history_tells_the_newest_run_first_and_what_became_of_each(fleet: A
     fleet.run()
     fleet.run("rollback")
     fleet.version("v1.2.0")
-    fleet.carry_out(fleet.plan(), steps=("start",))
+    fleet.execute(fleet.plan(), steps=("start",))
     lines = status.history_lines("shop", ledger.merge_texts(item["ledger"] for item in fleet.observed.values()), 3)
     assert lines[0] == "shop: 4 runs are recorded"
     assert [line.split()[1:4] for line in lines[1:] if "#" in line] == [

@@ -55,8 +55,8 @@ def test_a_host_outside_the_play_is_named_though_another_one_has_its_answer() ->
 
 def test_hosts_that_may_be_silent_are_noted() -> None:
     answers = hostvars(fence={"app1": {"ended": 1.0}, "app2": {"unreachable": True, "msg": "timed out"}})
-    after = verdict(BEFORE, answers, {"fence": ["app1", "app2"]}, silent_allowed=["app2"])
-    assert (after["ok"], after["silent"]) == (True, ["app2"])
+    after = verdict(BEFORE, answers, {"fence": ["app1", "app2"]}, unreachable_allowed=["app2"])
+    assert (after["ok"], after["unreachable"]) == (True, ["app2"])
 
 
 def test_a_step_that_was_found_needless_is_not_asked_for() -> None:
@@ -68,8 +68,8 @@ def test_a_step_that_was_found_needless_is_not_asked_for() -> None:
 
 
 def test_what_is_left_running_is_noted_unless_migrations_are_undone_after_it() -> None:
-    answers = hostvars(retire={"app1": {"failed": True, "msg": "boom"}}, undo={"app1": {}})
+    answers = hostvars(retire={"app1": {"failed": True, "msg": "boom"}}, revert={"app1": {}})
     noted = verdict(BEFORE, answers, {"retire": ["app1"]})
     assert noted["ok"] and noted["notes"] == ["retire: app1: boom"]
-    after = verdict(BEFORE, answers, {"retire": ["app1"], "undo": ["app1"]}, until="undo")
+    after = verdict(BEFORE, answers, {"retire": ["app1"], "revert": ["app1"]}, until="revert")
     assert (after["ok"], after["step"]) == (False, "retire")

@@ -41,7 +41,7 @@ def followed(db1: Host, db2: Host) -> None:
     while db1.run("systemctl is-system-running --wait").stdout.strip() not in ("running", "degraded"):
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    playbook("standby_rejoin.yml", "-e", "rejoin_confirm=db1")
+    playbook("playbooks/database/rejoin.yml", "-e", "rejoin_confirm=db1")
 
 
 def test_a_lost_host_that_is_found_follows(db1: Host, db2: Host, followed: None) -> None:
@@ -61,12 +61,12 @@ def test_a_restore_takes_the_standby_along(db1: Host, db2: Host, followed: None)
     caught_up(db1, db2)
     assert db1.sql(ROWS) != kept
     time.sleep(8)
-    plan = playbook("restore.yml", "-e", "restore_host=db2", "-e", f"restore_time={moment}")
+    plan = playbook("playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", f"restore_time={moment}")
     identity = re.search(r"confirm +([0-9a-f]{10})", plan)
     assert identity and db1.sql(STREAMS).startswith("streaming"), "a plan changes nothing"
     timeline = int(db2.sql("select timeline_id from pg_control_checkpoint()"))
     done = playbook(
-        "restore.yml", "-e", "restore_host=db2", "-e", f"restore_time={moment}", "-e", f"restore_confirm={identity[1]}"
+        "playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", f"restore_time={moment}", "-e", f"restore_confirm={identity[1]}"
     )
     assert db2.sql(ROWS) == kept
     caught_up(db1, db2)

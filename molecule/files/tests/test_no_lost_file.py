@@ -122,7 +122,7 @@ def test_a_volume_that_was_destroyed_comes_back_bit_for_bit(app: Host) -> None:
     before = app.listing(MEDIA)
     assert "left-out" in before
     app.must("docker volume rm media")
-    words = ("ansible-playbook", "files_restore.yml", "-e", f"files_host={app.name}", "-e", "files_source=volume:media")
+    words = ("ansible-playbook", "playbooks/backup/files_restore.yml", "-e", f"files_host={app.name}", "-e", "files_source=volume:media")
     plan = ansible(*words, "-e", "files_repository=store")
     assert plan.returncode == 0, plan.stdout + plan.stderr
     identity = re.search(r"confirm +([0-9a-f]{10})", plan.stdout)
@@ -215,7 +215,7 @@ def test_a_store_that_is_down_is_red_at_once_and_the_other_repository_is_used(ap
         assert 'sluice_files_success{repository="local",source="volume:media"} 1' in metrics
         code, plan = app1.files("restore", "--source", "volume:media")
         assert code == 0 and plan["repository"] == "local"
-        assert ansible("ansible-playbook", "backup_status.yml").returncode != 0
+        assert ansible("ansible-playbook", "playbooks/backup/status.yml").returncode != 0
     deadline = time.monotonic() + 60
     while not app1.unit("backup"):
         assert time.monotonic() < deadline

@@ -47,7 +47,7 @@ def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(store: An
 
 
 def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:
-    done = ansible("ansible-playbook", "bucket.yml", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    done = ansible("ansible-playbook", "playbooks/backup/bucket.yml", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert (
         done.returncode != 0 and "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not in the environment" in done.stdout
     )

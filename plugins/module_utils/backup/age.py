@@ -36,10 +36,10 @@ def refusal(
         faults.append(
             f"the newest backup {age}, and app_backup.max_age_hours is {max_age_hours:g}"
             + (f" ({'; '.join(silent)})" if silent else "")
-            + "; see backup_status.yml, make one with sluice-backup full on the host"
+            + "; see playbooks/backup/status.yml, make one with sluice-backup full on the host"
         )
     if drill_max_age_hours is not None:
-        limit = f"and app_backup.drill_max_age_hours is {drill_max_age_hours:g}; run restore_drill.yml"
+        limit = f"and app_backup.drill_max_age_hours is {drill_max_age_hours:g}; run playbooks/backup/drill.yml"
         if not drill:
             faults.append(f"no restore was ever proved here, {limit}")
         elif drill["verdict"] != "proved":

@@ -47,7 +47,7 @@ def _try(host: Mapping[str, Any], name: str, record: dict[str, Any]) -> None:
     backup_scratch.remove(backup_scratch.at(host, folder))
     repository, backup = chosen(host, name)
     record |= {"backup": backup.label, "size": backup.size}
-    verdict.need_room(folder, int(backup.size * ROOM_FACTOR + ROOM_BYTES))
+    verdict.require_disk_space(folder, int(backup.size * ROOM_FACTOR + ROOM_BYTES))
     scratch = backup_scratch.at(host, folder)
     try:
         pgbackrest.restore_beside(
@@ -58,7 +58,7 @@ def _try(host: Mapping[str, Any], name: str, record: dict[str, Any]) -> None:
             f"--recovery-option=restore_command={pgbackrest.fetch(scratch, repository.number)}",
             seconds=host["drill_seconds"],
         )
-        backup_scratch.start_alone(scratch, host["drill_seconds"])
+        backup_scratch.start_singleton(scratch, host["drill_seconds"])
     except pgbackrest.RestoreFailed as error:
         raise_for(error.failure, name)
     except backup_scratch.RecoveryFailed as error:

@@ -140,7 +140,7 @@ def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     if not asked.confirm:
         made = backup_restore.plan(host, wanted, asked.repository, asked.timeline)
         return 0, {**made, "lines": restore_plan.described(made)}
-    record = backup_restore.carry_out(host, wanted, asked.repository, asked.timeline, asked.confirm)
+    record = backup_restore.execute(host, wanted, asked.repository, asked.timeline, asked.confirm)
     beat = f"; its last heartbeat is of {status.when(record['beat'])}" if record["beat"] else ""
     return 0, {
         **record,

@@ -99,7 +99,7 @@ def _archived_at(host: Mapping[str, Any]) -> float | None:
         return None
 
 
-def carry_out(
+def execute(
     host: Mapping[str, Any], wanted: plans.Target, name: str, timeline: str, confirmed: str
 ) -> dict[str, Any]:
     """Restore as the plan ``confirmed`` said; the record, which is also kept on the host. Raises NotConfirmed, plans.Refused or HostError."""
@@ -119,7 +119,7 @@ def carry_out(
             )
         if os.path.exists(host["data"]):
             os.rename(host["data"], made["aside"])
-        back = way_back(made["aside"], made["id"])
+        back = down_required(made["aside"], made["id"])
         try:
             _restore(host, made, wanted)
             recover(host)
@@ -142,7 +142,7 @@ def carry_out(
         return record
 
 
-def way_back(aside: str, identity: str) -> str:
+def down_required(aside: str, identity: str) -> str:
     """The command that goes back to what was moved ``aside``."""
     if not os.path.exists(aside):
         return "(there was nothing before)"

@@ -66,5 +66,5 @@ def unarchived(name: str, file: str, timeout: float, archiver: Mapping[str, Any]
     )
     return (
         f"restore point {name}: WAL file {file} was not archived within {timeout:g} s. The archiver got as far as {archiver['archived'] or 'nothing'}; "
-        f"{failed}. See backup_status.yml"
+        f"{failed}. See playbooks/backup/status.yml"
     )

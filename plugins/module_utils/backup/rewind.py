@@ -225,7 +225,7 @@ def _go_over(host: Host) -> dict[str, Any]:
         # Not before the data was moved: a reboot in between must not let anybody write to what was counted.
         backup_closed.open_files(host)
         restore.recover(host)
-        record |= {"back": restore.way_back(aside, record["point"]), **restore.end(host)}
+        record |= {"back": restore.down_required(aside, record["point"]), **restore.end(host)}
         if record["new_timeline"] <= record["timeline"]:
             raise HostError(f"the server runs on timeline {record['new_timeline']}, which is not new")
     except (HostError, OSError) as error:
@@ -242,7 +242,7 @@ def _stands_between(why: str) -> str:
     """Why a rewind stands in the middle, and both ways out."""
     record = read_json(RECORD, {})
     point, aside = record.get("point"), record.get("aside", "")
-    back = restore.way_back(aside, str(point)) if os.path.exists(aside) else "sluice-backup reopen"
+    back = restore.down_required(aside, str(point)) if os.path.exists(aside) else "sluice-backup reopen"
     return f"{why}. To go on: sluice-backup rewind --point {point} --confirm {point}. To go back: {back}"
 
 

@@ -78,7 +78,7 @@ def start(scratch: Mapping[str, Any], seconds: float, overrides: Mapping[str, An
         raise RecoveryFailed(f"the recovery did not finish: {_last_words(log(scratch))}")
 
 
-def start_alone(scratch: Mapping[str, Any], seconds: float) -> None:
+def start_singleton(scratch: Mapping[str, Any], seconds: float) -> None:
     """Start the server as one that takes writes, when it has replayed what there is. Raises RecoveryFailed or HostError."""
     start(scratch, seconds, {}, "select not pg_is_in_recovery()")
 

@@ -86,7 +86,7 @@ def of_drill(host: Mapping[str, Any], drill: Mapping[str, Any] | None, now: floa
     """What is wrong with the last drill, a line when something is."""
     limit = host["drill_max_age_hours"]
     if drill is None:
-        return ["no restore was ever tried: run restore_drill.yml"] if limit else []
+        return ["no restore was ever tried: run playbooks/backup/drill.yml"] if limit else []
     if drill["verdict"] != "proved":
         return [f"the last restore drill ({when(drill['begun'])}) {drill['verdict']}: {drill['reason']}"]
     hours = (now - drill["begun"]) / HOUR

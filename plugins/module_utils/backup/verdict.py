@@ -72,7 +72,7 @@ def judged(
     return record
 
 
-def need_room(folder: str, needed: int) -> None:
+def require_disk_space(folder: str, needed: int) -> None:
     """Raise Prevented unless ``needed`` bytes are free where the scratch cluster goes."""
     free = free_bytes(folder)
     if free < needed:

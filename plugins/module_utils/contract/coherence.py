@@ -103,7 +103,7 @@ def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Probl
             problems.add(f"{path}.strategy", "is for services with a port: a worker has 'switch'", raw)
     if service["hosts"] is not None and not service["hosts"]:
         problems.add(f"{path}.hosts", "is empty: name hosts, or leave it out", raw)
-    if kind(service) in ("job", "single"):
+    if kind(service) in ("job", "singleton"):
         one = "a job" if service["schedule"] else "what is recreated"
         if len(service["hosts"] or []) > 1:
             problems.add(f"{path}.hosts", f"names several hosts: {one} runs on one", raw)

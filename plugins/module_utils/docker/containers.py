@@ -86,7 +86,7 @@ def slot_containers(
     return result
 
 
-def background_containers(
+def worker_containers(
     manifest: Mapping[str, Any], service_name: str, slot: str, secrets: Mapping[str, str], address: str = ""
 ) -> list[dict[str, Any]]:
     """The containers of a service beside the slots of a host: a worker or a job is in the network of its release's slot, with no port.
@@ -108,7 +108,7 @@ def background_containers(
             "name": name(app, service_name, release, replica),
             "labels": {
                 LABEL + "app": app,
-                LABEL + "background": service_name,
+                LABEL + "workers": service_name,
                 LABEL + "release": release,
                 LABEL + "replica": str(replica),
             },

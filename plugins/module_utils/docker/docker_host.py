@@ -97,7 +97,7 @@ def _container(engine: Engine, item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def background_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
+def worker_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
     """The containers of an app's services beside its slots, each as plain data.
 
     One that answers requests has the state ``starting`` until it has been healthy, as in a slot.
@@ -109,7 +109,7 @@ def background_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
             {
                 "id": item["Id"],
                 "name": item["Names"][0].lstrip("/"),
-                "service": item["Labels"][LABEL + "background"],
+                "service": item["Labels"][LABEL + "workers"],
                 "release": item["Labels"][LABEL + "release"],
                 "state": "starting" if _is_starting(engine, item) else item["State"],
                 "status": item["Status"],

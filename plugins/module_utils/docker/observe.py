@@ -55,7 +55,7 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
         item["healthy"] = healthy
     return {
         "containers": containers,
-        "background": docker_host.background_containers(engine, app),
+        "workers": docker_host.worker_containers(engine, app),
         "gaps": read_json(gaps_file(app), {}),
         "drained": os.path.exists(drained_file(app)),
         "retiring": retire.read_note(folder, time.time()),

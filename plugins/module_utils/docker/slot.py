@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import background, docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker import workers, docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL, network, slot_containers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
@@ -88,13 +88,13 @@ def prepare(
 def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, str], lease_seconds: float) -> None:
     """Start what must not run twice and does not run at all: the others may need it, and there is nothing to wait for."""
     services = part.manifest["services"]
-    singles = [name for name in part.services if kind(services[name]) == "single"]
-    held = docker_host.background_containers(engine, part.manifest["app"]) if singles else []
-    for name in singles:
+    singletons = [name for name in part.services if kind(services[name]) == "singleton"]
+    held = docker_host.worker_containers(engine, part.manifest["app"]) if singletons else []
+    for name in singletons:
         mine = [item for item in held if item["service"] == name]
         if not any(item["state"] == "running" for item in mine):
-            with guard.effect(extend=background.longest(services[name]) + lease_seconds):
-                background.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address)
+            with guard.effect(extend=workers.longest(services[name]) + lease_seconds):
+                workers.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address)
 
 
 def _place(labels: Mapping[str, str]) -> tuple[str, int]:

@@ -74,7 +74,7 @@ def _restore(scratch: Mapping[str, Any], repository: Mapping[str, Any], record: 
     if dump is None:
         raise Broken(f"{name}: it holds no backup")
     record |= {"backup": dump.label, "size": dump.bytes}
-    backup_verdict.need_room(folder, int(dump.bytes * ROOM_FACTOR + dump.size + ROOM_BYTES))
+    backup_verdict.require_disk_space(folder, int(dump.bytes * ROOM_FACTOR + dump.size + ROOM_BYTES))
     os.makedirs(folder, mode=0o700)
     shutil.chown(folder, USER, USER)
     files = dump_store.fetch(repository, dump, os.path.join(folder, "dump"))

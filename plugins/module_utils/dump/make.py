@@ -99,7 +99,7 @@ def refuse_foreign(host: Mapping[str, Any], newest: Dump) -> None:
     if foreign(newest, system, read_json(RESTORED)):
         raise HostError(
             f"it holds the dumps of another cluster (system {newest.system_id}) under this name, and the one here (system {system}) adds nothing to them. "
-            "To restore them here: ansible-playbook restore.yml. A cluster that shall begin a history of its own needs another backup_stanza"
+            "To restore them here: ansible-playbook playbooks/backup/restore.yml. A cluster that shall begin a history of its own needs another backup_stanza"
         )
 
 
@@ -114,7 +114,7 @@ def make(host: Mapping[str, Any], folder: str, release: str) -> Dump:
     databases = json.loads(sql(host, dump_sql.DATABASES))
     system = int(sql(host, SYSTEM))
     total = sum(item["bytes"] for item in databases)
-    need_room(folder, total)
+    require_disk_space(folder, total)
     begun = time.time()
     must(
         as_postgres(
@@ -153,7 +153,7 @@ def _dump(host: Mapping[str, Any], name: str, target: str) -> None:
     must(dumping.result(), f"database {name}")
 
 
-def need_room(folder: str, total: int) -> None:
+def require_disk_space(folder: str, total: int) -> None:
     """Raise HostError unless there is room for a dump of databases of ``total`` bytes."""
     needed, free = int(total * ROOM_FACTOR + ROOM_BYTES), free_bytes(folder)
     if free < needed:

@@ -120,7 +120,7 @@ def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     if not asked.confirm:
         made = dump_restore.plan(host, wanted, asked.repository)
         return 0, {**made, "lines": dump_restore.described(made)}
-    record = dump_restore.carry_out(host, wanted, asked.repository, asked.confirm)
+    record = dump_restore.execute(host, wanted, asked.repository, asked.confirm)
     kept = [new for old, new in record["moves"] if record["here"].get(old) is not None]
     beat = f"; its last heartbeat is of {backup_status.when(record['beat'])}" if record["beat"] else ""
     return 0, {

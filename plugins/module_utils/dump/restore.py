@@ -52,7 +52,7 @@ def plan(host: Mapping[str, Any], wanted: Target, name: str) -> dict[str, Any]:
         "snapshot": dump.id,
         "here": {item: here.get(item) for item in names},
         # What earlier restores have left: whoever has gone back from this very restore gets another id.
-        "beside": sorted(item for item in here if dump_sql.is_beside(item)),
+        "beside": sorted(item for item in here if dump_sql.is_alongside(item)),
     }
     found = {
         **facts,
@@ -133,7 +133,7 @@ def described(made: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def carry_out(host: Mapping[str, Any], wanted: Target, name: str, confirmed: str) -> dict[str, Any]:
+def execute(host: Mapping[str, Any], wanted: Target, name: str, confirmed: str) -> dict[str, Any]:
     """Restore as the plan ``confirmed`` said; the record, which is also kept on the host. Raises Refused, HostError or ResticError."""
     made = plan(host, wanted, name)
     if made["id"] != confirmed:

@@ -47,7 +47,7 @@ def beside(name: str, what: str, identity: str) -> str:
     return name.encode()[: NAME_BYTES - len(tail)].decode(errors="ignore") + tail
 
 
-def is_beside(name: str) -> bool:
+def is_alongside(name: str) -> bool:
     """Whether a restore keeps this database beside a live one."""
     return bool(re.search(r"_(before|left)_[0-9a-f]{10}$", name))
 

@@ -231,7 +231,7 @@ def adopt(record: Record, *, release: str, slot: str, token: int) -> Record:
     return _next(record, token, confirmed=choice, pending=None, deadline=None)
 
 
-def abandon(record: Record, *, token: int, release: str | None = None) -> Record:
+def abort(record: Record, *, token: int, release: str | None = None) -> Record:
     """The record without the flip (of ``release``, or whichever); unchanged when there is none. Raises StaleToken."""
     pending = record["pending"]
     if pending is None or (release is not None and pending["release"] != release):

@@ -253,7 +253,7 @@ def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
         return 0, {**made, "lines": file_backup_restore.described(made)}
     # No backup begins while files are exchanged; one that runs is waited for.
     with locked(LOCK):
-        record = file_backup_restore.carry_out(host, observe(host), wanted, asked.confirm)
+        record = file_backup_restore.execute(host, observe(host), wanted, asked.confirm)
     return 0, {
         **record,
         "lines": [

@@ -174,7 +174,7 @@ def described(made: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def carry_out(host: Mapping[str, Any], seen: Sequence[Seen], asked: Wanted, confirmed: str) -> dict[str, Any]:
+def execute(host: Mapping[str, Any], seen: Sequence[Seen], asked: Wanted, confirmed: str) -> dict[str, Any]:
     """Restore as the plan ``confirmed`` said; the record, which is also kept on the host. Raises FilesError or ResticError."""
     made = plan(host, seen, asked)
     if made["id"] != confirmed:

@@ -92,7 +92,7 @@ def require_down(file: File) -> str:
     return file.down
 
 
-def undo(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> tuple[int, str]:
+def revert(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> tuple[int, str]:
     """Run a file's other half, and forget that the file was applied, in one transaction; 0 or 1 and what Postgres said."""
     try:
         forget = f"delete from {TABLE} where name = {literal(file.name)}"

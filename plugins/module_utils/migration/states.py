@@ -24,9 +24,9 @@ NOTHING: Result = {
     "released": [],
     "contracts": [],
     "applied": [],
-    "undo": [],
+    "revert": [],
     "left": [],
-    "undone": [],
+    "reverted": [],
     "attached": False,
     "attempts": 0,
     "output": [],
@@ -109,7 +109,7 @@ def plan(job: Job, live_image: str) -> Result:
     return {**found, "pending": pending, "released": released, "contracts": contracts}
 
 
-def apply(job: Job, failed_is: str) -> Result:
+def apply(job: Job, resolve: str) -> Result:
     """Apply what is pending; raises MigrationError when it fails, or a person must decide first."""
     attached = tool.attend(job)
     if job.settings["engine"] == "command":
@@ -124,7 +124,7 @@ def apply(job: Job, failed_is: str) -> Result:
         tool.check_indexes(files, before)
         work = _apply_files if job.settings["engine"] == "sql" else _apply_prisma
         output, attempts = (
-            work(job, connection, files, before, failed_is) if before.pending or before.failed else ([], 0)
+            work(job, connection, files, before, resolve) if before.pending or before.failed else ([], 0)
         )
         after = _status(job, connection, files)
     done = [name for name in after.applied if name not in before.applied]
@@ -140,13 +140,13 @@ def apply(job: Job, failed_is: str) -> Result:
     }
 
 
-def undoable(job: Job, names: Sequence[str], serving: Job | None) -> Result:
+def rollback_check(job: Job, names: Sequence[str], serving: Job | None) -> Result:
     """Which of the migrations are there to be undone, from the image that brought them; raises MigrationError when one cannot be.
 
     What the release that is about to serve brings too stays, however it came to be applied anew.
     """
     if job.settings["engine"] == "command":
-        return _undoable_by_command(job, names)
+        return _rollback_check_by_command(job, names)
     files = tool.read_files(job, job.image)
     with closing(_connect(job)) as connection:
         status = _status(job, connection, files)
@@ -155,13 +155,13 @@ def undoable(job: Job, names: Sequence[str], serving: Job | None) -> Result:
     there = [name for name in names if name in status.applied]
     brought = _brought_by(serving)
     needed = [name for name in there if name in brought]
-    undo, left = ([name for name in there if name not in needed and (name in known) is mine] for mine in (True, False))
-    for name in undo:
+    revert, left = ([name for name in there if name not in needed and (name in known) is mine] for mine in (True, False))
+    for name in revert:
         sql.require_down(known[name])
     return {
         "known": True,
         "status": status.as_data(),
-        "undo": undo,
+        "revert": revert,
         "left": needed + left,
         "notes": [
             *(f"migration {name} stays: the release that is gone back to expects it" for name in needed),
@@ -192,7 +192,7 @@ def _roll_back(job: Job, names: Sequence[str]) -> Result:
         raise MigrationError("prisma has no way back: deploy a migration that undoes it, or restore")
     attached = tool.attend(job)
     if job.settings["engine"] == "command":
-        return {**_undo_by_command(job, names), "attached": attached}
+        return {**_revert_by_command(job, names), "attached": attached}
     files = {one.name: one for one in tool.read_files(job, job.image)}
     foreign = [name for name in names if name not in files]
     if foreign:
@@ -202,22 +202,22 @@ def _roll_back(job: Job, names: Sequence[str]) -> Result:
         # Under the lock that keeps other runs out.
         status = _status(job, connection, list(files.values()))
         _refuse_half(status, names)
-        undone, attempts = [name for name in reversed(names) if name in status.applied], 0
-        for name in undone:
+        reverted, attempts = [name for name in reversed(names) if name in status.applied], 0
+        for name in reverted:
             job.beat()
             _, tries = tool.repeat(
                 job,
-                partial(sql.undo, connection, files[name], job.settings["timeout"], job.beat),
+                partial(sql.revert, connection, files[name], job.settings["timeout"], job.beat),
                 lambda: None,
                 "undoing a migration",
             )
             attempts = max(attempts, tries)
         after = _status(job, connection, list(files.values()))
     return {
-        "changed": bool(undone),
+        "changed": bool(reverted),
         "known": True,
         "status": after.as_data(),
-        "undone": undone,
+        "reverted": reverted,
         "attached": attached,
         "attempts": attempts,
     }
@@ -231,36 +231,36 @@ def _refuse_half(status: Status, names: Sequence[str]) -> None:
         )
 
 
-def _undoable_by_command(job: Job, names: Sequence[str]) -> Result:
+def _rollback_check_by_command(job: Job, names: Sequence[str]) -> Result:
     """What the tool's status command does not say is pending is there."""
     found = _look_by_command(job, strict=False)
     pending = found.get("status", {}).get("pending", [])
-    return {**found, "undo": [name for name in names if name not in pending], "left": []}
+    return {**found, "revert": [name for name in names if name not in pending], "left": []}
 
 
-def _undo_by_command(job: Job, names: Sequence[str]) -> Result:
+def _revert_by_command(job: Job, names: Sequence[str]) -> Result:
     down = job.settings["down"]
     if not down:
         raise MigrationError("app_migration.down is not set: say which command undoes a migration, or restore")
-    undone = list(reversed(_undoable_by_command(job, names)["undo"]))
-    if not undone:
-        return {"changed": False, "undone": []}
-    code, output = tool.run(job, [*down, *undone], _version(job))
+    reverted = list(reversed(_rollback_check_by_command(job, names)["revert"]))
+    if not reverted:
+        return {"changed": False, "reverted": []}
+    code, output = tool.run(job, [*down, *reverted], _version(job))
     if code:
         raise MigrationError(f"{' '.join(down)} failed with exit code {code}:\n{output}")
-    return {"changed": True, "undone": undone, "output": output.splitlines()}
+    return {"changed": True, "reverted": reverted, "output": output.splitlines()}
 
 
 def _apply_prisma(
-    job: Job, connection: Connection, files: list[File], before: Status, failed_is: str
+    job: Job, connection: Connection, files: list[File], before: Status, resolve: str
 ) -> tuple[list[str], int]:
     def mend() -> None:
         tool.recover(job, connection, files, _status(job, connection, files))
 
-    if before.failed and failed_is:
+    if before.failed and resolve:
         for file in files:
             if file.name in before.failed:
-                database.note(connection, str(job.url), file, failed_is)
+                database.note(connection, str(job.url), file, resolve)
     elif before.failed:
         mend()
     words = migration.command(job.settings)
@@ -277,11 +277,11 @@ def _with_state(error: MigrationError, state: str) -> str:
 
 
 def _apply_files(
-    job: Job, connection: Connection, files: list[File], before: Status, failed_is: str
+    job: Job, connection: Connection, files: list[File], before: Status, resolve: str
 ) -> tuple[list[str], int]:
-    if failed_is:
+    if resolve:
         raise MigrationError(
-            "release_migration_is is for the engine prisma; the message of the engine sql says what to do"
+            "release_migration_resolve is for the engine prisma; the message of the engine sql says what to do"
         )
     _prepare(job, connection)
     # Another run may have been at work until the lock was free.

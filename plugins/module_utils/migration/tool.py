@@ -168,7 +168,7 @@ def recover(job: Job, connection: pg_wire.Connection, files: list[File], status:
         if statements and not alone and not migration_effects.clean(statements, effects):
             raise MigrationError(
                 f"{migration_effects.open_question(name, statements, effects)}. Look at the database, finish or undo it by hand, and say which: "
-                f"-e release_migration_is=applied, or rolled_back, with the same command"
+                f"-e release_migration_resolve=applied, or rolled_back, with the same command"
             )
         database.note(connection, str(job.url), known[name], "rolled_back")
 

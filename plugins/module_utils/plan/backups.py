@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
 from ansible_collections.sluice.stack.plugins.module_utils.backup.engine import Engine
-from ansible_collections.sluice.stack.plugins.module_utils.plan.wish import PlanError, Wish
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import PlanError, Desired
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
 # What app_backup may ask for, and the engine's capability that it takes.
@@ -20,17 +20,17 @@ NEEDS = {
 }
 
 
-def restore_point(wish: Wish, same: bool) -> tuple[dict[str, Any] | None, list[str]]:
+def restore_point(desired: Desired, same: bool) -> tuple[dict[str, Any] | None, list[str]]:
     """What a release has to do on the database's host, None when nothing; and what to tell of what cannot be done, a line each.
 
     ``same``: what is wanted is live. Raises PlanError when something is asked for that the engine cannot do.
     """
-    wanted = wish.contract["backup"]
+    wanted = desired.contract["backup"]
     # An app without migrations may have no database at all.
-    relevant = bool(wish.contract["migration"]) or wish.data == "restore" or any(wanted[name] for name in NEEDS)
-    if wish.action != "deploy" or same or not relevant:
+    relevant = bool(desired.contract["migration"]) or desired.data == "restore" or any(wanted[name] for name in NEEDS)
+    if desired.action != "deploy" or same or not relevant:
         return None, []
-    chosen = _engine(wish)
+    chosen = _engine(desired)
     for name, action in NEEDS.items():
         if wanted[name]:
             _require(chosen, action, f"app_backup.{name}")
@@ -38,10 +38,10 @@ def restore_point(wish: Wish, same: bool) -> tuple[dict[str, Any] | None, list[s
     point = wanted["restore_point"] or (chosen.restore_point == "cheap" and wanted["restore_point"] is None)
     if not point and not any(wanted[name] for name in NEEDS if name != "restore_point"):
         return None, engines.limits(chosen)
-    return {"host": wish.database["host"], "engine": chosen.name, "point": point, **wanted}, engines.limits(chosen)
+    return {"host": desired.database["host"], "engine": chosen.name, "point": point, **wanted}, engines.limits(chosen)
 
 
-def words(step: Mapping[str, Any], release: str) -> str:
+def summary(step: Mapping[str, Any], release: str) -> str:
     """The step as a plan tells it."""
     parts = [
         f"a backup, when the newest is older than {step['incremental_after_hours']:g} h"
@@ -61,16 +61,16 @@ def _point(step: Mapping[str, Any], release: str) -> str:
     return f"restore point {release}, {'which is a whole backup' if whole else 'seen in the archive'}"
 
 
-def rehearsal(wish: Wish, migrate: Mapping[str, Any] | None, live: Manifest | None) -> dict[str, Any] | None:
+def rehearsal(desired: Desired, migrate: Mapping[str, Any] | None, live: Manifest | None) -> dict[str, Any] | None:
     """The rehearsal of the migrations, and on which hosts; None when there is none. Raises PlanError."""
-    wanted = wish.contract["rehearsal"]
-    if not migrate or not (wish.action == "rehearsal" or (wish.action == "deploy" and wanted["in_deploy"])):
+    wanted = desired.contract["rehearsal"]
+    if not migrate or not (desired.action == "rehearsal" or (desired.action == "deploy" and wanted["in_deploy"])):
         return None
-    asked_by = "migration_rehearsal.yml" if wish.action == "rehearsal" else "app_rehearsal.in_deploy"
-    _require(_engine(wish), "rehearsal", asked_by)
+    asked_by = "playbooks/database/rehearse.yml" if desired.action == "rehearsal" else "app_rehearsal.in_deploy"
+    _require(_engine(desired), "rehearsal", asked_by)
     check = wanted["service"] and live and wanted["service"] in live["services"]
     return {
-        "host": wish.database["host"],
+        "host": desired.database["host"],
         "on": migrate["host"],
         "live": live if check else {},
         "service": wanted["service"] if check else "",
@@ -79,9 +79,9 @@ def rehearsal(wish: Wish, migrate: Mapping[str, Any] | None, live: Manifest | No
     }
 
 
-def _engine(wish: Wish) -> Engine:
+def _engine(desired: Desired) -> Engine:
     try:
-        return engines.engine(wish.database["engine"])
+        return engines.engine(desired.database["engine"])
     except engines.UnknownEngine as error:
         raise PlanError(str(error)) from error
 

@@ -17,7 +17,7 @@ NOTED = frozenset(("retire",))
 
 def start(now: float) -> Verdict:
     """The verdict before the first step. ``now`` is the controller's clock in seconds."""
-    return {"ok": True, "message": "", "failed": {}, "silent": [], "notes": [], "times": [["begin", now]]}
+    return {"ok": True, "message": "", "failed": {}, "unreachable": [], "notes": [], "times": [["begin", now]]}
 
 
 def judge(
@@ -25,32 +25,32 @@ def judge(
     answers: Mapping[str, Mapping[str, Any] | None],
     before: Verdict,
     *,
-    silent_allowed: Collection[str] = (),
+    unreachable_allowed: Collection[str] = (),
     noted: Collection[str] = NOTED,
 ) -> Verdict:
     """The verdict after ``step``.
 
     ``answers`` maps each host to its result, None when there is none; the step is done when the last of them ``ended``, in seconds of
-    the controller's clock. Hosts in ``silent_allowed`` may be unreachable, and are noted as silent; reachable ones must succeed
+    the controller's clock. Hosts in ``unreachable_allowed`` may be unreachable, and are noted as silent; reachable ones must succeed
     everywhere. What fails in a step of ``noted``, and an answer's own ``notes``, are noted only. A verdict that is not "ok" any more is
     passed on as it is.
     """
     if not before["ok"]:
         return before
     failed = {host: reason for host, answer in sorted(answers.items()) if (reason := _fault(answer))}
-    silent = [host for host in failed if host in silent_allowed and _is_silent(answers[host])]
-    for host in silent:
+    unreachable = [host for host in failed if host in unreachable_allowed and _is_unreachable(answers[host])]
+    for host in unreachable:
         del failed[host]
     ended = [answer["ended"] for answer in answers.values() if answer and "ended" in answer]
-    told = [
+    reported = [
         f"{step}: {host}: {note}"
         for host, answer in sorted(answers.items())
         for note in (answer or {}).get("notes", [])
     ]
     after = {
         **before,
-        "notes": [*before["notes"], *told],
-        "silent": sorted({*before["silent"], *silent}),
+        "notes": [*before["notes"], *reported],
+        "unreachable": sorted({*before["unreachable"], *unreachable}),
         "times": [*before["times"], [step, max(ended)]] if ended else before["times"],
     }
     if not failed:
@@ -73,7 +73,7 @@ def _message(failed: Mapping[str, str]) -> str:
     return "\n".join(["; ".join(f"{', '.join(names)}: {head}" for head, names in hosts.items()), *details])
 
 
-def _is_silent(answer: Mapping[str, Any] | None) -> bool:
+def _is_unreachable(answer: Mapping[str, Any] | None) -> bool:
     return answer is None or bool(answer.get("unreachable"))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge import changes as edge_changes
-from ansible_collections.sluice.stack.plugins.module_utils.plan import placement, room, singles
+from ansible_collections.sluice.stack.plugins.module_utils.plan import placement, disk_space, singletons
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 
 Plan = Mapping[str, Any]
@@ -25,13 +25,13 @@ class Facts:
     alone: Mapping[str, list[str]]  # what must not run twice and does not run at all: it starts with the slot
     clear: Mapping[str, list[str]]  # containers in the slot that is about to be filled
     reload: Mapping[str, list[str]]  # why an edge's configuration is written again
-    beside: Mapping[str, list[str]]  # workers and jobs, with what is there now
+    alongside: Mapping[str, list[str]]  # workers and jobs, with what is there now
     replaced: Mapping[str, list[str]]  # what must not run twice, and is away meanwhile
     stop: Mapping[str, list[str]]  # containers of the slot that is retired
 
 
 def of(
-    plan: Plan, live_manifest: Mapping[str, Any] | None, observed: Observed, pulls: Mapping[str, room.Pull]
+    plan: Plan, live_manifest: Mapping[str, Any] | None, observed: Observed, pulls: Mapping[str, disk_space.Pull]
 ) -> Facts:
     """The facts of a plan; ``pulls`` is what each host that starts something has to pull."""
     retire = plan["retire"] or {"slot": None}
@@ -39,7 +39,7 @@ def of(
     return Facts(
         drift=_drift(plan, live_manifest, observed),
         late={host: _confirmed(observed[host]["edge"]["record"]) for host in plan["converge"]},
-        pull={host: words for host, pull in pulls.items() if (words := room.words(pull))},
+        pull={host: summary for host, pull in pulls.items() if (summary := disk_space.summary(pull))},
         alone={
             host: found
             for host in plan["start"]
@@ -50,13 +50,13 @@ def of(
             host: edge_changes.reasons(observed[host]["edge"]["config"], plan["edge_config"], names)
             for host in plan["configure"]
         },
-        beside={
+        alongside={
             host: found
-            for host, wanted in sorted(plan["background"].items())
+            for host, wanted in sorted(plan["workers"].items())
             if (found := _beside(plan, wanted, observed[host]))
         },
         replaced={
-            host: found for host in sorted(plan["background"]) if (found := _replaced(plan, host, observed[host]))
+            host: found for host in sorted(plan["workers"]) if (found := _replaced(plan, host, observed[host]))
         },
         stop={
             host: found for host in plan["record"] if (found := _of_slot(observed[host]["containers"], retire["slot"]))
@@ -103,10 +103,10 @@ def _cleared(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str]
 
 def _beside(plan: Plan, wanted: list[str], observation: Mapping[str, Any]) -> list[str]:
     """Each worker and job that goes over, with what runs of it now; those of no use any more last."""
-    held = observation["background"]
-    single = manifests.of_kind(plan["manifest"], "single")
+    held = observation["workers"]
+    singleton = manifests.of_kind(plan["manifest"], "singleton")
     found = []
-    for name in (name for name in wanted if name not in single):
+    for name in (name for name in wanted if name not in singleton):
         mine = [item for item in held if item["service"] == name]
         others = sorted({item["release"] for item in mine} - {plan["manifest"]["id"]})
         found.append(f"{name} ({f'from release {others[0]}' if others else 'in part' if mine else 'new here'})")
@@ -118,11 +118,11 @@ def _replaced(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str
     """Each service that must not run twice and runs in another release now."""
     manifest = plan["manifest"]
     return [
-        singles.outlook(name, manifest, observation)
-        for name in plan["background"][host]
-        if manifests.kind(manifest["services"][name]) == "single"
+        singletons.outlook(name, manifest, observation)
+        for name in plan["workers"][host]
+        if manifests.kind(manifest["services"][name]) == "singleton"
         and any(
             item["service"] == name and item["state"] == "running" and item["release"] != manifest["id"]
-            for item in observation["background"]
+            for item in observation["workers"]
         )
     ]

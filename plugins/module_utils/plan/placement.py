@@ -12,7 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_yo
 Observation = Mapping[str, Any]
 Manifest = Mapping[str, Any]
 
-BESIDE_THE_SLOTS = ("worker", "job", "single")
+BESIDE_THE_SLOTS = ("worker", "job", "singleton")
 
 
 def spread(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str]) -> dict[str, list[str]]:
@@ -55,14 +55,14 @@ def in_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
     return [name for name in names if manifests.kind(manifest["services"][name]) == "web"]
 
 
-def beside_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
+def alongside_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
     """Those of the services that run beside the slots: they go over to a release when it is live."""
     return [name for name in names if manifests.kind(manifest["services"][name]) in BESIDE_THE_SLOTS]
 
 
 def runs(observation: Observation, manifest: Manifest, names: Sequence[str], started: Sequence[str] = ()) -> bool:
     """Whether a host has exactly these services of the release beside its slots, those that are ``started`` before taken as there."""
-    held = [item for item in observation["background"] if item["service"] not in started]
+    held = [item for item in observation["workers"] if item["service"] not in started]
     names = [name for name in names if name not in started]
     have = {
         name: sum(
@@ -78,7 +78,7 @@ def runs(observation: Observation, manifest: Manifest, names: Sequence[str], sta
     )
 
 
-def holds(observation: Observation, manifest: Manifest, slot: str, names: Sequence[str], well: bool = False) -> bool:
+def holds(observation: Observation, manifest: Manifest, slot: str, names: Sequence[str], healthy: bool = False) -> bool:
     """Whether a host runs every container of the services ``names`` in the slot, and nothing else there; ``well``: and all answer."""
     running = {
         (item["service"], item["replica"])
@@ -86,7 +86,7 @@ def holds(observation: Observation, manifest: Manifest, slot: str, names: Sequen
         if item["slot"] == slot
         and item["state"] == "running"
         and item["release"] == manifest["id"]
-        and (item["healthy"] or not well)
+        and (item["healthy"] or not healthy)
     }
     there = sum(1 for item in observation["containers"] if item["slot"] == slot)
     wanted = _wanted(manifest, names)
@@ -98,8 +98,8 @@ def down(observation: Observation, manifest: Manifest, names: Sequence[str]) -> 
     return [
         name
         for name in names
-        if manifests.kind(manifest["services"][name]) == "single"
-        and not any(item["service"] == name and item["state"] == "running" for item in observation["background"])
+        if manifests.kind(manifest["services"][name]) == "singleton"
+        and not any(item["service"] == name and item["state"] == "running" for item in observation["workers"])
     ]
 
 

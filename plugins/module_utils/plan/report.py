@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 WAY_OUT = {
-    "fence": "bring the host back, take it out of the inventory, or give it up with -e release_lost_hosts=name",
+    "fence": "bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name",
 }
 
 
@@ -26,18 +26,18 @@ def failure(
     """
     first, *more = str(verdict["message"]).split("\n")
     step = verdict.get("step")
-    silent = any("cannot be reached" in reason for reason in verdict["failed"].values())
-    hint = f" {WAY_OUT[step][0].upper()}{WAY_OUT[step][1:]}." if step in WAY_OUT and silent else ""
+    unreachable = any("cannot be reached" in reason for reason in verdict["failed"].values())
+    hint = f" {WAY_OUT[step][0].upper()}{WAY_OUT[step][1:]}." if step in WAY_OUT and unreachable else ""
     live = plan["live"]
     reached = {name for name, _ in verdict["times"]}
     if any("does not own app" in reason for reason in verdict["failed"].values()):
-        serving = "Another run took the app meanwhile: history.yml says what it did"
+        serving = "Another run took the app meanwhile: playbooks/app/history.yml says what it did"
     elif step == "confirm":
         serving = "Some edges may serve the new release: run the same command again, it rolls forward"
-    elif step == "background":
+    elif step == "workers":
         serving = "The release is live, without what failed: run the same command again when that is mended"
-    elif step in ("retire", "undo"):
-        left = ", ".join(plan["undo"]["names"])
+    elif step in ("retire", "revert"):
+        left = ", ".join(plan["revert"]["names"])
         serving = f"The release is live, and migration {left} is still to be undone: run the same command again"
     elif live:
         serving = f"Release {live['release']} goes on serving"
@@ -46,8 +46,8 @@ def failure(
     else:
         serving = "Nothing is live yet"
     where = f" in step {step}" if step else ""
-    told = _data(plan, step, data or {})
-    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more, *told])
+    reported = _data(plan, step, data or {})
+    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more, *reported])
 
 
 def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) -> list[str]:
@@ -55,11 +55,11 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
     wanted, names = plan.get("on_failure"), data.get("names")
     if not wanted or not names or step not in MIGRATED:
         return []
-    tried, what = data.get("undone"), f"its migration {', '.join(names)}"
+    tried, what = data.get("reverted"), f"its migration {', '.join(names)}"
     schema = wanted["data"] == "down"
     if tried and tried["ok"]:
         return (
-            _undone(names, data.get("stays", []))
+            _reverted(names, data.get("stays", []))
             if schema
             else [f"The data went back to the moment before {what}; what that undid is counted above"]
         )
@@ -74,7 +74,7 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
     return [*failed, f"To {aim}: {command}"]
 
 
-def _undone(names: Sequence[str], stays: Sequence[str]) -> list[str]:
+def _reverted(names: Sequence[str], stays: Sequence[str]) -> list[str]:
     """What is gone of the migrations, and what is not: the live release brings it too."""
     gone = [name for name in names if name not in stays]
     return [
@@ -100,7 +100,7 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     parts = ", ".join(f"{step} {now - before:.1f}" for (_, before), (step, now) in itertools.pairwise(times))
     total = times[-1][1] - times[0][1]
     if run["action"] == "drain":
-        return [f"{', '.join(plan['drained'])} gets no requests of {plan['app']} until host_join.yml"]
+        return [f"{', '.join(plan['drained'])} gets no requests of {plan['app']} until playbooks/hosts/join.yml"]
     verb = {"change": "is live", "repair": "is whole again"}[plan["status"]]
     return [
         f"{plan['app']} {manifest['version']} {verb} as release {manifest['id']} in {plan['slot']} "

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.plan import placement
-from ansible_collections.sluice.stack.plugins.module_utils.plan.situation import confirmed_by_edges
+from ansible_collections.sluice.stack.plugins.module_utils.plan.state import confirmed_by_edges
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 Summary = dict[str, Any]
@@ -19,7 +19,7 @@ def summarise(
     edges: Sequence[str],
     apps: Sequence[str],
     observed: Mapping[str, Mapping[str, Any]],
-    silent: Mapping[str, str],
+    unreachable: Mapping[str, str],
 ) -> Summary:
     """The live release with its manifest, what each host holds, and the releases there were.
 
@@ -39,19 +39,19 @@ def summarise(
             whole = placement.holds(item, manifest, live["slot"], placed[host])
             if not whole or placement.down(item, manifest, placed[host]):
                 partial.append(host)
-    state = "none" if live is None else "mixed" if lagging or partial else "incomplete" if silent else "live"
+    state = "none" if live is None else "mixed" if lagging or partial else "incomplete" if unreachable else "live"
     return {
         "app": app,
         "state": state,
         "live": live,
         "previous": history.origins.get(live["release"], {}).get("release") if live else None,
-        "went_back": history.restored if manifest and manifest["migration"] else None,
-        "failed_beside": ledger.failed_beside(history, live["release"]) if live else [],
+        "restored": history.restored if manifest and manifest["migration"] else None,
+        "failed_alongside": ledger.failed_alongside(history, live["release"]) if live else [],
         "manifest": manifest,
         "lagging": lagging,
         "partial": partial,
-        "drift": {host: words for host, words in drift.items() if words},
-        "silent": dict(silent),
+        "drift": {host: summary for host, summary in drift.items() if summary},
+        "unreachable": dict(unreachable),
         "hosts": {host: _host(item) for host, item in sorted(observed.items())},
         "releases": [
             {
@@ -84,8 +84,8 @@ def _host(item: Mapping[str, Any]) -> dict[str, Any]:
             {key: one[key] for key in ("service", "slot", "release", "replica", "state", "status")}
             for one in item.get("containers", [])
         ],
-        "background": [
-            {key: one[key] for key in ("service", "release", "state", "status")} for one in item.get("background", [])
+        "workers": [
+            {key: one[key] for key in ("service", "release", "state", "status")} for one in item.get("workers", [])
         ],
     }
 
@@ -99,20 +99,20 @@ def _maintenance(maintenance: Mapping[str, Any] | None) -> list[str]:
     if not maintenance:
         return []
     since = datetime.fromtimestamp(maintenance["since"], UTC)
-    told = f"all but {', '.join(maintenance['allow'])}" if maintenance["allow"] else "everybody"
-    return [f"MAINTENANCE since {since:%Y-%m-%d %H:%M} UTC, 503 to {told}"]
+    reported = f"all but {', '.join(maintenance['allow'])}" if maintenance["allow"] else "everybody"
+    return [f"MAINTENANCE since {since:%Y-%m-%d %H:%M} UTC, 503 to {reported}"]
 
 
 def _shares(record: Mapping[str, Any], edge: Mapping[str, Any]) -> str:
     if not (record.get("confirmed") or edge["pending_alive"]):
         return "503, nothing deployed"
     confirmed, pending = record.get("confirmed"), record.get("pending") if edge["pending_alive"] else None
-    words = [f"{confirmed['slot']} {confirmed['release']}"] if confirmed else []
+    summary = [f"{confirmed['slot']} {confirmed['release']}"] if confirmed else []
     if pending:
-        words.append(
+        summary.append(
             f"trying {pending['slot']} {pending['release']} with {pending['percent']} % until it is confirmed or undone"
         )
-    return "; ".join(words)
+    return "; ".join(summary)
 
 
 def lines(summary: Summary) -> list[str]:
@@ -128,26 +128,26 @@ def lines(summary: Summary) -> list[str]:
         if item["split"]:
             result.append(f"  {host:<10} edge   → {item['split']}")
         if item["drained"]:
-            result.append(f"  {host:<10} DRAINED, gets no requests until host_join.yml")
+            result.append(f"  {host:<10} DRAINED, gets no requests until playbooks/hosts/join.yml")
         for one in item["containers"]:
             mark = "●" if live and one["release"] == live["release"] and one["slot"] == live["slot"] else "○"
             result.append(
                 f"  {host:<10} {one['slot']:<6} {mark} {one['service']:<12} {one['release']}  {one['status']}"
             )
-        for one in item["background"]:
+        for one in item["workers"]:
             mark = "●" if live and one["release"] == live["release"] else "○"
             result.append(f"  {host:<10} -      {mark} {one['service']:<12} {one['release']}  {one['status']}")
         if item["lease"]:
             result.append(
                 f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})"
             )
-    if summary["went_back"]:
-        back = summary["went_back"]
+    if summary["restored"]:
+        back = summary["restored"]
         version = manifest["version"] if manifest else ""
         result.append(
-            f"  DATA       went back to {back['words']} at {back['time']}: deploy {version} again for the migrations that they may lack"
+            f"  DATA       went back to {back['summary']} at {back['time']}: deploy {version} again for the migrations that they may lack"
         )
-    result += [f"  {host:<10} DRIFT  {'; '.join(words)}" for host, words in summary["drift"].items()]
+    result += [f"  {host:<10} DRIFT  {'; '.join(summary)}" for host, summary in summary["drift"].items()]
     result += _silent(summary)
     if summary["releases"]:
         result.append("  releases, newest first:")
@@ -168,7 +168,7 @@ def lease_lines(summary: Summary) -> list[str]:
 
 
 def _silent(summary: Summary) -> list[str]:
-    return [f"  {host:<10} SILENT {reason}" for host, reason in sorted(summary["silent"].items())]
+    return [f"  {host:<10} SILENT {reason}" for host, reason in sorted(summary["unreachable"].items())]
 
 
 def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
@@ -179,10 +179,10 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
     lines = [f"{app}: {len(by_run)} runs are recorded"]
     for (token, run_id), items in list(by_run.items())[: -runs - 1 : -1]:
         # What a run undid comes after its end, and is no end of its own unless there was nothing else.
-        last = ([item for item in items if item["event"] != "undid"] or items)[-1]
-        undone = [name for item in items for name in item.get("undone", [])]
+        last = ([item for item in items if item["event"] != "reverted"] or items)[-1]
+        reverted = [name for item in items for name in item.get("reverted", [])]
         revision = f" at {last['revision'][:10]}" if last.get("revision") else ""
-        place = f"the data, to {last['to']['words']}" if last["event"] == "restored" else last["release"]
+        place = f"the data, to {last['to']['summary']}" if last["event"] == "restored" else last["release"]
         what = f"#{token:<4} {last['action']:<9} {last['event']:<10} {place}"
         lines.append(f"  {items[0]['time']}  {what}  by {last['who']}{revision}, run {run_id}")
         if last.get("message"):
@@ -197,8 +197,8 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
             lines.append(f"      restore point before it: {place}, {point['time']}")
         if last.get("migrations"):
             lines.append(f"      migrated: {', '.join(last['migrations'])}")
-        if undone:
-            lines.append(f"      undone in the database: {', '.join(undone)} of {items[-1]['release']}")
+        if reverted:
+            lines.append(f"      undone in the database: {', '.join(reverted)} of {items[-1]['release']}")
         if last.get("times"):
             lines.append(f"      took {last['times'][-1][1] - last['times'][0][1]:.1f} s")
         if last["release"] in history.rolled_back:

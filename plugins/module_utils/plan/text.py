@@ -18,7 +18,7 @@ VERBS = {"deploy": "Deploy", "rollback": "Roll back to", "rehearsal": "Rehearse 
 def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> list[str]:
     """The plan, with what the hosts said beside it."""
     target, live = plan["manifest"], plan["live"]
-    drift = [("drift", f"{host}: {'; '.join(words)}") for host, words in sorted(facts.drift.items())]
+    drift = [("drift", f"{host}: {'; '.join(summary)}") for host, summary in sorted(facts.drift.items())]
     if plan["status"] == "nothing":
         return [
             f"Nothing to do: {plan['app']} {target['version']} is live as {target['id']} in {plan['slot']}, as wanted",
@@ -28,10 +28,10 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> 
     verb = VERBS[plan["action"]] if plan["status"] in ("change", "rehearsed") else "Repair"
     found = [
         ("changes", ", ".join(manifests.changes(live_manifest, target)) if plan["status"] == "change" else ""),
-        ("without", f"{', '.join(plan['lost'])} (lost)" if plan["lost"] else ""),
+        ("without", f"{', '.join(plan['excluded'])} (lost)" if plan["excluded"] else ""),
         (
             "drained",
-            f"{', '.join(plan['drained'])}, until host_join.yml" if plan["drained"] and not plan["drain"] else "",
+            f"{', '.join(plan['drained'])}, until playbooks/hosts/join.yml" if plan["drained"] and not plan["drain"] else "",
         ),
         *drift,
         ("data", _data(plan)),
@@ -54,13 +54,13 @@ def _table(found: Lines) -> list[str]:
 
 def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
     """What happens before any edge sends the release anything."""
-    edges, late, migrate = plan["abandon"], plan["converge"], plan["migrate"]
+    edges, late, migrate = plan["abort"], plan["converge"], plan["migrate"]
     point, rehearse = plan["restore_point"], plan["rehearse"]
     return [
-        ("abandon", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
+        ("abort", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
         *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
         *(("backup", line) for line in plan["backup_limits"]),
-        ("backup", backups.words(point, plan["manifest"]["id"]) if point else ""),
+        ("backup", backups.summary(point, plan["manifest"]["id"]) if point else ""),
         (
             "database",
             f"asked by {plan['expected']['host']} whether it still has what this release expects: migrations were undone, or the data went back"
@@ -80,10 +80,10 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
 
 
 def _data(plan: Plan) -> str:
-    back = plan["went_back"]
+    back = plan["restored"]
     if not (back and plan["migrate"]):
         return ""
-    return f"went back to {back['words']} at {back['time']}: what they lack of the release's migrations is applied"
+    return f"went back to {back['summary']} at {back['time']}: what they lack of the release's migrations is applied"
 
 
 def _rehearsal(rehearse: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
@@ -136,16 +136,16 @@ def _ending(plan: Plan, facts: Facts) -> Lines:
             "record",
             "the live release, which the run that confirmed it did not write into the ledgers" if unrecorded else "",
         ),
-        *(("background", f"{host}: {', '.join(words)}") for host, words in facts.beside.items()),
-        *(("recreate", f"{host}: {words}") for host, found in facts.replaced.items() for words in found),
+        *(("workers", f"{host}: {', '.join(summary)}") for host, summary in facts.alongside.items()),
+        *(("recreate", f"{host}: {summary}") for host, found in facts.replaced.items() for summary in found),
         (
             "drain",
             f"{plan['drain'][0]}: it gets no requests any more, and finishes those it has" if plan["drain"] else "",
         ),
         *(
-            ("retire", f"{host}: stop {'; '.join(words)} in {slot}, once it has drained")
-            for host, words in sorted(facts.stop.items())
+            ("retire", f"{host}: stop {'; '.join(summary)} in {slot}, once it has drained")
+            for host, summary in sorted(facts.stop.items())
         ),
-        ("undo", migrations.words(plan["undo"]) if plan["undo"] else ""),
-        ("on failure", migrations.words_on_failure(plan["on_failure"]) if plan["on_failure"] else ""),
+        ("revert", migrations.summary(plan["revert"]) if plan["revert"] else ""),
+        ("on failure", migrations.summary_on_failure(plan["on_failure"]) if plan["on_failure"] else ""),
     ]

@@ -55,7 +55,7 @@ def step(host: str, primary: str, local: Mapping[str, Any], primary_system: str,
     """
     if not local["exists"]:
         return {"step": "copy"}
-    way_out = f"ansible-playbook standby_rejoin.yml -e rejoin_confirm={host}"
+    way_out = f"ansible-playbook playbooks/database/rejoin.yml -e rejoin_confirm={host}"
     mine = system(local["control"])
     if not local["follows"] and discard != host:
         return {

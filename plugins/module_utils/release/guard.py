@@ -75,8 +75,8 @@ class Guard:
         try:
             with self.effect(extend=0):
                 return str(error)
-        except LeaseError as lost:
-            return str(lost)
+        except LeaseError as excluded:
+            return str(excluded)
 
     def fence(self, *, action: str, who: str, begun: str, ttl: float, preempt: bool, wait: float = 0) -> Lease:
         """Take the app on this host, within ``wait`` seconds; returns the lease as it was before. Raises LeaseHeld."""
@@ -120,13 +120,13 @@ class Guard:
         with locked(self._lock):
             yield self.undisturbed()
 
-    def finish(self, entries: Sequence[dict[str, Any]], *, give_back: bool, extend: float = 60) -> bool:
+    def finish(self, entries: Sequence[dict[str, Any]], *, release_lease: bool, extend: float = 60) -> bool:
         """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost."""
         written = False
         if entries:
             with self.effect(extend=extend):
                 written = ledger.append(os.path.join(self.folder, "ledger.jsonl"), entries)
-        if give_back:
+        if release_lease:
             self.release()
         return written
 

@@ -19,7 +19,7 @@ Entry = dict[str, Any]
 Manifest = dict[str, Any]
 
 # The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
-SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3, "undid": 4, "restored": 5}
+SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5}
 
 
 def entry(
@@ -123,7 +123,7 @@ class History:
         self.contracted: list[str] = []  # the contract halves of migrations that are in the database
         self.contracts: dict[str, list[str]] = {}  # release → those of them that were there when it was last deployed
         # release → {release, names}: the migrations of what it replaced that are to be undone now that it is live, None when none are
-        self.undo: dict[str, dict[str, Any] | None] = {}
+        self.revert: dict[str, dict[str, Any] | None] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, History) and vars(self) == vars(other)
@@ -153,12 +153,12 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             origin = history.origins.get(item["to"].get("point", ""), {})
             # Nobody, when they lacked something even then.
             left_by = None if origin.get("restored") else origin.get("release")
-            back = {"time": item["time"], "words": item["to"]["words"], "left_by": left_by}
+            back = {"time": item["time"], "summary": item["to"]["summary"], "left_by": left_by}
             history.restored = None if left_by and left_by == history.current else back
             continue
-        if item["event"] == "undid":
-            history.contracted = [name for name in history.contracted if name not in item["undone"]]
-            history.undo = {live: one for live, one in history.undo.items() if one and one["release"] != release}
+        if item["event"] == "reverted":
+            history.contracted = [name for name in history.contracted if name not in item["reverted"]]
+            history.revert = {live: one for live, one in history.revert.items() if one and one["release"] != release}
             continue
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
@@ -172,7 +172,7 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             history.restored = history.restored if item["event"] != "confirmed" else None
         history.contracts.setdefault(release, history.contracted)
         if item["event"] in ("started", "confirmed"):
-            history.undo[release] = item.get("undo")
+            history.revert[release] = item.get("revert")
         if item["event"] == "started":
             history.before[release] = item.get("previous")
         if item["event"] != "confirmed":
@@ -208,7 +208,7 @@ def _is_newer(release: str, than: str, confirmed: list[str]) -> bool:
     return release in confirmed and than in confirmed and confirmed.index(release) > confirmed.index(than)
 
 
-def past_contracts(history: History, target: str) -> list[str]:
+def destructive_since(history: History, target: str) -> list[str]:
     """The contract halves that are in the database and that release ``target`` was never run with."""
     known = history.contracts.get(target, [])
     return [name for name in history.contracted if name not in known]
@@ -223,8 +223,8 @@ def brought_since(history: History, target: str | None) -> list[str]:
     for item in history.entries:
         if item["event"] == "confirmed" and item["release"] == target:
             found = []
-        elif item["event"] == "undid":
-            found = [name for name in found if name not in item["undone"]]
+        elif item["event"] == "reverted":
+            found = [name for name in found if name not in item["reverted"]]
         else:
             found += [name for name in brought(item) if name not in found]
     return found
@@ -239,7 +239,7 @@ def changed_since(history: History, release: str) -> bool:
     for item in history.entries:
         if item["event"] == "confirmed" and item["release"] == release:
             changed = False
-        elif item["event"] in ("undid", "restored") or item.get("undo"):
+        elif item["event"] in ("reverted", "restored") or item.get("revert"):
             changed = True
     return changed
 
@@ -253,14 +253,14 @@ def brought_by(history: History, release: str) -> list[str]:
     """The same of one release alone."""
     found: list[str] = []
     for item in (item for item in history.entries if item["release"] == release):
-        if item["event"] == "undid":
-            found = [name for name in found if name not in item["undone"]]
+        if item["event"] == "reverted":
+            found = [name for name in found if name not in item["reverted"]]
         else:
             found += [name for name in brought(item) if name not in found]
     return found
 
 
-def failed_beside(history: History, live: str) -> list[str]:
+def failed_alongside(history: History, live: str) -> list[str]:
     """The releases that were begun while ``live`` was live and never went live, oldest first."""
     return [
         release

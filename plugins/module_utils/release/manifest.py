@@ -42,7 +42,7 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
 def kind(service: Mapping[str, Any]) -> str:
     """What a service is: ``web`` (it has a port), ``single`` (and must not run twice), ``job`` (it has a schedule) or ``worker``."""
     if service["port"]:
-        return "single" if service.get("strategy") == "recreate" else "web"
+        return "singleton" if service.get("strategy") == "recreate" else "web"
     return "job" if service.get("schedule") else "worker"
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 
 SLOTS = ("blue", "green")
-SINGLE = "single"  # in the place of a slot: of a service that must not run twice, and has one port for both
+SINGLE = "singleton"  # in the place of a slot: of a service that must not run twice, and has one port for both
 Ports = dict[str, dict[str, list[int]]]  # service → slot → a port for each replica
 
 
@@ -52,7 +52,7 @@ def allocate(
     in_use: Iterable[int],
     low: int,
     high: int,
-    single: Collection[str] = (),
+    singleton: Collection[str] = (),
 ) -> Ports:
     """A port for every service, slot and replica of ``app``: the recorded one, else the next free one in the range.
 
@@ -68,7 +68,7 @@ def allocate(
     free = (port for port in (low + (first + index) % span for index in range(span)) if port not in taken)
     result: Ports = {}
     for service, count in sorted(replicas.items()):
-        slots = (SINGLE,) if service in single else SLOTS
+        slots = (SINGLE,) if service in singleton else SLOTS
         result[service] = {slot: [] for slot in slots}
         for slot in slots:
             for replica in range(count):

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs beside the slots of one host, from the release that ran before to the live one, or back.
+
+Workers, scheduled jobs, and services that must not run twice.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import worker_containers, network
+from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import Engine, EngineError
+from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
+from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
+
+UNITS = "/etc/systemd/system"
+ALIVE = ("running", "starting", "restarting", "paused")
+Held = Sequence[Mapping[str, Any]]
+
+
+class WorkersError(Exception):
+    """A worker or job could not be brought to the release; what ran before runs again."""
+
+
+def longest(service: Mapping[str, Any]) -> float:
+    """How long it may take a service to go over to another release, in seconds."""
+    health = service["health"]
+    return float(service["stop_grace"] + (health["window"] if service["port"] else health["settle"]))
+
+
+def switch(
+    engine: Engine,
+    manifest: Mapping[str, Any],
+    service: str,
+    slot: str,
+    secrets: Mapping[str, str],
+    held: Held,
+    address: str = "",
+) -> float:
+    """Bring a worker, or what must not run twice, to the release; for how many seconds none of it ran.
+
+    ``held`` are its containers, of whichever release; ``address`` is the host's private one. Raises WorkersError.
+    """
+    settings = manifest["services"][service]
+    old = [item for item in held if item["release"] != manifest["id"]]
+    alive = [item for item in old if item["state"] in ALIVE]
+    running = [item for item in alive if item["state"] == "running"]
+    good = {item["name"] for item in held if item not in old and item["state"] == "running"}
+    wanted = worker_containers(manifest, service, slot, secrets, address)
+    for item in held:
+        if item not in old and item["name"] not in good:
+            docker_host.remove(engine, item["id"], force=True)
+    fresh = [item for item in wanted if item["name"] not in good]
+    for name in (network(manifest["app"], slot), *(name for item in fresh for name in item.get("also_in", []))):
+        docker_host.ensure_network(engine, name, manifest["app"])
+    begin = time.monotonic()
+    if settings["switch"] == "stop_first":
+        _stop(engine, alive, settings["stop_grace"])
+    try:
+        for item in fresh:
+            docker_host.start(engine, docker_host.create(engine, item))
+        if settings["port"]:
+            wait_all(engine, manifest, fresh)
+        else:
+            _stable(engine, [item["name"] for item in fresh], settings["health"]["settle"])
+    except (EngineError, SlotError) as error:
+        for item in fresh:
+            docker_host.remove(engine, item["name"], force=True)
+        again = "what ran before goes on" if running else "nothing ran before"
+        for item in _to_restore(old, running, settings["switch"]):
+            docker_host.start(engine, item["id"])
+            again = "what ran before runs again"
+        raise WorkersError(f"{kind(settings).replace('singleton', 'service')} {service}: {again}; {error}") from error
+    gap = time.monotonic() - begin if running and settings["switch"] == "stop_first" else 0.0
+    for item in fresh:
+        docker_host.set_restart(engine, item["name"], "unless-stopped")
+    if settings["switch"] == "start_first":
+        _stop(engine, alive, settings["stop_grace"])
+    for item in old:
+        docker_host.remove(engine, item["id"], force=True)
+    return gap
+
+
+def _to_restore(old: Held, running: Held, switch: str) -> Held:
+    """What has to be started again when the new release does not run."""
+    if running:
+        return running if switch == "stop_first" else []
+    # A run that was killed in between had stopped them already.
+    ended = [item for item in old if item["state"] == "exited"]
+    newest = max((item["release"] for item in ended), default="")
+    return [item for item in ended if item["release"] == newest]
+
+
+def _stop(engine: Engine, alive: Held, grace: float) -> None:
+    for item in alive:
+        engine.post(f"/containers/{item['id']}/stop", timeout=grace + 60, t=int(grace))
+
+
+def _stable(engine: Engine, names: Sequence[str], seconds: float) -> None:
+    """Wait until the containers have run for ``seconds``; raises EngineError as soon as one ends."""
+    deadline = time.monotonic() + seconds
+    while True:
+        for name in names:
+            end = docker_host.died(engine, name)
+            if end:
+                raise EngineError(f"container {name} {end}")
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.2)
+
+
+def unit(app: str, service: str) -> str:
+    """The name of a job's systemd units."""
+    return f"sluice-{app}-{service}"
+
+
+def unit_files(app: str, service: str, schedule: str, container: str) -> dict[str, str]:
+    """The units of a job. The container is made beforehand, with its secrets, and started each time: nothing is in arguments."""
+    head = f"# managed by sluice.stack\n[Unit]\nDescription=Job {service} of {app}\n"
+    return {
+        f"{unit(app, service)}.service": f"{head}After=docker.service\nRequires=docker.service\n\n"
+        f"[Service]\nType=oneshot\nExecStart=/usr/bin/docker start --attach {container}\n",
+        f"{unit(app, service)}.timer": f"{head}\n[Timer]\nOnCalendar={schedule}\nPersistent=true\n\n"
+        "[Install]\nWantedBy=timers.target\n",
+    }
+
+
+def schedule(
+    engine: Engine, manifest: Mapping[str, Any], service: str, slot: str, secrets: Mapping[str, str], held: Held
+) -> None:
+    """Have a job's next run be the release's; one that runs now ends as it began. Raises WorkersError."""
+    wanted = worker_containers(manifest, service, slot, secrets)[0]
+    if not any(item["name"] == wanted["name"] for item in held):
+        docker_host.ensure_network(engine, wanted["network"], manifest["app"])
+        docker_host.create(engine, wanted)
+    files = unit_files(manifest["app"], service, manifest["services"][service]["schedule"], wanted["name"])
+    for name, text in files.items():
+        write_atomic(os.path.join(UNITS, name), text, mode=0o644)
+    timer = f"{unit(manifest['app'], service)}.timer"
+    _systemctl(["daemon-reload"])
+    _systemctl(["enable", "--now", timer])
+    _systemctl(["restart", timer])
+    for item in held:
+        if item["name"] != wanted["name"] and item["state"] != "running":
+            docker_host.remove(engine, item["id"])
+
+
+def unschedule(app: str, service: str) -> None:
+    """Take a job's units away, if it has any."""
+    paths = [os.path.join(UNITS, f"{unit(app, service)}.{suffix}") for suffix in ("timer", "service")]
+    if any(os.path.exists(path) for path in paths):
+        _systemctl(["disable", "--now", f"{unit(app, service)}.timer"])
+        for path in paths:
+            if os.path.exists(path):
+                os.unlink(path)
+        _systemctl(["daemon-reload"])
+
+
+def _systemctl(arguments: list[str]) -> None:
+    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise WorkersError(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+def apply(
+    engine: Engine,
+    manifest: Mapping[str, Any],
+    services: Sequence[str],
+    slot: str,
+    secrets: Mapping[str, str],
+    address: str,
+) -> dict[str, float]:
+    """Have exactly these services of the release beside this host's slots. Raises WorkersError.
+
+    Returns those that changed, each with the seconds in which none of it ran.
+    """
+    held = docker_host.worker_containers(engine, manifest["app"])
+    changed: dict[str, float] = {}
+    for service in services:
+        mine = [item for item in held if item["service"] == service]
+        settings = manifest["services"][service]
+        now = sum(1 for item in mine if item["release"] == manifest["id"] and item["state"] == "running")
+        if kind(settings) == "job":
+            schedule(engine, manifest, service, slot, secrets, mine)
+        elif now != settings["replicas"] or len(mine) != now:
+            changed[service] = switch(engine, manifest, service, slot, secrets, mine, address)
+    for item in held:
+        if item["service"] not in services:
+            unschedule(manifest["app"], item["service"])
+            docker_host.stop_and_remove(engine, item["id"], 30)
+            changed[item["service"]] = 0.0
+    return changed
