@@ -22,7 +22,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
-from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier, auto_restore
+from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 try:  # where a value was set: ansible-core keeps it, without a public way to ask yet

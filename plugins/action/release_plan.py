@@ -13,7 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as p
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 # The steps that a check carries out: they look, and change nothing in check mode.
-LOOKS = ("pending", "expected", "rollback_check", "restore_point")
+LOOKS = ("pending", "schema_check", "rollback_check", "restore_point")
 # A plan that was refused, or none.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",

@@ -29,7 +29,9 @@ class ActionModule(ActionBase):
         release = self._task.args["release"]
         summary = auto_restore.command(sys.argv, playbooks, _rollback(playbooks), release)
         display = Display()
-        display.display(f"$ ansible-playbook rollback.yml {' '.join(auto_restore.options(release))}", color="bright blue")
+        display.display(
+            f"$ ansible-playbook rollback.yml {' '.join(auto_restore.options(release))}", color="bright blue"
+        )
         process = subprocess.Popen(
             [sys.executable, *summary],
             stdin=subprocess.DEVNULL,

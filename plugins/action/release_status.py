@@ -25,7 +25,9 @@ class ActionModule(ActionBase):
         hostvars = (task_vars or {})["hostvars"]
         answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in {*args["edges"], *args["apps"]}}
         observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
-        unreachable = {host: str(answer.get("msg", "no answer")) for host, answer in answers.items() if host not in observed}
+        unreachable = {
+            host: str(answer.get("msg", "no answer")) for host, answer in answers.items() if host not in observed
+        }
         summary = status.summarise(args["app"], args["edges"], args["apps"], observed, unreachable)
         show = args.get("show", "status")
         if show == "history":

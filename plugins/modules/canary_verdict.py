@@ -34,7 +34,7 @@ options:
       - What the verdict is judged by; each has a default. Shares are 0 to 1.
       - C(min_requests) (5000) of each release, in C(min_blocks) (48) blocks of C(block_seconds) (5) with requests to both, are needed to compare them.
         C(block_seconds) has to be what M(sluice.stack.canary_window) had.
-      - C(looks) (4) is how often this canary is judged, all steps and repeated windows together. C(error_alpha) (0.02), C(latency_alpha) (0.02) and
+      - C(checks) (4) is how often this canary is judged, all steps and repeated windows together. C(error_alpha) (0.02), C(latency_alpha) (0.02) and
         C(guard_alpha) (0.01) are the chances of a false alarm in all of them together.
       - An increase of the error share below C(error_increase_matters) (0.005) never fails; to pass, C(error_increase_refused) (0.015) must be ruled out.
         C(slowdown_matters) (1.2) and C(slowdown_refused) (1.5) are the same for latency, as factors; buckets make them 1.21 and 1.46.
@@ -65,7 +65,7 @@ EXAMPLES = r"""
   sluice.stack.canary_verdict:
     hosts: "{{ groups['edge'] }}"
     result: window
-    settings: {looks: 6, max_p99_seconds: 2}
+    settings: {checks: 6, max_p99_seconds: 2}
   register: canary
   run_once: true
 """

@@ -24,13 +24,13 @@ options:
       - V(status) says what is applied, pending, failed, edited and unknown to the image.
       - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it.
       - V(applied) applies what is pending.
-      - V(expected) fails when one of the image's migrations is not applied any more, as before a rollback to a release it was undone of.
+      - V(schema_check) fails when one of the image's migrations is not applied any more, as before a rollback to a release it was undone of.
       - V(rollback_check) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
       - V(rolled_back) undoes the migrations that O(names) names, the last of them first, and passes over those that are not applied; not with the
         engine V(prisma), which has no way back.
       - V(verified) fails unless all migrations of the image are applied as they are in it.
     type: str
-    choices: [status, plan, applied, expected, rollback_check, rolled_back, verified]
+    choices: [status, plan, applied, schema_check, rollback_check, rolled_back, verified]
     default: applied
   manifest:
     description: The release.
@@ -241,8 +241,8 @@ def execute(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str,
             result |= migrate.plan(job, params["live_image"])
         case "applied":
             result |= migrate.apply(job, params["resolve"])
-        case "expected":
-            result |= migrate.expected(job, wait=not check_mode)
+        case "schema_check":
+            result |= migrate.schema_check(job, wait=not check_mode)
         case "rollback_check":
             result |= migrate.rollback_check(job, params["names"], serving_of(params, guard, check_mode))
         case "rolled_back":
@@ -257,7 +257,7 @@ ARGUMENTS: dict[str, Any] = {
         **RUN_ARGUMENTS,
         "state": {
             "type": "str",
-            "choices": ["status", "plan", "applied", "expected", "rollback_check", "rolled_back", "verified"],
+            "choices": ["status", "plan", "applied", "schema_check", "rollback_check", "rolled_back", "verified"],
             "default": "applied",
         },
         "manifest": {"type": "dict", "required": True},

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: edge_split
-short_description: Flip, confirm, abandon or read an app's split on an edge, or put the app into maintenance
+short_description: Flip, confirm, abort or read an app's split on an edge, or put the app into maintenance
 version_added: 0.1.0
 description:
   - Keeps one record per app, in a file and in a dictionary Nginx's workers share, and changes it without a reload.
@@ -21,11 +21,11 @@ options:
       - V(flip) tries a release for O(seconds) and asks O(verify) through the public port; when that fails the split is put back at once.
       - V(confirm) makes the flip of O(release) permanent; it is refused after the deadline.
       - V(adopt) confirms a release that another edge has confirmed, without a flip.
-      - V(abandon) ends a flip, of O(release) or whichever.
+      - V(abort) ends a flip, of O(release) or whichever.
       - V(maintain) answers every request 503, except those from the edge itself and from O(allow). No flip turns it on or off.
       - V(serve) ends that.
     type: str
-    choices: [flip, confirm, adopt, abandon, maintain, serve]
+    choices: [flip, confirm, adopt, abort, maintain, serve]
     required: true
   release:
     description: Id of the release.

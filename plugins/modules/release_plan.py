@@ -35,7 +35,7 @@ options:
     type: list
     elements: str
     required: true
-  lost:
+  excluded:
     description: Hosts that are given up.
     type: list
     elements: str
@@ -57,7 +57,7 @@ options:
     type: str
     choices: ["", forward, down, restore]
     default: ""
-  undone:
+  reverted:
     description: The release that a rollback undoes, when it was named; the live one, or one that failed while that was live.
     type: str
     default: ""
@@ -98,10 +98,11 @@ EXAMPLES = r"""
     run: "{{ contract.run }}"
     edges: "{{ groups['edge'] }}"
     apps: "{{ groups['app'] }}"
-    lost: []
+    excluded: []
     http_port: 80
     database: {host: db1, engine: pgbackrest}
-    steps: [settle, pending, restore_point, migrate, start, join, configure, canary, flip, confirm, background, drain, retire, release_lease]
+    steps: [reconcile, pending, schema_check, rollback_check, rehearse, restore_point, migrate, start, join, configure, canary, flip, confirm, workers,
+            drain, retire, revert, unlock]
     observed_by: fence
     verdict: "{{ step.verdict }}"
   register: plan
@@ -113,10 +114,10 @@ plan:
   description:
     - C(status) is V(change), V(repair) (the wanted release is live and something is missing), V(nothing) or V(refused).
     - C(manifest) is the release to go to, C(slot) the slot for it, C(live) what the edges confirmed last.
-    - C(steps) names the steps that run. C(abandon), C(converge), C(start), C(join), C(configure), C(flip), C(confirm), C(drain) and
+    - C(steps) names the steps that run. C(abort), C(converge), C(start), C(join), C(configure), C(flip), C(confirm), C(drain) and
       C(record) list the hosts of each; C(migrate) has the migration and its host; C(retire) the slot and release that are stopped at
       the end; C(restore_point) what is asked of the database's host, C(through) the host of the play it is asked on behalf of.
-    - C(services) maps app host to the release's services there; C(background) to those beside the slots, for hosts where they change.
+    - C(services) maps app host to the release's services there; C(workers) to those beside the slots, for hosts where they change.
     - C(started_entry) is what the ledgers get before the first effect, C(lines) what was printed.
   returned: success
   type: dict
@@ -130,8 +131,8 @@ plan:
     slot: green
     manifest: {id: 20261122T231500Z-v1.4.2, app: marketplace, version: v1.4.2}
     services: {app1: [backend, frontend], app2: [backend, frontend]}
-    background: {}
-    abandon: []
+    workers: {}
+    abort: []
     converge: []
     migrate: {engine: prisma, service: backend, host: app1}
     restore_point: {host: db1, engine: pgbackrest, point: true, seconds: 60, max_age_hours: 26}
@@ -143,7 +144,7 @@ plan:
     confirm: [edge1]
     record: [app1, app2]
     retire: {release: 20261101T080000Z-v1.4.1, slot: blue}
-    lost: []
+    excluded: []
     lines: ["Deploy marketplace v1.4.2 as release 20261122T231500Z-v1.4.2 (token 8); live now: release 20261101T080000Z-v1.4.1 in blue"]
 verdict:
   description: The verdict after the plan; not C(ok) when it was refused.

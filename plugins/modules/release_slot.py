@@ -95,7 +95,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.docker import workers, docker_host, slot
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, slot, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file, ports_file

@@ -100,8 +100,8 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
             f"docker_host_registeries is not an input of role docker_host: did you mean 'docker_host_registries'? {COMMAND_LINE}",
         ),
         (
-            "release_lost_host=app2",
-            f"release_lost_host is not an input of a release: did you mean 'release_exclude_hosts'? {COMMAND_LINE}",
+            "release_exclude_host=app2",
+            f"release_exclude_host is not an input of a release: did you mean 'release_exclude_hosts'? {COMMAND_LINE}",
         ),
         (
             "release_exclude_hosts=app1,db1",
@@ -281,4 +281,7 @@ def test_a_seed_has_to_be_described() -> None:
     done = run("-e", "app_environment=staging", playbook="playbooks/database/seed.yml")
     assert "app_seed is not set: say with it" in " ".join(done.output.split())
     wrong = '{"app_seed": {"service": "wep", "command": ["true"]}}'
-    refused(run("-e", wrong, playbook="playbooks/database/seed.yml"), f"app_seed.service is 'wep': known: web {COMMAND_LINE}")
+    refused(
+        run("-e", wrong, playbook="playbooks/database/seed.yml"),
+        f"app_seed.service is 'wep': known: web {COMMAND_LINE}",
+    )

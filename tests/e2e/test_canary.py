@@ -14,9 +14,15 @@ from tests.support.load import Ask, Load
 # Little traffic and short windows: enough to tell a release that is as good from one that is clearly worse.
 CANARY = {
     "steps": [30],
-    "seconds": 20,
-    "looks": 3,
-    "judge": {"min_requests": 400, "min_blocks": 12, "block_seconds": 1, "slowdown_refused": 4, "slowdown_matters": 3},
+    "interval": 20,
+    "checks": 3,
+    "analysis": {
+        "min_requests": 400,
+        "min_blocks": 12,
+        "block_seconds": 1,
+        "slowdown_refused": 4,
+        "slowdown_matters": 3,
+    },
 }
 # Healthy, and the right answer to the deploy's own questions; every third visitor gets an error.
 FAILING = [
@@ -65,7 +71,7 @@ def test_a_bad_release_goes_back_by_itself(lab: Lab, v1_0_0: str, variant: Varia
 @pytest.mark.soak
 def test_without_traffic_nothing_is_promoted(lab: Lab, v1_0_0: str) -> None:
     before = lab.ensure("v1.0.0")
-    quiet = json.dumps({"app_canary": {**CANARY, "seconds": 2, "looks": 2}})
+    quiet = json.dumps({"app_canary": {**CANARY, "interval": 2, "checks": 2}})
     run = lab.deploy("v1.1.0", *QUICK, "-e", quiet)
     message = run.error()
     assert "too little is known to go on: inconclusive: sample: 0 requests to the new release" in message
@@ -79,7 +85,7 @@ def test_without_traffic_nothing_is_promoted(lab: Lab, v1_0_0: str) -> None:
     ("canary", "words"),
     [
         ({"steps": [50, 10]}, "app_canary.steps must rise from step to step"),
-        ({"judge": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
+        ({"analysis": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
     ],
     ids=["falling", "misspelt"],
 )

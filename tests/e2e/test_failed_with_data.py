@@ -27,7 +27,7 @@ def before(lab: Lab, v1_0_0: str, variant: Variants) -> Iterator[str]:
         lab.deploy(push(variant, "v1.2.0-first", FIRST), *SQL).good()
         yield lab.live() or ""
         if (lab.record() or {}).get("maintenance"):
-            lab.playbook("maintenance", "-e", "maintenance=off").good()
+            lab.playbook("playbooks/app/maintenance", "-e", "maintenance=off").good()
         lab.shell("db1", f"rm -rf {DATA}.before-* {DATA}.rewind")
 
 
@@ -72,7 +72,7 @@ def test_by_itself_where_the_environment_says_so(
     assert counted(run)["Message"] == (3, 0, 0)
     assert load.report.failed == 0, str(load.report)
     restored(lab, before)
-    history = " ".join(lab.playbook("history").good().output.split())
+    history = " ".join(lab.playbook("playbooks/app/history").good().output.split())
     assert "restore restored the data, to the restore point of" in history
 
 

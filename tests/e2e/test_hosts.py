@@ -13,10 +13,10 @@ RELOADS = 4
 
 def test_a_host_is_drained_misses_a_release_and_joins_with_it(lab: Lab, v1_0_0: str) -> None:
     with Load(lab.url, *ASKS, rate=100) as load:
-        drained = lab.playbook("host_drain", "-e", "release_host=app2").good()
+        drained = lab.playbook("playbooks/hosts/drain", "-e", "release_host=app2").good()
         assert "drain      app2: it gets no requests any more" in drained.output
         assert set(lab.served()) == {"app1"}
-        assert "already" in lab.playbook("host_drain", "-e", "release_host=app2").good().output
+        assert "already" in lab.playbook("playbooks/hosts/drain", "-e", "release_host=app2").good().output
 
         # A release goes out without it, and does not bring it back.
         run = lab.deploy("v1.1.0", *QUICK).good()
@@ -26,7 +26,7 @@ def test_a_host_is_drained_misses_a_release_and_joins_with_it(lab: Lab, v1_0_0: 
         status = lab.playbook("status").good().output
         assert "app2       DRAINED" in status and "marketplace: live" in status
 
-        joined = lab.playbook("host_join", "-e", "release_host=app2").good()
+        joined = lab.playbook("playbooks/hosts/join", "-e", "release_host=app2").good()
         assert joined.ran("start | Bring") == {"app2"}
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
     assert load.report.failed <= RELOADS, str(load.report)
@@ -35,6 +35,6 @@ def test_a_host_is_drained_misses_a_release_and_joins_with_it(lab: Lab, v1_0_0: 
 
 
 def test_a_host_nobody_knows_is_refused_in_one_line(lab: Lab, v1_0_0: str) -> None:
-    message = lab.playbook("host_drain", "-e", "release_host=app22").error()
+    message = lab.playbook("playbooks/hosts/drain", "-e", "release_host=app22").error()
     assert "release_host=app22 is no app host of the inventory: did you mean 'app2'" in message
     assert not any(lab.leases().values())

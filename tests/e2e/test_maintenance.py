@@ -26,7 +26,7 @@ def ended(lab: Lab) -> Iterator[None]:
     """Maintenance is over after the test, however it went."""
     yield
     if (lab.record() or {}).get("maintenance"):
-        lab.playbook("maintenance", "-e", "maintenance=off").good()
+        lab.playbook("playbooks/app/maintenance", "-e", "maintenance=off").good()
 
 
 def status_from(lab: Lab, host: str) -> int:
@@ -44,7 +44,7 @@ def test_visitors_wait_the_allowed_get_in_and_a_release_goes_live_behind_it(lab:
     told = ("-e", "maintenance_message='Back at 14:00.'", "-e", "maintenance_retry_after=1800")
     with Load(lab.url, *ASKS, rate=80) as load:
         time.sleep(2)
-        lab.playbook("maintenance", "-e", "maintenance=on", *allow, *told).good()
+        lab.playbook("playbooks/app/maintenance", "-e", "maintenance=on", *allow, *told).good()
         answer = lab.ask("/api/version")
         assert (answer.status, answer.headers["retry-after"]) == (503, "1800")
         assert "Back at 14:00." in answer.text
@@ -54,7 +54,7 @@ def test_visitors_wait_the_allowed_get_in_and_a_release_goes_live_behind_it(lab:
         assert lab.ask("/api/version").status == 503, "a release ends no maintenance"
         assert status_from(lab, "app1") == 200
 
-        lab.playbook("maintenance", "-e", "maintenance=off").good()
+        lab.playbook("playbooks/app/maintenance", "-e", "maintenance=off").good()
         time.sleep(2)
     report = load.report
     assert report.failed == 0, str(report)

@@ -34,7 +34,7 @@ def is_gone(lab: Lab) -> bool:
 
 
 def rehearse(lab: Lab, tag: str) -> Run:
-    return lab.playbook("migration_rehearsal", "-e", f"app_version={tag}", "-e", "app_pull_seconds=60")
+    return lab.playbook("playbooks/database/rehearse", "-e", f"app_version={tag}", "-e", "app_pull_seconds=60")
 
 
 def test_what_works_is_told_with_its_time_and_the_tables_it_rewrites(lab: Lab, begin: str, variant: Variants) -> None:

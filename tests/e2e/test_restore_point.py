@@ -60,7 +60,7 @@ def test_the_moment_before_a_release_is_in_its_record_and_in_the_archive(lab: La
     # What would bring it back finds a backup to begin with.
     plan = json.loads(lab.on("db1", "sluice-backup", "--json", "restore", "--point", release))
     assert plan["words"] == f"restore point {release}"
-    assert f"restore point before it: {point['lsn']} on timeline" in lab.playbook("history").good().output
+    assert f"restore point before it: {point['lsn']} on timeline" in lab.playbook("playbooks/app/history").good().output
 
 
 def test_what_is_not_archived_stops_the_release_before_its_migration(lab: Lab, begin: str) -> None:
@@ -99,7 +99,7 @@ def test_a_restore_that_nobody_proved_stops_a_release(lab: Lab, begin: str) -> N
             in message
         )
         assert lab.live() == begin
-        lab.playbook("restore_drill").good()
+        lab.playbook("playbooks/backup/drill").good()
         lab.deploy("v1.1.0", *wanting(drill_max_age_hours=192)).good()
     finally:
         lab.shell("db1", f"if test -e {record}.aside; then mv {record}.aside {record}; fi")

@@ -101,7 +101,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     # Nothing of the undone release is kept warm, and the app is nobody's.
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
-    assert f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("history").good().output
+    assert f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
     # It is not gone back to without what it was live with.
     there = lab.state()
     message = lab.rollback(*DOWN, "-e", f"release_to={reverted}").error()
@@ -130,7 +130,7 @@ def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     before = lab.live()
     lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
     reverted = lab.live()
-    died = lab.start("rollback", *DOWN, kill="start:undo | Undo").wait()
+    died = lab.start("rollback", *DOWN, kill="start:revert | Undo").wait()
     assert died.code == -signal.SIGKILL, str(died)
     assert lab.live() == before and columns(lab) == {"hot", "late", "message_late"}
     # What was begun is not forgotten.
@@ -154,7 +154,7 @@ def test_a_deploy_that_fails_takes_back_what_it_migrated(lab: Lab, begin: None, 
     assert lab.live() == before and others(lab) == kept
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
-    assert "undone in the database: 3_rest, 2_late of" in lab.playbook("history").good().output
+    assert "undone in the database: 3_rest, 2_late of" in lab.playbook("playbooks/app/history").good().output
 
 
 @pytest.mark.soak

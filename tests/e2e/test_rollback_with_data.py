@@ -44,7 +44,7 @@ def unmigrated(lab: Lab, v1_0_0: str) -> Iterator[dict[str, str]]:
     lab.on("db1", "sluice-backup", "full", timeout=240)
     yield rows(lab)
     if (lab.record() or {}).get("maintenance"):
-        lab.playbook("maintenance", "-e", "maintenance=off").good()
+        lab.playbook("playbooks/app/maintenance", "-e", "maintenance=off").good()
     lab.sql(f"delete from \"Message\" where \"senderEmail\" in ('{SENDER}', '{STAYS}')")
     lab.shell("db1", f"rm -rf {DATA}.before-* {DATA}.rewind")
     lab.ensure("v1.0.0")
@@ -111,7 +111,7 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     assert not any(item[0].startswith(MIGRATION) for item in lab.migrations())
     status = json.loads(lab.on("db1", "sluice-backup", "--json", "status"))
     assert status["wrong"] == []
-    history = " ".join(lab.playbook("history").good().output.split())
+    history = " ".join(lab.playbook("playbooks/app/history").good().output.split())
     assert f"restore restored the data, to the restore point of {reverted} by" in history
     # The same again finds that it was done, and goes back no further.
     again = lab.rollback(*UNDO, "-e", f"rollback_confirm={reverted}").error()

@@ -148,10 +148,10 @@ def test_apps_on_the_same_hosts_are_of_no_concern_to_each_other(lab: Lab, v1_0_0
     assert {name: files(lab, name) for name in before} == before
 
     # Its maintenance is its own.
-    one.start("maintenance", "-e", "maintenance=on").wait().good()
+    one.start("playbooks/app/maintenance", "-e", "maintenance=on").wait().good()
     statuses: dict[str, Any] = {name: lab.ask("/", headers={"Host": f"{name}.test"}).status for name in (*NAMES, "any")}
     assert statuses == {"one": 503, "two": 200, "any": 200}
-    one.start("maintenance", "-e", "maintenance=off").wait().good()
+    one.start("playbooks/app/maintenance", "-e", "maintenance=off").wait().good()
     assert one.ask(lab).text == "newest"
     assert {name: files(lab, name) for name in before} == before
     assert lab.record() is not None and not any(lab.leases().values())

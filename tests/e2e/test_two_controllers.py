@@ -102,7 +102,7 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
     assert set(lab.leases().values()) == {None}
     assert load.report.failed == 0, str(load.report)
 
-    history = lab.playbook("history").good()
+    history = lab.playbook("playbooks/app/history").good()
     lines = [line.strip() for line in history.output.splitlines()]
     newest = next(line for line in lines if re.search(r"#\d+ ", line))
     assert re.search(rf"#\d+ +rollback +confirmed +{begin} +by \S+@\S+", newest), newest
@@ -119,15 +119,15 @@ def test_a_lease_is_shown_and_broken_by_its_runs_id(lab: Lab, begin: str) -> Non
     refused = lab.deploy("v1.1.0").error()
     assert f"(run {run_id})" in refused and "\n" not in refused
 
-    shown = lab.playbook("lease").good().output
+    shown = lab.playbook("playbooks/app/lease").good().output
     for host in ("edge1", *APP_HOSTS):
         assert re.search(rf"{host} +deploy by \S+@\S+, run {run_id}, its lease ends in \d+ s", shown), shown
-    wrong = lab.playbook("lease", "-e", "lease_break=000000000000").error()
+    wrong = lab.playbook("playbooks/app/lease", "-e", "lease_break=000000000000").error()
     assert run_id in wrong and "is no run that has marketplace" in wrong
     assert set(lab.leases().values()) == owner
 
-    lab.playbook("lease", "-e", f"lease_break={run_id}").good()
+    lab.playbook("playbooks/app/lease", "-e", f"lease_break={run_id}").good()
     assert set(lab.leases().values()) == {None}
-    assert "nobody is changing it" in lab.playbook("lease").good().output
+    assert "nobody is changing it" in lab.playbook("playbooks/app/lease").good().output
     lab.deploy("v1.1.0", *QUICK).good()  # at once
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")

@@ -79,7 +79,7 @@ class World(Modules):
             "flip": lambda host: self.flip(host, run),
             "confirm": lambda host: self.confirm(host, run),
             "retire": lambda host: self.retire(host, run),
-            "release_lease": lambda host: self.released(host, run),
+            "unlock": lambda host: self.released(host, run),
         }
 
     def execute(self, run: Run, plan: dict[str, Any]) -> Round:

@@ -41,7 +41,7 @@ class Schema(World):
     def has_migrated(self, version: str) -> bool:
         return set(brings(version)) <= set(self.database)
 
-    def undo_one(self, name: str) -> None:
+    def revert_one(self, name: str) -> None:
         """Promise 9: what is undone is not used any more, by visitors or by anything that runs. ``check`` sees the visitors."""
         for host in (self.hosts[one] for one in self.apps if one not in self.excused):
             using = [item for item in host.containers if item["state"] == "running" and name in brings(item["version"])]
@@ -60,7 +60,7 @@ class Schema(World):
                 )
 
     def restore(self, release: str) -> None:
-        """As playbooks/backup/restore.yml, which is refused while a run has the app: the data go back to a release's restore point, and every ledger is told."""
+        """As playbooks/backup/restore.yml, which is refused while a run holds the lease: back to a restore point, and every ledger records it."""
         if any(host.lease.run_id and host.lease.alive(self.now(host)) for host in self.hosts.values()):
             return
         self.database = list(self.points[release])
@@ -89,12 +89,12 @@ class Schema(World):
         for step, module in super().steps(run).items():
             if step == "migrate":
                 found["pending"] = lambda host: self.look(host, run)
-                found["expected"] = lambda host: self.expected(host, run)
+                found["schema_check"] = lambda host: self.schema_check(host, run)
                 found["rollback_check"] = lambda host: self.rollback_check(host, run)
             found[step] = module
             if step == "retire":
                 found["revert"] = lambda host: self.revert(host, run)
-                found["reverted"] = lambda host: self.wrote_undid(host, run)
+                found["reverted"] = lambda host: self.wrote_reverted_entry(host, run)
         return found
 
     def execute(self, run: Run, plan: dict[str, Any]) -> Round:
@@ -117,7 +117,7 @@ class Schema(World):
             verdict = barrier.judge("abort", {name: run.aborted.get(name) for name in plan["flip"]}, verdict)
         rounds: list[tuple[str, list[str], Callable[[Host], Module]]] = [
             ("stop", plan["start"] if step != "migrate" else [], lambda host: self.stop(host, run, plan["slot"])),
-            ("revert", [on_failure["host"]], lambda host: self.revert(host, run)),
+            ("revert", [on_failure["host"]], lambda host: self.revert_failed(host, run)),
         ]
         for name, hosts, module in rounds:
             given = (yield {host: module(self.hosts[host]) for host in hosts}) if verdict["ok"] and hosts else {}
@@ -183,8 +183,8 @@ class Schema(World):
             if self.locked_by == (host.name, run.id):
                 self.locked_by = None
 
-    def expected(self, host: Host, run: Run) -> Module:
-        """As db_migration with state=expected."""
+    def schema_check(self, host: Host, run: Run) -> Module:
+        """As db_migration with state=schema_check."""
         return self._closing(host, run, self._expected(host, run))
 
     def _expected(self, host: Host, run: Run) -> Module:
@@ -206,13 +206,13 @@ class Schema(World):
         """What the release that serves brings too stays."""
         return set(brings(serving))
 
-    def _undo(self, host: Host, run: Run, names: Sequence[str], serving: str) -> Module:
+    def _revert(self, host: Host, run: Run, names: Sequence[str], serving: str) -> Module:
         """As db_migration with state=rolled_back."""
         yield from self._lock(host, run)
         for name in reversed(names):
             self.own(host, run)
             if name in self.database and name not in self.kept_for(serving):
-                self.undo_one(name)
+                self.revert_one(name)
                 yield
         if not self.has_migrated(serving):
             raise Fault(f"the database is not what {serving} expects")
@@ -221,20 +221,20 @@ class Schema(World):
     def revert(self, host: Host, run: Run) -> Module:
         """What a rollback undoes."""
         serving = (run.plan or {})["manifest"]["version"]
-        return self._closing(host, run, self._undo(host, run, run.revert, serving))
+        return self._closing(host, run, self._revert(host, run, run.revert, serving))
 
-    def revert(self, host: Host, run: Run) -> Module:
+    def revert_failed(self, host: Host, run: Run) -> Module:
         """What a deploy that failed undoes."""
         serving = (run.plan or {})["on_failure"]["serving"]["version"]
-        return self._closing(host, run, self._undo(host, run, run.pending, serving))
+        return self._closing(host, run, self._revert(host, run, run.pending, serving))
 
-    def wrote_undid(self, host: Host, run: Run) -> Module:
+    def wrote_reverted_entry(self, host: Host, run: Run) -> Module:
         """As release_ledger after the undo."""
         self.own(host, run)
         revert = (run.plan or {})["revert"]
         left = [name for name in revert["names"] if name in self.database]
         reverted = [name for name in reversed(revert["names"]) if name not in left]
-        host.append(self._undid(run, revert["release"], reverted))
+        host.append(self._reverted_entry(run, revert["release"], reverted))
         self.release_lease(host, run)
         yield
         return {}
@@ -243,13 +243,13 @@ class Schema(World):
         """As release_ledger after a deploy that failed and undid what it migrated, or could not."""
         self.own(host, run)
         if reverted:
-            host.append(self._undid(run, (run.plan or {})["manifest"]["id"], reverted[::-1]))
+            host.append(self._reverted_entry(run, (run.plan or {})["manifest"]["id"], reverted[::-1]))
         self.release_lease(host, run)
         yield
         return {}
 
     @staticmethod
-    def _undid(run: Run, release: str, reverted: list[str]) -> ledger.Entry:
+    def _reverted_entry(run: Run, release: str, reverted: list[str]) -> ledger.Entry:
         item = ledger.entry("reverted", token=run.token, time="", run=run.ledger_run, manifest=None)
         return {**item, "release": release, "reverted": reverted}
 

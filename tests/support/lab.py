@@ -181,7 +181,7 @@ class Lab:
 
     def seed(self) -> None:
         """Put the reference app's example data into the database."""
-        self.playbook("seed").good()
+        self.playbook("playbooks/database/seed").good()
 
     # what the hosts hold
 

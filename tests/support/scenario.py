@@ -138,7 +138,14 @@ def make_bucket(*words: str) -> tuple[int, str]:
     keys = secrets()
     done = ansible(
         # The lab's store has no block of public access, and no key to encrypt with.
-        *("ansible-playbook", "playbooks/backup/bucket.yml", "-e", "bucket_block_public_access=false", "-e", "bucket_encryption=none"),
+        *(
+            "ansible-playbook",
+            "playbooks/backup/bucket.yml",
+            "-e",
+            "bucket_block_public_access=false",
+            "-e",
+            "bucket_encryption=none",
+        ),
         *words,
         AWS_ACCESS_KEY_ID=keys["vault_s3_access_key"],
         AWS_SECRET_ACCESS_KEY=keys["vault_s3_secret_key"],

@@ -86,7 +86,9 @@ class Fleet:
             }
         self.now += timedelta(minutes=1)
         addresses = {host: f"10.0.0.{index + 21}" for index, host in enumerate(self.apps)}
-        return plans.Desired(action, contract, addresses, self.edges, self.apps, self.now, database=self.database, **more)
+        return plans.Desired(
+            action, contract, addresses, self.edges, self.apps, self.now, database=self.database, **more
+        )
 
     def plan(self, action: str = "deploy", **more: Any) -> dict[str, Any]:
         """The plan for the app on the hosts that answer."""
@@ -98,9 +100,7 @@ class Fleet:
         """Ask for another version from now on."""
         self.variables["app_version"] = version
 
-    def execute(
-        self, plan: Mapping[str, Any], steps: tuple[str, ...] = ("start", "flip", "record", "retire")
-    ) -> None:
+    def execute(self, plan: Mapping[str, Any], steps: tuple[str, ...] = ("start", "flip", "record", "retire")) -> None:
         """Do what the plan says, or only its first steps, as after a crash."""
         for step in steps:
             getattr(self, f"_{step}")(plan)

@@ -59,7 +59,7 @@ def test_a_release_like_the_old_one_is_seldom_aborted(requests: int, share: floa
     With less than the documented sample, where chance has more room.
     """
     windows = 1000
-    settings = Settings(looks=1, min_requests=30, min_blocks=24)
+    settings = Settings(checks=1, min_requests=30, min_blocks=24)
     traffic = Traffic(requests=requests, share=share, seconds=seconds, visitors=3)
     decisions: Counter[str] = Counter()
     causes: Counter[str] = Counter()

@@ -305,5 +305,5 @@ def test_an_edge_without_counts_is_named(monkeypatch: pytest.MonkeyPatch, answer
 
 
 def test_a_wrong_setting_fails_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AnsibleActionFail, match="did you mean 'looks'"):
-        verdict(monkeypatch, {"edge1": None, "edge2": None}, look=3)
+    with pytest.raises(AnsibleActionFail, match="did you mean 'checks'"):
+        verdict(monkeypatch, {"edge1": None, "edge2": None}, check=3)

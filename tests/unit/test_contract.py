@@ -39,7 +39,7 @@ def test_the_smallest_app_gets_safe_defaults() -> None:
             "timeout": 2.0,
             "window": 60.0,
             "successes": 2,
-            "settle": 3.0,
+            "min_ready": 3.0,
         },
         "replicas": 1,
         "memory": 512 * 2**20,
@@ -50,7 +50,7 @@ def test_the_smallest_app_gets_safe_defaults() -> None:
         "capabilities": [],
         "stop_grace": 30.0,
         "schedule": None,
-        "switch": "stop_first",
+        "update_order": "stop_first",
         "hosts": None,
         "strategy": "blue_green",
     }
@@ -229,8 +229,8 @@ ROLES = {
             "docker_host_registeries is not an input of role docker_host: did you mean 'docker_host_registries'? (set in hosts.yml)",
         ),
         (
-            "release_lost_host",
-            "release_lost_host is not an input of a release: did you mean 'release_exclude_hosts'? (set in hosts.yml)",
+            "release_exclude_host",
+            "release_exclude_host is not an input of a release: did you mean 'release_exclude_hosts'? (set in hosts.yml)",
         ),
         (
             "release_force",
@@ -275,7 +275,7 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
     [
         ({}, ""),
         ({"schedule": "*-*-* 03:00", "hosts": ["app1"]}, ""),
-        ({"switch": "start_first", "replicas": 2}, ""),
+        ({"update_order": "start_first", "replicas": 2}, ""),
         ({"port": 80, "schedule": "daily"}, "app_services.more.schedule is for services without a port"),
         ({"port": 80, "hosts": ["app1", "app2"]}, ""),
         ({"port": 80, "hosts": []}, "app_services.more.hosts is empty: name hosts, or leave it out"),
@@ -284,7 +284,10 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),
         ({"port": 80, "strategy": "recreate", "hosts": ["app1"]}, ""),
         ({"port": 80, "strategy": "rolling"}, "app_services.more.strategy is 'rolling'"),
-        ({"strategy": "recreate"}, "app_services.more.strategy is for services with a port: a worker has 'switch'"),
+        (
+            {"strategy": "recreate"},
+            "app_services.more.strategy is for services with a port: a worker has 'update_order'",
+        ),
         (
             {"port": 80, "strategy": "recreate", "replicas": 2},
             "app_services.more.replicas is 2: what is recreated runs",
@@ -293,7 +296,7 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
             {"port": 80, "strategy": "recreate", "hosts": ["a", "b"]},
             "app_services.more.hosts names several hosts: what is recreated runs on one",
         ),
-        ({"switch": "both"}, "app_services.more.switch is 'both'"),
+        ({"update_order": "both"}, "app_services.more.update_order is 'both'"),
     ],
 )
 def test_a_service_is_for_the_web_a_worker_or_a_job(
@@ -313,9 +316,9 @@ def test_requests_go_to_no_worker(variables: Variables) -> None:
 
 def test_a_canarys_settings_are_read_as_its_verdict_wants_them(variables: Variables) -> None:
     judge = {"min_requests": 400, "block_seconds": 1, "max_p99_seconds": "2.5"}
-    found = contracts.resolve(variables(app_canary={"steps": [30], "judge": judge}))["canary"]
-    assert found["steps"] == [30] and found["seconds"] == 300
-    assert found["judge"] == {"min_requests": 400, "block_seconds": 1, "max_p99_seconds": 2.5}
+    found = contracts.resolve(variables(app_canary={"steps": [30], "analysis": judge}))["canary"]
+    assert found["steps"] == [30] and found["interval"] == 300
+    assert found["analysis"] == {"min_requests": 400, "block_seconds": 1, "max_p99_seconds": 2.5}
 
 
 @pytest.mark.parametrize(
@@ -323,8 +326,8 @@ def test_a_canarys_settings_are_read_as_its_verdict_wants_them(variables: Variab
     [
         ({"steps": [50, 10]}, "app_canary.steps must rise from step to step"),
         ({"steps": []}, "app_canary.steps must rise from step to step"),
-        ({"judge": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
-        ({"judge": {"looks": 2.5}}, "canary setting looks is 2.5: it has to be a whole number"),
+        ({"analysis": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
+        ({"analysis": {"checks": 2.5}}, "canary setting checks is 2.5: it has to be a whole number"),
     ],
 )
 def test_a_canary_that_cannot_be_meant(variables: Variables, canary: dict[str, Any], problem: str) -> None:

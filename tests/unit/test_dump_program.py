@@ -381,8 +381,8 @@ def test_dumps_that_tags_name_are_found_by_a_release(host: dict[str, Any], monke
 
 def test_a_rollback_with_data_asks_the_engine_before_it_keeps_anybody_out() -> None:
     """What `compare` refuses is refused while nothing is changed: the order of the playbooks says so."""
-    playbooks = Path(__file__).resolve().parents[2] / "playbooks" / "rollback"
-    first = yaml.safe_load((playbooks / "data.yml").read_text())[0]
-    assert first["ansible.builtin.import_playbook"] == "count.yml"
-    count = (playbooks / "count.yml").read_text()
+    playbooks = Path(__file__).resolve().parents[2] / "playbooks" / "parts"
+    first = yaml.safe_load((playbooks / "rollback_data.yml").read_text())[0]
+    assert first["ansible.builtin.import_playbook"] == "rollback_count.yml"
+    count = (playbooks / "rollback_count.yml").read_text()
     assert "['compare', '--point'" in count and "maintenance: " not in count and "rewind" not in count

@@ -70,7 +70,7 @@ def test_the_image_of_a_worker_is_pulled_where_nothing_else_starts(placed: Any) 
 
 def test_a_drain_that_would_leave_a_service_nowhere_is_refused(placed: Any) -> None:
     placed.run()
-    assert placed.plan("drain", host="app2")["steps"] == ["configure", "drain", "release_lease"]
+    assert placed.plan("drain", host="app2")["steps"] == ["configure", "drain", "unlock"]
     with pytest.raises(PlanError) as caught:
         placed.plan("drain", host="app1")
     assert str(caught.value) == (

@@ -71,7 +71,7 @@ def test_deploying_what_runs_already_is_nothing(fleet: Any) -> None:
     assert plan["lines"] == [
         f"Nothing to do: shop v1.0.0 is live as {first['manifest']['id']} in blue, as wanted",
     ]
-    assert plan["steps"] == ["release_lease"]
+    assert plan["steps"] == ["unlock"]
 
 
 def test_a_changed_environment_value_alone_is_a_release(fleet: Any) -> None:
@@ -245,7 +245,7 @@ def test_what_a_dead_run_left_in_the_old_slot_is_retired_by_the_next_one(fleet: 
     fleet.version("v1.1.0")
     fleet.execute(fleet.plan(), steps=("start", "flip", "record"))
     plan = fleet.plan()
-    assert plan["steps"] == ["retire", "release_lease"]
+    assert plan["steps"] == ["retire", "unlock"]
     assert plan["retire"] == {"release": None, "slot": "blue"}
     assert plan["lines"][1:] == [
         f"  retire     {host}: stop backend, frontend of {first['manifest']['id']} in blue, once it has drained"

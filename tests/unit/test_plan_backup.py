@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.plan import backups as plan_backup
-from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import PlanError, Desired
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, PlanError
 
 SILENT = {
     "restore_point": None,
@@ -27,7 +27,9 @@ def desired(engine: str, action: str = "deploy", **contract: Any) -> Desired:
     return Desired(action, known, {}, ["edge1"], ["app1"], now, database={"host": "db1", "engine": engine})
 
 
-def targets(engine: str = "pgbackrest", migration: bool = True, **backup: Any) -> tuple[dict[str, Any] | None, list[str]]:
+def targets(
+    engine: str = "pgbackrest", migration: bool = True, **backup: Any
+) -> tuple[dict[str, Any] | None, list[str]]:
     more = {} if migration else {"migration": None}
     return plan_backup.restore_point(desired(engine, backup={**SILENT, **backup}, **more), same=False)
 

@@ -61,10 +61,10 @@ def test_a_rehearsal_tries_the_migrations_and_changes_nothing(fleet: Any) -> Non
     with_backups(fleet).run()
     fleet.version("v1.1.0")
     plan = fleet.plan("rehearsal")
-    assert plan["steps"] == ["pending", "rehearse", "release_lease"]
+    assert plan["steps"] == ["pending", "rehearse", "unlock"]
     assert plan["targets"] == {"pending": ["app1"], "rehearse": ["app1"]}
     assert plan["status"] == "rehearsed"
-    assert not any(plan[key] for key in ("start", "configure", "flip", "confirm", "record", "retire", "background"))
+    assert not any(plan[key] for key in ("start", "configure", "flip", "confirm", "record", "retire", "workers"))
     assert plan["lines"][0].startswith("Rehearse the migrations of shop v1.1.0 as release")
     assert [line.split()[0] for line in plan["lines"][1:]] == ["rehearse"]
 
@@ -72,7 +72,7 @@ def test_a_rehearsal_tries_the_migrations_and_changes_nothing(fleet: Any) -> Non
 def test_a_rehearsal_of_what_is_live_has_nothing_to_do(fleet: Any) -> None:
     with_backups(fleet).run()
     plan = fleet.plan("rehearsal")
-    assert (plan["steps"], plan["status"]) == (["release_lease"], "nothing")
+    assert (plan["steps"], plan["status"]) == (["unlock"], "nothing")
 
 
 def test_a_deploy_that_is_told_to_rehearses_before_it_sets_its_restore_point(fleet: Any) -> None:

@@ -12,7 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import Plan
 def test_a_drained_host_gets_no_requests_and_no_release(fleet: Any) -> None:
     fleet.run()
     plan = fleet.plan("drain", host="app2")
-    assert plan["steps"] == ["configure", "drain", "release_lease"]
+    assert plan["steps"] == ["configure", "drain", "unlock"]
     assert plan["drain"] == ["app2"]
     assert "10.0.0.22" not in plan["edge_config"]
     assert plan["lines"][2] == "  drain      app2: it gets no requests any more, and finishes those it has"
@@ -32,7 +32,7 @@ def test_a_host_joins_with_the_live_release_before_it_gets_requests(fleet: Any) 
     fleet.observed["app2"] |= {"drained": True, "containers": []}
     fleet.observed["edge1"]["edge"]["config"] = "without it"
     plan = fleet.plan("join", host="app2")
-    assert plan["steps"] == ["start", "join", "configure", "release_lease"]
+    assert plan["steps"] == ["start", "join", "configure", "unlock"]
     assert plan["start"] == ["app2"]
     assert "10.0.0.22" in plan["edge_config"]
 
@@ -61,10 +61,10 @@ def test_workers_and_jobs_follow_once_the_release_is_live(fleet: Any) -> None:
     plan = fleet.run()
     release = plan["manifest"]["id"]
     assert plan["workers"] == {"app1": ["mailer", "report"], "app2": ["mailer"]}
-    assert plan["steps"][-4:] == ["confirm", "workers", "retire", "release_lease"]
+    assert plan["steps"][-4:] == ["confirm", "workers", "retire", "unlock"]
     assert "mailer" not in plan["manifest"]["ports"]
-    assert "  background app1: mailer (new here), report (new here)" in plan["lines"]
-    assert fleet.plan()["steps"] == ["workers", "release_lease"], "they do not run yet"
+    assert "  workers    app1: mailer (new here), report (new here)" in plan["lines"]
+    assert fleet.plan()["steps"] == ["workers", "unlock"], "they do not run yet"
     mailers = [workers("mailer", release), workers("mailer", release)]
     fleet.observed["app1"]["workers"] = [*mailers, workers("report", release, "exited")]
     fleet.observed["app2"]["workers"] = [*mailers]
@@ -78,7 +78,7 @@ def test_a_worker_that_is_no_part_of_the_release_any_more_is_taken_away(fleet: A
     fleet.observed["app2"]["workers"] = [workers("mailer", "old")]
     plan = fleet.plan()
     assert plan["workers"] == {"app2": []}
-    assert "  background app2: mailer goes" in plan["lines"]
+    assert "  workers    app2: mailer goes" in plan["lines"]
 
 
 def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:

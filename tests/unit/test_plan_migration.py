@@ -57,7 +57,7 @@ def test_what_the_undone_release_brought_goes_last_and_on_the_host_that_migrates
     assert plan["revert"]["manifest"]["id"] == plan["revert"]["release"] == second["manifest"]["id"]
     assert plan["steps"] == STEPS
     assert plan["targets"]["rollback_check"] == plan["targets"]["revert"] == ["app1"]
-    reported = f"  undo       migration 3_c, 2_b of {second['manifest']['id']}, once that is stopped, on app1"
+    reported = f"  revert     migration 3_c, 2_b of {second['manifest']['id']}, once that is stopped, on app1"
     assert plan["lines"][-1] == reported
 
 
@@ -65,7 +65,7 @@ def test_what_the_undone_release_brought_goes_last_and_on_the_host_that_migrates
 def test_without_it_a_rollback_has_not_a_step_more(fleet: Any, two: Any, data: str) -> None:
     plan = fleet.plan("rollback", data=data)
     assert plan["revert"] is None and plan["to_revert"] is None
-    assert plan["steps"] == [step for step in STEPS if not step.startswith("revert")]
+    assert plan["steps"] == [step for step in STEPS if step not in ("rollback_check", "revert")]
 
 
 def test_a_release_that_brought_nothing_is_gone_back_from_as_ever(fleet: Any, two: Any) -> None:
@@ -234,11 +234,11 @@ def test_history_says_what_was_undone_beside_how_the_run_ended(fleet: Any, two: 
 
 
 def test_a_release_that_may_lack_what_it_expects_is_asked_for_before_anything_changes(fleet: Any, two: Any) -> None:
-    assert fleet.plan("rollback")["expected"] is None, "the control: nothing was undone"
+    assert fleet.plan("rollback")["schema_check"] is None, "the control: nothing was undone"
     plan = fleet.run("rollback", data="down")
     reverted(fleet, plan)
     forth = fleet.plan("rollback", release_to="v2")
-    assert forth["steps"][:2] == ["expected", "start"] and forth["targets"]["expected"] == ["app1"]
+    assert forth["steps"][:2] == ["schema_check", "start"] and forth["targets"]["schema_check"] == ["app1"]
     assert any(
         line.startswith("  database   asked by app1 whether it still has what this release expects")
         for line in forth["lines"]
@@ -246,7 +246,7 @@ def test_a_release_that_may_lack_what_it_expects_is_asked_for_before_anything_ch
     # A deploy looks itself, and what went live since was asked for.
     release(fleet, "v2", "2_b", "3_c")
     release(fleet, "v3")
-    assert fleet.plan("rollback")["expected"] is None
+    assert fleet.plan("rollback")["schema_check"] is None
 
 
 # a deploy that fails after its migration

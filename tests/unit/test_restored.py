@@ -47,7 +47,7 @@ def test_the_version_that_is_live_is_migrated_once_more_and_recorded(fleet: Any,
     goes_back(fleet, moment="2026-01-01T00:00:00Z")
     plan = fleet.plan()
     assert plan["status"] == "repair"
-    assert plan["steps"] == ["pending", "migrate", "confirm", "retire", "release_lease"]
+    assert plan["steps"] == ["pending", "migrate", "confirm", "retire", "unlock"]
     assert plan["manifest"]["id"] == three[2]["manifest"]["id"]
     assert plan["restore_point"] is None and plan["on_failure"] is None
     assert "  data       went back to before at " in "\n".join(plan["lines"])
@@ -107,14 +107,14 @@ def test_a_rollback_past_what_is_not_in_the_data_any_more_is_none(fleet: Any, th
 
 
 def test_a_release_from_before_the_data_went_back_is_asked_for(fleet: Any, three: Any) -> None:
-    assert fleet.plan("rollback", release_to="v1", allow_destructive=True)["expected"] is None, "the control"
+    assert fleet.plan("rollback", release_to="v1", allow_destructive=True)["schema_check"] is None, "the control"
     goes_back(fleet, moment="2026-01-01T00:00:00Z")
-    assert fleet.plan("rollback", release_to="v1", allow_destructive=True)["expected"] == {"host": "app1"}
+    assert fleet.plan("rollback", release_to="v1", allow_destructive=True)["schema_check"] == {"host": "app1"}
     fleet.variables["app_migration"] = None
     release(fleet, "v4")
     release(fleet, "v5")
     goes_back(fleet, moment="2026-01-01T00:00:00Z")
-    assert fleet.plan("rollback")["expected"] is None, "v4 has no migration"
+    assert fleet.plan("rollback")["schema_check"] is None, "v4 has no migration"
 
 
 def test_data_as_the_live_release_left_them_lack_nothing(fleet: Any, three: Any) -> None:

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import workers, containers, docker_host
-from ansible_collections.sluice.stack.plugins.module_utils.docker.workers import WorkersError
+from ansible_collections.sluice.stack.plugins.module_utils.docker import containers, docker_host, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError
+from ansible_collections.sluice.stack.plugins.module_utils.docker.workers import WorkersError
 from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
 
 
@@ -51,7 +51,7 @@ def test_it_is_replaced_when_the_release_is_live_and_the_plan_says_for_how_long(
     shop.version("v1.1.0")
     shop.observed["app1"]["gaps"] = {"lock": 1.8}
     plan = shop.run()
-    assert plan["steps"] == ["pending", "migrate", "start", "flip", "confirm", "workers", "retire", "release_lease"]
+    assert plan["steps"] == ["pending", "migrate", "start", "flip", "confirm", "workers", "retire", "unlock"]
     assert plan["workers"] == {"app1": ["lock"]}
     assert said(plan, "recreate") == [
         "app1: lock: 503 from its stop until the new one is well, at most 70 s; 1.8 s the last time"
@@ -88,7 +88,7 @@ def test_one_that_a_dead_run_left_at_another_release_goes_over(shop: Any) -> Non
     live(shop)
     shop.observed["app1"]["workers"] = [held("20261101T000000Z-v0.9")]
     plan = shop.plan()
-    assert plan["steps"] == ["workers", "release_lease"]
+    assert plan["steps"] == ["workers", "unlock"]
 
 
 def test_it_is_taken_away_with_the_release_that_has_none(shop: Any) -> None:
@@ -214,7 +214,7 @@ def test_what_a_dead_run_had_stopped_runs_again_when_the_new_one_does_not(
 def test_two_at_once_would_be_noticed(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = Engine(monkeypatch, container("old", "r1"))
     wanted = manifest(shop)
-    wanted["services"]["lock"]["switch"] = "start_first"
+    wanted["services"]["lock"]["update_order"] = "start_first"
     with pytest.raises(AssertionError, match="starts beside"):
         workers.switch(engine, wanted, "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
 

@@ -59,7 +59,7 @@ class UndoesFirst(Schema):
 
     def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
         found = super().steps(run)
-        first = {step: found[step] for step in ("reconcile", "pending", "expected", "rollback_check", "revert")}
+        first = {step: found[step] for step in ("reconcile", "pending", "schema_check", "rollback_check", "revert")}
         return first | found
 
 
@@ -82,7 +82,7 @@ def go(world: Schema, action: str, version: str, data: str = "down", until: str 
 class BelievesTheLedger(Schema):
     """Hosts that do not look whether the database still has what an earlier release was live with."""
 
-    def expected(self, host: Host, run: Run) -> Module:
+    def schema_check(self, host: Host, run: Run) -> Module:
         yield
         return {}
 
@@ -98,7 +98,7 @@ def back_to_what_was_undone(world: Schema) -> Run:
 def test_a_release_whose_migrations_were_undone_is_not_gone_back_to() -> None:
     world = Schema()
     run = back_to_what_was_undone(world)
-    assert run.verdict["step"] == "expected" and live_version(world) == "v1"
+    assert run.verdict["step"] == "schema_check" and live_version(world) == "v1"
     assert go(world, "deploy", "v2").verdict["ok"] and live_version(world) == "v2"
 
 
@@ -111,7 +111,7 @@ def test_nor_when_the_run_that_undid_them_died_before_it_said_so() -> None:
     world.wait(10 * LEASE)
     assert world.database == ["1_change"]
     forth = world.finish(world.begin(Run("forth", "rollback", "v2", to="v2")))
-    assert forth.verdict["step"] == "expected" and live_version(world) == "v1"
+    assert forth.verdict["step"] == "schema_check" and live_version(world) == "v1"
 
 
 def test_a_release_is_not_served_without_what_it_was_live_with() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.docker import workers, docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import EngineError
 
 
@@ -42,9 +42,9 @@ def manifest(switch: str) -> dict[str, Any]:
         "secrets": {},
         "port": None,
         "replicas": 1,
-        "switch": switch,
+        "update_order": switch,
         "stop_grace": 30,
-        "health": {"reconcile": 0},
+        "health": {"min_ready": 0},
         "read_only": True,
         "tmpfs": [],
         "capabilities": [],

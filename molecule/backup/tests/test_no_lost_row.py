@@ -263,13 +263,22 @@ def test_the_server_killed_and_the_host_lost_under_load(db1: Host, db2: Host) ->
     acknowledged = client.finish()
     assert len(acknowledged) > len(before) + 100, "the client went on after the crash"
 
-    plan = ansible("ansible-playbook", "playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", "restore_repository=store")
+    plan = ansible(
+        "ansible-playbook", "playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", "restore_repository=store"
+    )
     assert plan.returncode == 0, plan.stdout + plan.stderr
     identity = re.search(r"confirm +([0-9a-f]{10})", plan.stdout)
     assert identity and "another cluster" in plan.stdout
     begun = time.time()
     done = ansible(
-        *("ansible-playbook", "playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", "restore_repository=store"),
+        *(
+            "ansible-playbook",
+            "playbooks/backup/restore.yml",
+            "-e",
+            "restore_host=db2",
+            "-e",
+            "restore_repository=store",
+        ),
         *("-e", f"restore_confirm={identity[1]}"),
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -66,7 +66,13 @@ def test_a_restore_takes_the_standby_along(db1: Host, db2: Host, followed: None)
     assert identity and db1.sql(STREAMS).startswith("streaming"), "a plan changes nothing"
     timeline = int(db2.sql("select timeline_id from pg_control_checkpoint()"))
     done = playbook(
-        "playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", f"restore_time={moment}", "-e", f"restore_confirm={identity[1]}"
+        "playbooks/backup/restore.yml",
+        "-e",
+        "restore_host=db2",
+        "-e",
+        f"restore_time={moment}",
+        "-e",
+        f"restore_confirm={identity[1]}",
     )
     assert db2.sql(ROWS) == kept
     caught_up(db1, db2)

@@ -156,7 +156,14 @@ def test_from_dumps_to_wal_and_back(db1: Host, past: dict[str, Any]) -> None:
 
 def test_a_fresh_host_from_the_store_alone(db1: Host, db2: Host, past: dict[str, Any]) -> None:
     db1.must("sluice-backup full && systemctl stop postgresql@17-main")
-    words = ("ansible-playbook", "playbooks/backup/restore.yml", "-e", "restore_host=db2", "-e", "restore_repository=store")
+    words = (
+        "ansible-playbook",
+        "playbooks/backup/restore.yml",
+        "-e",
+        "restore_host=db2",
+        "-e",
+        "restore_repository=store",
+    )
     plan = ansible(*words)
     assert plan.returncode == 0, plan.stdout + plan.stderr
     identity = re.search(r"confirm +([0-9a-f]{10})", plan.stdout)

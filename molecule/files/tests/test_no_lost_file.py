@@ -122,7 +122,14 @@ def test_a_volume_that_was_destroyed_comes_back_bit_for_bit(app: Host) -> None:
     before = app.listing(MEDIA)
     assert "left-out" in before
     app.must("docker volume rm media")
-    words = ("ansible-playbook", "playbooks/backup/files_restore.yml", "-e", f"files_host={app.name}", "-e", "files_source=volume:media")
+    words = (
+        "ansible-playbook",
+        "playbooks/backup/files_restore.yml",
+        "-e",
+        f"files_host={app.name}",
+        "-e",
+        "files_source=volume:media",
+    )
     plan = ansible(*words, "-e", "files_repository=store")
     assert plan.returncode == 0, plan.stdout + plan.stderr
     identity = re.search(r"confirm +([0-9a-f]{10})", plan.stdout)

@@ -99,9 +99,7 @@ def _archived_at(host: Mapping[str, Any]) -> float | None:
         return None
 
 
-def execute(
-    host: Mapping[str, Any], wanted: plans.Target, name: str, timeline: str, confirmed: str
-) -> dict[str, Any]:
+def execute(host: Mapping[str, Any], wanted: plans.Target, name: str, timeline: str, confirmed: str) -> dict[str, Any]:
     """Restore as the plan ``confirmed`` said; the record, which is also kept on the host. Raises NotConfirmed, plans.Refused or HostError."""
     made = plan(host, wanted, name, timeline)
     if made["id"] != confirmed:

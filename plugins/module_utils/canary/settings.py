@@ -19,7 +19,7 @@ class SettingsError(Exception):
 class Settings:
     """What the verdict is judged by; shares are 0 to 1, alphas the chance of a false alarm in the whole canary."""
 
-    # Requests of each arm below which nothing is compared. With the other defaults and four looks, 1 % errors that become
+    # Requests of each arm below which nothing is compared. With the other defaults and four checks, 1 % errors that become
     # 3 % are found with this many in at least 95 of 100 windows.
     min_requests: int = 5000
     # Blocks in which both arms had requests. Four minutes are several times what a visitor in trouble keeps trying: the
@@ -28,7 +28,7 @@ class Settings:
     # As in canary_window.
     block_seconds: float = 5.0
     # How often the canary is judged, all steps and repeated windows together: each alpha is divided by it.
-    looks: int = 4
+    checks: int = 4
     error_alpha: float = 0.02
     latency_alpha: float = 0.02
     # For the two guards together.

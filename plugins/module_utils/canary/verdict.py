@@ -31,7 +31,7 @@ def judge(counts: Counts | None, settings: Settings, missing: Mapping[str, str] 
 
     ``counts`` is None when no edge answered; ``missing`` are edges that gave none, with the reason: without them nothing
     passes. One ``fail`` fails, else one ``inconclusive`` makes it inconclusive. Only worse counts: all tests are one-sided. Their false alarms
-    are held down over tests and looks by dividing (Bonferroni; Dunn, JASA 56 (1961) 52-64). Raises SettingsError when the counts
+    are held down over tests and checks by dividing (Bonferroni; Dunn, JASA 56 (1961) 52-64). Raises SettingsError when the counts
     have other blocks than the settings.
     """
     found: list[tuple[str, str]] = [
@@ -68,7 +68,7 @@ def conclude(found: Verdict, before: Verdict, *, last: bool) -> Verdict:
     hint = (
         ""
         if found["decision"] == FAIL
-        else ". Give it longer with app_canary.looks, or go on with -e release_promote=true"
+        else ". Give it longer with app_canary.checks, or go on with -e release_promote=true"
     )
     message = f"{worse}: {'; '.join(against)}{hint}"
     return {**before, "ok": False, "step": "canary", "message": message, "failed": {}}
@@ -118,7 +118,7 @@ def _errors(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> t
         f"errors: {shares['new']:.2%} of {samples['new']['requests']} requests, old {shares['old']:.2%} of {samples['old']['requests']}; "
         f"in the same time {value * 100:+.2f} points (p = {worse:.2g} that it is not more)"
     )
-    if worse < settings.error_alpha / settings.looks and value > settings.error_increase_matters:
+    if worse < settings.error_alpha / settings.checks and value > settings.error_increase_matters:
         return FAIL, text
     # What visitors see, hiccups and all, has to be harmless too.
     harmless = surely([*even, *visible], lambda one: one.below(settings.error_increase_refused))
@@ -142,7 +142,7 @@ def _latency(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> 
         f"latency: median {_seconds(new['median'])}, p99 {_seconds(new['p99'])}, old {_seconds(old['median'])} and {_seconds(old['p99'])}; "
         f"in the same time slower in {0.5 + value:.1%} of pairs (p = {worse:.2g} that it is not more than half)"
     )
-    if worse < settings.latency_alpha / settings.looks:
+    if worse < settings.latency_alpha / settings.checks:
         slower = mean(latency_rows(strata, matters))
         if slower and slower.value > 0:
             return FAIL, text
@@ -191,7 +191,7 @@ def _guard(rows: Rows, limit: float, settings: Settings, text: str) -> tuple[str
     if not weight or sum(row[0] for row in rows) / weight <= limit:
         return PASS, text
     sure = surely(estimates(rows), lambda one: one.above(limit))
-    decision = FAIL if sure < settings.guard_alpha / 2 / settings.looks else INCONCLUSIVE
+    decision = FAIL if sure < settings.guard_alpha / 2 / settings.checks else INCONCLUSIVE
     return decision, f"{text} (p = {sure:.2g} that it is chance)"
 
 

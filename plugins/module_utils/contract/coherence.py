@@ -93,14 +93,14 @@ def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Probl
     """A web service has a port, a job a schedule, a worker neither; each has keys that mean nothing for the others."""
     given = raw if isinstance(raw, Mapping) else {}
     if service["port"]:
-        for key in ("schedule", "switch"):
+        for key in ("schedule", "update_order"):
             if given.get(key) is not None:
                 problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
     else:
         if service["health"]["path"]:
             problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
         if given.get("strategy") is not None:
-            problems.add(f"{path}.strategy", "is for services with a port: a worker has 'switch'", raw)
+            problems.add(f"{path}.strategy", "is for services with a port: a worker has 'update_order'", raw)
     if service["hosts"] is not None and not service["hosts"]:
         problems.add(f"{path}.hosts", "is empty: name hosts, or leave it out", raw)
     if kind(service) in ("job", "singleton"):
@@ -134,6 +134,6 @@ def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], pr
             "app_canary.steps", "must rise from step to step: visitors of the new release keep it", given["app_canary"]
         )
     try:
-        Settings.from_data(canary["judge"])
+        Settings.from_data(canary["analysis"])
     except SettingsError as error:
-        problems.add("app_canary.judge", f"is wrong: {error}", given["app_canary"])
+        problems.add("app_canary.analysis", f"is wrong: {error}", given["app_canary"])

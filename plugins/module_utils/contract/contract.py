@@ -41,7 +41,7 @@ HEALTH = struct(
         "timeout": number(2, 0.1, 60),
         "window": number(60, 1, 3600),
         "successes": number(2, 1, 20, whole=True),
-        "settle": number(3, 0, 600),  # a worker is well when it has run this long
+        "min_ready": number(3, 0, 600),  # a worker is ready when it has run this long
     },
     default={},
 )
@@ -51,7 +51,7 @@ SERVICE = struct(
         "image": text(pattern=r"\S+", means="an image reference without white space"),
         "port": number(None, 1, 65535, whole=True),  # none: nobody connects to it, a worker or a job
         "schedule": text(None, r"\S.*", "when a job runs, as systemd writes it: '*-*-* 03:00'"),
-        "switch": text("stop_first", choices=("stop_first", "start_first")),
+        "update_order": text("stop_first", choices=("stop_first", "start_first")),
         "strategy": text("blue_green", choices=("blue_green", "recreate")),
         "hosts": sequence(text(), default=None),  # none: all app hosts; the first for what is on one host
         "command": sequence(text(), default=None),
@@ -104,9 +104,9 @@ MIGRATION = struct(
 CANARY = struct(
     {
         "steps": sequence(number(least=1, most=99, whole=True), default=[10, 50]),
-        "seconds": number(300, 1, 86400),  # of each look
-        "looks": number(3, 1, 100, whole=True),  # at each step, at most
-        "judge": mapping(number(), {}, r"[a-z][a-z0-9_]*", "a setting of the canary's verdict"),
+        "interval": number(300, 1, 86400),  # seconds before each check
+        "checks": number(3, 1, 100, whole=True),  # at each step, at most
+        "analysis": mapping(number(), {}, r"[a-z][a-z0-9_]*", "a setting of the canary's verdict"),
     },
     default=None,
 )

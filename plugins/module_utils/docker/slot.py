@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.docker import workers, docker_host
+from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL, network, slot_containers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all

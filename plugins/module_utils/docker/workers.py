@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
-from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import worker_containers, network
+from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import network, worker_containers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
@@ -31,7 +31,7 @@ class WorkersError(Exception):
 def longest(service: Mapping[str, Any]) -> float:
     """How long it may take a service to go over to another release, in seconds."""
     health = service["health"]
-    return float(service["stop_grace"] + (health["window"] if service["port"] else health["settle"]))
+    return float(service["stop_grace"] + (health["window"] if service["port"] else health["min_ready"]))
 
 
 def switch(
@@ -60,7 +60,7 @@ def switch(
     for name in (network(manifest["app"], slot), *(name for item in fresh for name in item.get("also_in", []))):
         docker_host.ensure_network(engine, name, manifest["app"])
     begin = time.monotonic()
-    if settings["switch"] == "stop_first":
+    if settings["update_order"] == "stop_first":
         _stop(engine, alive, settings["stop_grace"])
     try:
         for item in fresh:
@@ -68,19 +68,19 @@ def switch(
         if settings["port"]:
             wait_all(engine, manifest, fresh)
         else:
-            _stable(engine, [item["name"] for item in fresh], settings["health"]["settle"])
+            _stable(engine, [item["name"] for item in fresh], settings["health"]["min_ready"])
     except (EngineError, SlotError) as error:
         for item in fresh:
             docker_host.remove(engine, item["name"], force=True)
         again = "what ran before goes on" if running else "nothing ran before"
-        for item in _to_restore(old, running, settings["switch"]):
+        for item in _to_restore(old, running, settings["update_order"]):
             docker_host.start(engine, item["id"])
             again = "what ran before runs again"
         raise WorkersError(f"{kind(settings).replace('singleton', 'service')} {service}: {again}; {error}") from error
-    gap = time.monotonic() - begin if running and settings["switch"] == "stop_first" else 0.0
+    gap = time.monotonic() - begin if running and settings["update_order"] == "stop_first" else 0.0
     for item in fresh:
         docker_host.set_restart(engine, item["name"], "unless-stopped")
-    if settings["switch"] == "start_first":
+    if settings["update_order"] == "start_first":
         _stop(engine, alive, settings["stop_grace"])
     for item in old:
         docker_host.remove(engine, item["id"], force=True)

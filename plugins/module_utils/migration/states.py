@@ -60,7 +60,7 @@ def _look(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
     return result, files
 
 
-def expected(job: Job, *, wait: bool) -> Result:
+def schema_check(job: Job, *, wait: bool) -> Result:
     """What the database has of an earlier release's migrations; raises MigrationError when that is not all of them any more.
 
     A tool that does not tell is taken at its silence, and what is wrong with those that are there is not asked for. ``wait``: until a run
@@ -123,9 +123,7 @@ def apply(job: Job, resolve: str) -> Result:
         before = _status(job, connection, files)
         tool.check_indexes(files, before)
         work = _apply_files if job.settings["engine"] == "sql" else _apply_prisma
-        output, attempts = (
-            work(job, connection, files, before, resolve) if before.pending or before.failed else ([], 0)
-        )
+        output, attempts = work(job, connection, files, before, resolve) if before.pending or before.failed else ([], 0)
         after = _status(job, connection, files)
     done = [name for name in after.applied if name not in before.applied]
     return {
@@ -155,7 +153,9 @@ def rollback_check(job: Job, names: Sequence[str], serving: Job | None) -> Resul
     there = [name for name in names if name in status.applied]
     brought = _brought_by(serving)
     needed = [name for name in there if name in brought]
-    revert, left = ([name for name in there if name not in needed and (name in known) is mine] for mine in (True, False))
+    revert, left = (
+        [name for name in there if name not in needed and (name in known) is mine] for mine in (True, False)
+    )
     for name in revert:
         sql.require_down(known[name])
     return {

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
 from ansible_collections.sluice.stack.plugins.module_utils.backup.engine import Engine
-from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import PlanError, Desired
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
 # What app_backup may ask for, and the engine's capability that it takes.

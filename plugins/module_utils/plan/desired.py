@@ -85,7 +85,9 @@ def release(
 
 def _on_one_host(service: Mapping[str, Any], named: Sequence[str]) -> Mapping[str, Any]:
     """A service with the host it has when it must not run twice: a release says where, so that it moves only when it is told to."""
-    return {**service, "hosts": service["hosts"] or list(named[:1])} if manifests.kind(service) == "singleton" else service
+    return (
+        {**service, "hosts": service["hosts"] or list(named[:1])} if manifests.kind(service) == "singleton" else service
+    )
 
 
 def _refuse_destructive(desired: Desired, history: History, target: Manifest) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge import changes as edge_changes
-from ansible_collections.sluice.stack.plugins.module_utils.plan import placement, disk_space, singletons
+from ansible_collections.sluice.stack.plugins.module_utils.plan import disk_space, placement, singletons
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 
 Plan = Mapping[str, Any]
@@ -55,9 +55,7 @@ def of(
             for host, wanted in sorted(plan["workers"].items())
             if (found := _beside(plan, wanted, observed[host]))
         },
-        replaced={
-            host: found for host in sorted(plan["workers"]) if (found := _replaced(plan, host, observed[host]))
-        },
+        replaced={host: found for host in sorted(plan["workers"]) if (found := _replaced(plan, host, observed[host]))},
         stop={
             host: found for host in plan["record"] if (found := _of_slot(observed[host]["containers"], retire["slot"]))
         },

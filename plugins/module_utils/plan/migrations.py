@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
-from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import PlanError, Desired
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 
@@ -65,7 +65,7 @@ def revert(
     return {**wanted, "manifest": manifest, "host": apps[0], "waits_for": sorted(desired.unreachable)}
 
 
-def expected(desired: Desired, history: History, target: Manifest, apps: Sequence[str]) -> dict[str, Any] | None:
+def schema_check(desired: Desired, history: History, target: Manifest, apps: Sequence[str]) -> dict[str, Any] | None:
     """Where a rollback asks the database, before anything changes, whether it still has what ``target`` expects; None when that is known."""
     if desired.action != "rollback" or not target["migration"] or not ledger.changed_since(history, target["id"]):
         return None

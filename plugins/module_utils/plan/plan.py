@@ -11,23 +11,23 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.plan import (
     backups,
+    disk_space,
     facts,
     migrations,
     placement,
-    disk_space,
     singletons,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.plan import desired as desired_release
 from ansible_collections.sluice.stack.plugins.module_utils.plan import state as states
 from ansible_collections.sluice.stack.plugins.module_utils.plan import text as plan_text
-from ansible_collections.sluice.stack.plugins.module_utils.plan import desired as desired_release
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, Observation, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.plan.state import State
-from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Observation, PlanError, Desired
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 from ansible_collections.sluice.stack.plugins.module_utils.release import ports
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import next_token
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
-__all__ = ["PlanError", "Desired", "decide"]
+__all__ = ["Desired", "PlanError", "decide"]
 
 Plan = dict[str, Any]
 
@@ -71,7 +71,7 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         # A host that is no part of the play is spoken to on behalf of one that is.
         "through": {point["host"]: now.apps[0]} if point else {},
         "rehearse": rehearse,
-        "expected": None if same else migrations.expected(desired, history, wanted, now.apps),
+        "schema_check": None if same else migrations.schema_check(desired, history, wanted, now.apps),
         "revert": revert,
         "on_failure": migrations.on_failure(
             desired, None if same else body["migrate"], live_manifest, _brings_up(now, target)
@@ -84,14 +84,14 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
     plan["targets"] = _asked(plan)
     # A release gives the app back in its last two steps, and what undoes its migrations in that.
     ends = "revert" in plan["targets"] or (plan["flip"] and not plan["workers"])
-    plan["steps"] = [*plan["targets"], *([] if ends else ["release_lease"])]
+    plan["steps"] = [*plan["targets"], *([] if ends else ["unlock"])]
     plan["status"] = (
         "rehearsed"
         if rehearse and desired.action == "rehearsal"
         else "change"
         if not same
         else "repair"
-        if plan["steps"] != ["release_lease"]
+        if plan["steps"] != ["unlock"]
         else "nothing"
     )
     pulls = _pulls(now, plan)
@@ -207,7 +207,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
     targets = {
         "reconcile": [*plan["converge"], *(host for host in plan["abort"] if host not in plan["converge"])],
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
-        "expected": [plan["expected"]["host"]] if plan["expected"] else [],
+        "schema_check": [plan["schema_check"]["host"]] if plan["schema_check"] else [],
         "rollback_check": revert,
         "rehearse": [plan["rehearse"]["on"]] if plan["rehearse"] else [],
         "restore_point": [plan["restore_point"]["host"]] if plan["restore_point"] else [],

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
-from ansible_collections.sluice.stack.plugins.module_utils.plan import migrations, placement, disk_space
-from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Observation, PlanError, Desired
+from ansible_collections.sluice.stack.plugins.module_utils.plan import disk_space, migrations, placement
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, Observation, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean

@@ -31,7 +31,9 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> 
         ("without", f"{', '.join(plan['excluded'])} (lost)" if plan["excluded"] else ""),
         (
             "drained",
-            f"{', '.join(plan['drained'])}, until playbooks/hosts/join.yml" if plan["drained"] and not plan["drain"] else "",
+            f"{', '.join(plan['drained'])}, until playbooks/hosts/join.yml"
+            if plan["drained"] and not plan["drain"]
+            else "",
         ),
         *drift,
         ("data", _data(plan)),
@@ -63,8 +65,8 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
         ("backup", backups.summary(point, plan["manifest"]["id"]) if point else ""),
         (
             "database",
-            f"asked by {plan['expected']['host']} whether it still has what this release expects: migrations were undone, or the data went back"
-            if plan["expected"]
+            f"asked by {plan['schema_check']['host']} whether it still has what this release expects: migrations were undone, or the data went back"
+            if plan["schema_check"]
             else "",
         ),
         ("rehearse", _rehearsal(rehearse, migrate) if rehearse else ""),
@@ -113,7 +115,7 @@ def _switching(plan: Plan, facts: Facts) -> Lines:
     """What changes who is sent where."""
     flip, canary, live = plan["flip"], plan["canary"], plan["live"]
     shares = ", ".join(f"{percent} %" for percent in canary["steps"]) if canary else ""
-    looks = f"judged after {canary['seconds']:g} s each, up to {canary['looks']} times" if canary else ""
+    looks = f"judged after {canary['interval']:g} s each, up to {canary['checks']} times" if canary else ""
     before = f" from {live['slot']}" if live else ""
     return [
         *(("configure", f"{edge}: {'; '.join(facts.reload[edge])}; one reload of Nginx") for edge in plan["configure"]),
