@@ -95,7 +95,9 @@ def test_what_a_tool_applied_it_takes_back_by_name_the_newest_first(lab: Lab, be
     assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and set(lab.leases().values()) == {None}
-    assert f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
+    assert (
+        f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
+    )
 
 
 def test_what_a_tool_applied_for_a_deploy_that_fails_it_takes_back(lab: Lab, begin: None, variant: Variants) -> None:

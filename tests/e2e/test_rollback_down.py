@@ -101,7 +101,9 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     # Nothing of the undone release is kept warm, and the app is nobody's.
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
-    assert f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
+    assert (
+        f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
+    )
     # It is not gone back to without what it was live with.
     there = lab.state()
     message = lab.rollback(*DOWN, "-e", f"release_to={reverted}").error()
