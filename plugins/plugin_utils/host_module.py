@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a module of this collection on a host without Ansible's wrapper around it."""
+"""Run a module of this collection on a host without Ansible's wrapper around it.
+
+What Ansible gives a module besides the wrapper holds here too: the task's environment, the host's interpreter, become, warnings, the
+invocation at -vvv, and no secret in what comes back.
+"""
 
 from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail
+from ansible.executor.interpreter_discovery import discover_interpreter
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.plugin_utils import host_program
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
 
-PYTHON = "/usr/bin/python3"  # Debian's
+# What Ansible lets a user write for "find one on the host".
+DISCOVERED = ("", "auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
+FACT = "discovered_interpreter_python"
 
 
 class HostModule(ActionBase):
@@ -27,34 +37,55 @@ class HostModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Validate here, run there."""
         result = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        name = self.PROGRAM.name
+        return {**result, **self.on_host(self.PROGRAM, self._task.args, task_vars or {})}
+
+    def on_host(self, program: Program, args: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Run a module on the task's host; its result."""
         if self._task.async_val or not self._connection.is_pipelining_enabled():
             # As Ansible does it: slower, and it works with every connection.
-            return {
-                **result,
-                **self._execute_module(
-                    module_name=f"sluice.stack.{name}", task_vars=variables, wrap_async=self._task.async_val
-                ),
-            }
-        settings = {key: value for key, value in self.PROGRAM.arguments.items() if key != "supports_check_mode"}
-        checked = ModuleArgumentSpecValidator(**settings).validate(self._task.args)
+            return dict(
+                self._execute_module(
+                    module_name=f"sluice.stack.{program.name}",
+                    module_args=dict(args),
+                    task_vars=variables,
+                    wrap_async=self._task.async_val,
+                )
+            )
+        settings = {key: value for key, value in program.arguments.items() if key != "supports_check_mode"}
+        checked = ModuleArgumentSpecValidator(**settings).validate(dict(args))
         if checked.error_messages:
-            raise AnsibleActionFail(f"{name}: {'; '.join(checked.error_messages)}")
+            raise AnsibleActionFail(f"{program.name}: {'; '.join(checked.error_messages)}")
+        python, facts = self._interpreter(variables)
+        environment = self._compute_environment_string()
         answer = self._low_level_execute_command(
-            f"{shlex.quote(self._python(variables))} -I -S -c {shlex.quote(host_program.LOADER)}",
-            in_data=self.PROGRAM.text(
-                checked.validated_parameters, check_mode=self._task.check_mode, diff=self._task.diff
-            ),
+            f"{environment} {shlex.quote(python)} -I -S -c {shlex.quote(host_program.LOADER)}".lstrip(),
+            in_data=program.text(checked.validated_parameters, check_mode=self._task.check_mode, diff=self._task.diff),
         )
         found = host_program.result_of(answer["stdout"])
         if found is None:
-            said = (answer["stderr"] or answer["stdout"]).strip()
-            found = {"failed": True, "msg": f"{name} ended with code {answer['rc']} and no result: {said[-600:]}"}
+            output = (answer["stderr"] or answer["stdout"]).strip()
+            found = {
+                "failed": True,
+                "msg": f"{program.name} ended with code {answer['rc']} and no result ({python}): {output[-600:]}",
+            }
+        if Display().verbosity >= 3:  # where it is shown; a manifest in every result is slow
+            found = {**found, "invocation": {"module_args": checked.validated_parameters}}
         # Like Ansible's own: what is secret in the arguments is not in what comes back, a container's log for example.
         # And when it came, by this clock: a step is done when its last host is.
-        return {**result, **remove_values(found, checked._no_log_values), "ended": time.time()}
+        return {**remove_values(found, checked._no_log_values), **facts, "ended": time.time()}
 
-    def _python(self, variables: dict[str, Any]) -> str:
-        python = self._templar.template(variables.get("ansible_python_interpreter") or "")
-        return python if str(python).startswith("/") else PYTHON
+    def _interpreter(self, variables: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The host's Python, as Ansible chooses it for its own modules, and the fact to keep when it was discovered now."""
+        if self._task.delegate_to:
+            variables = variables.get("ansible_delegated_vars", {}).get(self._task.delegate_to, variables)
+        setting = constants.config.get_config_value("INTERPRETER_PYTHON", variables=variables)
+        python = str(self._templar.template(setting) or "").strip()
+        if python not in DISCOVERED:
+            return python, {}
+        known = variables.get("ansible_facts", {}).get(FACT)
+        if known:
+            return str(known), {}
+        found = discover_interpreter(
+            action=self, interpreter_name="python", discovery_mode=python or "auto", task_vars=variables
+        )
+        return str(found), {"ansible_facts": {FACT: found}}

@@ -82,14 +82,15 @@ import_module(given["module"]).main()
 class Program:
     """A module's program. Made when the action plugin is loaded, in the process that all workers are forked from."""
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: ModuleType, sources: Mapping[str, str] | None = None) -> None:
+        """``sources``: of a module that is none of the collection's, by dotted name."""
         self.arguments: dict[str, Any] = module.ARGUMENTS
         self.name = module.__name__.rpartition(".")[2]
-        found = sources_of(self.name)
+        found = sources or sources_of(self.name)
         self._packages = sorted({parent for name in found for parent in _parents(name.rpartition(".")[0])})
-        sources = json.dumps(found, sort_keys=True).encode()
-        self._hash = hashlib.sha256(sources).hexdigest()
-        self._sources = base64.b64encode(zlib.compress(sources)).decode()
+        text = json.dumps(found, sort_keys=True).encode()
+        self._hash = hashlib.sha256(text).hexdigest()
+        self._sources = base64.b64encode(zlib.compress(text)).decode()
 
     def text(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> bytes:
         """What the host's Python reads after LOADER: the sources, and the module's validated parameters."""

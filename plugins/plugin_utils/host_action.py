@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The action plugin of every module that runs on a host: plugins/action has a link to this file for each of them.
+
+Ansible finds an action by the module's name, and so does this file find the module.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ansible_collections.sluice.stack.plugins.plugin_utils.host_module import HostModule
+from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import PACKAGE, Program
+
+
+class ActionModule(HostModule):
+    """Sends the module of the link's name to its host without Ansible's wrapper."""
+
+    PROGRAM = Program(import_module(f"{PACKAGE}.modules.{__name__.rpartition('.')[2]}"))
