@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -27,25 +28,28 @@ class HostModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Validate here, run there."""
         result = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        name = self.PROGRAM.name
+        return {**result, **self.on_host(self.PROGRAM, self._task.args, task_vars or {})}
+
+    def on_host(self, program: Program, args: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Run a module on the task's host; its result."""
+        name = program.name
         if self._task.async_val or not self._connection.is_pipelining_enabled():
             # As Ansible does it: slower, and it works with every connection.
-            return {
-                **result,
-                **self._execute_module(
-                    module_name=f"sluice.stack.{name}", task_vars=variables, wrap_async=self._task.async_val
-                ),
-            }
-        settings = {key: value for key, value in self.PROGRAM.arguments.items() if key != "supports_check_mode"}
-        checked = ModuleArgumentSpecValidator(**settings).validate(self._task.args)
+            return dict(
+                self._execute_module(
+                    module_name=f"sluice.stack.{name}",
+                    module_args=dict(args),
+                    task_vars=variables,
+                    wrap_async=self._task.async_val,
+                )
+            )
+        settings = {key: value for key, value in program.arguments.items() if key != "supports_check_mode"}
+        checked = ModuleArgumentSpecValidator(**settings).validate(dict(args))
         if checked.error_messages:
             raise AnsibleActionFail(f"{name}: {'; '.join(checked.error_messages)}")
         answer = self._low_level_execute_command(
             f"{shlex.quote(self._python(variables))} -I -S -c {shlex.quote(host_program.LOADER)}",
-            in_data=self.PROGRAM.text(
-                checked.validated_parameters, check_mode=self._task.check_mode, diff=self._task.diff
-            ),
+            in_data=program.text(checked.validated_parameters, check_mode=self._task.check_mode, diff=self._task.diff),
         )
         found = host_program.result_of(answer["stdout"])
         if found is None:
@@ -53,7 +57,7 @@ class HostModule(ActionBase):
             found = {"failed": True, "msg": f"{name} ended with code {answer['rc']} and no result: {said[-600:]}"}
         # Like Ansible's own: what is secret in the arguments is not in what comes back, a container's log for example.
         # And when it came, by this clock: a step is done when its last host is.
-        return {**result, **remove_values(found, checked._no_log_values), "ended": time.time()}
+        return {**remove_values(found, checked._no_log_values), "ended": time.time()}
 
     def _python(self, variables: dict[str, Any]) -> str:
         python = self._templar.template(variables.get("ansible_python_interpreter") or "")
