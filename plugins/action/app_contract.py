@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
-from ansible import context
+from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
@@ -74,6 +74,7 @@ class ActionModule(ActionBase):
         try:
             check = args.get("check", "everything")
             if check != "names":
+                self._check_strategy(args["action"])
                 self._check_command_line(variables, args)
             inputs = role_inputs()
             problems = contracts.check_names(variables, inputs, lambda name: where_set(variables[name]))
@@ -113,6 +114,18 @@ class ActionModule(ActionBase):
             "run": run,
             "verdict": barrier.start(time.time()),
         }
+
+    def _check_strategy(self, action: str) -> None:
+        """Refuse to have hosts go on one without the other: a fleet moves together, a step after the other."""
+        # That of the play, which is contract.yml's own, and that of all plays that name none.
+        for strategy in (str(self._task.get_play().strategy), str(constants.DEFAULT_STRATEGY)):
+            if strategy.rpartition(".")[2] != "linear":
+                raise contracts.ContractError(
+                    [
+                        f"the strategy {strategy} would let hosts run ahead of each other: {action} needs linear, unset ANSIBLE_STRATEGY, "
+                        "or strategy in ansible.cfg"
+                    ]
+                )
 
     def _check_command_line(self, variables: Mapping[str, Any], args: Mapping[str, Any]) -> None:
         """Refuse what would run a part of the steps, or on a part of the hosts."""

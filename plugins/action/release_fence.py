@@ -1,14 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends the module of this name to its host without Ansible's wrapper."""
+"""Fence a host, waiting for it when told to, and keep the lease alive as long as this command lives."""
 
 from __future__ import annotations
 
-from ansible_collections.sluice.stack.plugins.modules import release_fence
+import time
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.modules import release_fence, release_lease
+from ansible_collections.sluice.stack.plugins.plugin_utils import heartbeat
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_module import HostModule
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
+
+WAIT_POLL_SECONDS = 1.0
 
 
 class ActionModule(HostModule):
     """See the documentation in plugins/modules/release_fence.py."""
 
     PROGRAM = Program(release_fence)
+    LEASE = Program(release_lease)
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Try until the host is fenced, or the time to wait is over."""
+        begin = time.monotonic()
+        controller = heartbeat.controller()
+        result = super().run(tmp, task_vars)
+        wait = float(self._task.args.get("wait_seconds") or 0)
+        # A controller that has died meanwhile takes nothing any more.
+        while result.get("held") and time.monotonic() - begin < wait and not controller.ended(WAIT_POLL_SECONDS):
+            result = super().run(tmp, task_vars)
+        if "observation" in result and self._task.args.get("state", "fenced") == "fenced" and not self._task.check_mode:
+            self._keep_alive(controller, task_vars or {})
+        return result
+
+    def _keep_alive(self, controller: heartbeat.Controller, variables: dict[str, Any]) -> None:
+        args = self._task.args
+        seconds = float(
+            args.get("lease_seconds") or release_fence.ARGUMENTS["argument_spec"]["lease_seconds"]["default"]
+        )
+        lease = {"app": args["app"], "run_id": args["run"]["id"], "lease_seconds": seconds}
+
+        def tell(state: str) -> dict[str, Any]:
+            return self.on_host(self.LEASE, {**lease, "state": state}, variables)
+
+        heartbeat.begin(controller, tell, seconds / 3)

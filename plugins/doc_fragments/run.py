@@ -21,8 +21,4 @@ options:
     description: The run's fencing token.
     type: int
     required: true
-  lease_seconds:
-    description: What each effect adds to the lease beyond the time it may take itself.
-    type: float
-    default: 60
 """

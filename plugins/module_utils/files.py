@@ -10,8 +10,11 @@ import json
 import os
 import pwd
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
+
+LOCK_POLL_SECONDS = 0.05
 
 
 def private_folder(path: str) -> None:
@@ -23,15 +26,33 @@ def private_folder(path: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` (created 0600 when missing); waits for its holder."""
+def locked(path: str, seconds: float | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on ``path`` (created 0600 when missing); waits for its holder.
+
+    Raises TimeoutError when the holder is not done within ``seconds``.
+    """
     private_folder(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if seconds is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            _lock_within(descriptor, path, seconds)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_within(descriptor: int, path: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{path} is still locked after {seconds:g} s") from None
+            time.sleep(LOCK_POLL_SECONDS)
 
 
 def write_atomic(path: str, text: str, mode: int = 0o600, owner: str | None = None, group: str | None = None) -> None:

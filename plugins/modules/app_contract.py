@@ -70,7 +70,7 @@ contract:
     migration: null
     confirm_seconds: 60.0
     drain_seconds: 30.0
-    lease_seconds: 60.0
+    lease_seconds: 15.0
     pull_seconds: 300.0
     port_range: [20000, 20999]
     disk_free: 1073741824

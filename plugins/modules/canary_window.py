@@ -124,8 +124,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 CHUNK = 1 << 16
 # Nginx's workers write a line when a request has ended; two of them may do it in another order than they took the time.
 DISORDER_SECONDS = 5.0
-# What the run has left for its next step.
-LEASE_SECONDS = 60.0
 
 
 class LogError(Exception):
@@ -196,14 +194,13 @@ def window_of(params: dict[str, Any], now: float) -> canary_log.Window:
 
 
 def wait(params: dict[str, Any]) -> None:
-    """Wait as told, and keep the app meanwhile. Raises LeaseLost as soon as another run has taken it."""
+    """Wait as told. Raises LeaseLost as soon as another run has taken it."""
     deadline = time.monotonic() + params["wait"]
     guard = Guard(params["app"], params["run_id"], params["token"]) if params["run_id"] else None
     while True:
         left = deadline - time.monotonic()
         if guard:
-            with guard.effect(extend=max(0.0, left) + LEASE_SECONDS):
-                pass  # nothing but the proof: a rollback that took the app is not kept waiting
+            guard.check()  # a rollback that took the app is not kept waiting
         if left <= 0:
             return
         time.sleep(min(left, 1.0))

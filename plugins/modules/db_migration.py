@@ -184,7 +184,6 @@ seconds:
 """
 
 import time
-from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -201,13 +200,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 def job_of(manifest: dict[str, Any], params: dict[str, Any], guard: Guard) -> Job:
     """A release's migration, on this host."""
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-    return Job(Engine(), manifest, params["slot"], values, partial(guard.effect, params["lease_seconds"]))
+    return Job(Engine(), manifest, params["slot"], values, guard.effect)
 
 
 def pull(job: Job, params: dict[str, Any], guard: Guard) -> None:
     """Have the image here."""
-    with guard.effect(extend=params["pull_seconds"] + params["lease_seconds"]):
-        pass
+    guard.check()
     docker_host.pull(job.engine, job.image, params["pull_seconds"])
 
 
@@ -235,7 +233,7 @@ def execute(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str,
     if check_mode and (mutates or not here or job.settings["engine"] == "command"):
         return {**result, "changed": mutates}
     if mutates and params["entries"]:
-        guard.finish(params["entries"], release_lease=False, extend=params["lease_seconds"])
+        guard.finish(params["entries"], release_lease=False)
     match params["state"]:
         case "plan":
             result |= migrate.plan(job, params["live_image"])

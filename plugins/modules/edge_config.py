@@ -202,8 +202,7 @@ def main() -> None:
         refuse_clash(app, content)
         if module.check_mode or before == content:
             module.exit_json(**result)
-        extend = 2 * COMMAND_SECONDS + params["reload_seconds"] + params["lease_seconds"]
-        with Guard(app, params["run_id"], params["token"]).effect(extend=extend), locked(LOCK):
+        with Guard(app, params["run_id"], params["token"]).effect(), locked(LOCK):
             refuse_clash(app, content)
             install(app, path, before, content, params["reload_seconds"])
     except (ConfigError, LeaseError, edge_control.EdgeDown, edge_control.EdgeRefused) as error:

@@ -204,9 +204,9 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
     return edge_record.serve(before, token=token)
 
 
-def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record, Record]:
+def change(params: dict[str, Any], guard: Guard) -> tuple[Record, Record]:
     """Apply the step under the host's lock; the record before and after."""
-    with guard.effect(extend=extend):
+    with guard.effect():
         before = read(params["app"])
         after = wanted(params, before)
         if after != before:
@@ -222,7 +222,7 @@ def change(params: dict[str, Any], guard: Guard, extend: float) -> tuple[Record,
 def put_back(params: dict[str, Any], guard: Guard) -> str:
     """End a flip that does not serve; says what became of it."""
     try:
-        change({**params, "state": "abort"}, guard, params["lease_seconds"])
+        change({**params, "state": "abort"}, guard)
     except Failure as error:
         return f"The split could not be put back ({error}); it goes back by itself within {params['seconds']:g} s"
     return "The split was put back"
@@ -245,10 +245,8 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
     """Carry the step out; the record before and after, and what took how long. Raises one of Failure."""
     guard = Guard(params["app"], params["run_id"], params["token"])
     begin = time.monotonic()
-    # A flip is waited for until it is confirmed.
-    window = params["seconds"] if params["state"] == "flip" else 0
     try:
-        before, after = change(params, guard, window + params["lease_seconds"])
+        before, after = change(params, guard)
     except edge_control.EdgeRefused as error:
         if params["state"] != "flip":
             raise
@@ -270,7 +268,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
             ) from error
     verified = time.monotonic()
     # After the record, which is the truth: what the ledger then lacks, the next run adds.
-    guard.finish(params["entries"], release_lease=params["release_lease"], extend=params["lease_seconds"])
+    guard.finish(params["entries"], release_lease=params["release_lease"])
     return before, after, {"change": round(changed - begin, 3), "verify": round(verified - changed, 3)}
 
 

@@ -100,7 +100,6 @@ checked:
 """
 
 import time
-from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -137,7 +136,7 @@ def migrate_copy(params: dict[str, Any], engine: Engine, guard: Guard) -> dict[s
     migration = manifest["migration"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
     there = rehearsal.pointed_at(manifest, values, migration["service"], migration["database"], params["address"])
-    job = Job(engine, there[0], params["slot"], there[1], partial(guard.effect, params["lease_seconds"]), "rehearsal")
+    job = Job(engine, there[0], params["slot"], there[1], guard.effect, "rehearsal")
     _pull(params, engine, guard, job.image)
     begin = time.monotonic()
     done = {**migrate.NOTHING, **migrate.apply(job, "")}
@@ -156,8 +155,7 @@ def check(params: dict[str, Any], engine: Engine, guard: Guard) -> str:
     docker_host.remove(engine, name, force=True)  # of a run that died
 
     def beat() -> None:
-        with guard.effect(params["lease_seconds"]):
-            pass
+        guard.check()
 
     try:
         one_off.start(engine, item, live["app"])
@@ -174,8 +172,7 @@ def check(params: dict[str, Any], engine: Engine, guard: Guard) -> str:
 
 def _pull(params: dict[str, Any], engine: Engine, guard: Guard, image: str) -> None:
     if not docker_host.has_image(engine, image):
-        with guard.effect(params["pull_seconds"] + params["lease_seconds"]):
-            pass
+        guard.check()
         docker_host.pull(engine, image, params["pull_seconds"])
 
 

@@ -13,7 +13,8 @@ description:
   - Stamps the run on the host, so that every other run is refused there until this one is done or its lease ends, and
     returns everything a plan needs to know of the host.
   - A live owner is respected unless O(preempt=true). Of two runs that start together, the older one gets the app.
-  - Given back with O(state=released).
+  - The controller then renews the lease as long as the command that it belongs to lives, and lets it run out at once when that has ended,
+    however it ended; see M(sluice.stack.release_lease), which also gives it back.
 author: Sluice maintainers (@sluice-stack)
 options:
   app:
@@ -28,9 +29,8 @@ options:
     description:
       - V(fenced) takes the app and observes.
       - V(observed) only observes.
-      - V(released) gives the app back if this run has it.
     type: str
-    choices: [fenced, observed, released]
+    choices: [fenced, observed]
     default: fenced
   roles:
     description: What the host is to the app.
@@ -48,13 +48,13 @@ options:
     type: bool
     default: false
   wait_seconds:
-    description: How long to wait for the app while another run has it.
+    description: How long to try again while another run has the app. The controller does it, so that a run that was killed takes nothing.
     type: float
     default: 0
   lease_seconds:
-    description: How long the app is this run's unless a step extends it, in seconds of the host's clock.
+    description: How long the app is this run's unless the lease is renewed, in seconds.
     type: float
-    default: 60
+    default: 15
   registry_seconds:
     description: How long to wait for a registry's answer, in seconds.
     type: float
@@ -81,11 +81,11 @@ EXAMPLES = r"""
 RETURN = r"""
 observation:
   description: What the host has.
-  returned: when O(state) is not V(released)
+  returned: success
   type: dict
   sample:
     highest: 7
-    lease: {app: marketplace, highest: 7, run_id: null}
+    lease: {app: marketplace, highest: 7, run_id: null, left: 0.0}
     ledger: ""
     ports: {marketplace/backend/blue/0: 20000}
     listening: [22, 20000]
@@ -96,6 +96,10 @@ observation:
     disk_free: 70000000000
     docker_root: /var/lib/docker
     edge: {record: null, pending_alive: false, config: ""}  # and the record's age in seconds, when there is one
+held:
+  description: Whether the app was not taken because another run has it.
+  returned: failure
+  type: bool
 """
 
 import contextlib
@@ -114,7 +118,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host im
 from ansible_collections.sluice.stack.plugins.module_utils.docker.observe import app_host, edge_host, every_host
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
+    Guard,
+    LeaseError,
+    LeaseHeld,
+    host_now,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import pinned
 
 # A size is good to know; what has no way to the registry but through the engine's proxy must not wait long to find out.
@@ -144,12 +153,12 @@ ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "app": {"type": "str", "required": True},
         "run": {"type": "dict", "required": True},
-        "state": {"type": "str", "choices": ["fenced", "observed", "released"], "default": "fenced"},
+        "state": {"type": "str", "choices": ["fenced", "observed"], "default": "fenced"},
         "roles": {"type": "list", "elements": "str", "choices": ["app", "edge"], "default": []},
         "images": {"type": "list", "elements": "str", "default": []},
         "preempt": {"type": "bool", "default": False},
         "wait_seconds": {"type": "float", "default": 0},
-        "lease_seconds": {"type": "float", "default": 60},
+        "lease_seconds": {"type": "float", "default": 15},
         "registry_seconds": {"type": "float", "default": 15},
     },
     "supports_check_mode": True,
@@ -160,15 +169,11 @@ def main() -> None:
     """Parse, fence, observe, exit."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
-    before = None
+    before, fenced = None, 0.0
     app, run, roles = params["app"], params["run"], params["roles"]
     guard = Guard(app, run["id"])
     fence = params["state"] == "fenced" and not module.check_mode
     try:
-        if params["state"] == "released":
-            if not module.check_mode:
-                guard.release()
-            module.exit_json(changed=False)
         if fence:
             before = guard.fence(
                 action=run["action"],
@@ -176,11 +181,11 @@ def main() -> None:
                 begun=run["started"],
                 ttl=params["lease_seconds"],
                 preempt=params["preempt"],
-                wait=params["wait_seconds"],
             )
+            fenced = time.monotonic()
         observation = every_host(app)
         # Who had the app and lost it to this run; the ledgers tell.
-        taken = before is not None and before.alive(time.time()) and before.run_id != run["id"]
+        taken = before is not None and before.alive(host_now()) and before.run_id != run["id"]
         observation["superseded"] = [before.run_id] if before and taken else []
         if "edge" in roles:
             observation["edge"] = edge_host(app, time.time())
@@ -194,10 +199,12 @@ def main() -> None:
             ]
             found, *digests = together(lambda one: one(), look)
             observation |= {**found, "images": dict(zip(params["images"], digests, strict=True))}
+        if fence and time.monotonic() - fenced > params["lease_seconds"] / 3:
+            guard.renew(params["lease_seconds"])  # a registry that hangs; from here on the controller does it
     except (LeaseError, EngineError) as error:
         if fence and not isinstance(error, LeaseError):
             guard.release()
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), held=isinstance(error, LeaseHeld))
     # A stamp is not a change: it is given back, or runs out by itself, and nothing that is served is touched.
     module.exit_json(changed=False, observation=observation)
 

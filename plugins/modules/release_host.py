@@ -69,7 +69,7 @@ ARGUMENTS: dict[str, Any] = {
 def apply(params: dict[str, Any], guard: Guard) -> None:
     """Remember or forget, and wait for what the host still has."""
     path = drained_file(params["app"])
-    with guard.effect(extend=params["lease_seconds"] + params["drain_seconds"]):
+    with guard.effect():
         if params["state"] == "drained":
             write_atomic(path, "")
         elif os.path.exists(path):

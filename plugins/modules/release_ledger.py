@@ -56,7 +56,7 @@ def main() -> None:
         module.exit_json(changed=bool(params["entries"]))
     guard = Guard(params["app"], params["run_id"], params["token"])
     try:
-        changed = guard.finish(params["entries"], release_lease=params["release_lease"], extend=params["lease_seconds"])
+        changed = guard.finish(params["entries"], release_lease=params["release_lease"])
     except LeaseError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=changed)

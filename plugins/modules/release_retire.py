@@ -129,20 +129,20 @@ def remove_images(engine: Engine, app: str, keep: int) -> None:
 def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engine: Engine) -> None:
     """Retire now, or leave it to a process of its own."""
     known = manifest_of(ledger.read(ledger_file(guard.app)), held)
-    drain, lease = params["drain_seconds"], params["lease_seconds"]
-    with guard.effect(extend=lease):
+    drain = params["drain_seconds"]
+    with guard.effect():
         retire.forget(
             guard.folder
         )  # an earlier run's: the slot it names may be live again, and nothing stops it any more
     if params["wait"]:
         if held:
-            slot.empty(engine, guard, known, held, drain_seconds=drain, lease_seconds=lease)
+            slot.empty(engine, guard, known, held, drain_seconds=drain)
         guard.finish([], release_lease=params["release_lease"])
         remove_images(engine, params["app"], params["keep_releases"])
         return
     if held:
         grace = max(slot.grace_of(known, item["service"]) for item in held)
-        with guard.effect(extend=lease):
+        with guard.effect():
             retire.write_note(guard.folder, params["slot"], params["warm_seconds"] + drain + grace + 30)
     guard.finish([], release_lease=params["release_lease"])
 
@@ -150,7 +150,8 @@ def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engi
         if held:
             retire.finish(
                 guard,
-                lambda: slot.stop(engine, known, held_by(engine, params)),
+                lambda: slot.condemn(engine, held),
+                lambda: slot.stop(engine, known, held),
                 busy=lambda: slot.any_busy(engine, held),
                 warm=params["warm_seconds"],
                 drain=drain,
@@ -169,7 +170,7 @@ def main() -> None:
         engine = Engine()
         held = held_by(engine, params) if params["slot"] else []
         if not module.check_mode:
-            guard.finish(params["entries"], release_lease=False, extend=params["lease_seconds"])
+            guard.finish(params["entries"], release_lease=False)
             apply(params, guard, held, engine)
     except (LeaseError, EngineError) as error:
         module.fail_json(msg=str(error))

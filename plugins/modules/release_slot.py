@@ -124,7 +124,7 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
     """Bring the release up; returns what was done."""
     manifest = params["manifest"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-    with guard.effect(extend=params["lease_seconds"]):
+    with guard.effect():
         ledger.append(ledger_file(guard.app), params["entries"])
         record_ports(manifest)
         secret_store.keep(manifest, values, guard.folder)
@@ -135,7 +135,6 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
         values,
         pull_seconds=params["pull_seconds"],
         drain_seconds=params["drain_seconds"],
-        lease_seconds=params["lease_seconds"],
     )
     return {**done, "changed": bool(done["started"] or done["discarded"] or done["pulled"])}
 

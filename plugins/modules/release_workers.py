@@ -104,10 +104,11 @@ def apply(params: dict[str, Any], guard: Guard) -> dict[str, float]:
     """Switch what is to be switched; the names, and for how many seconds none of each ran."""
     manifest = params["manifest"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-    seconds = sum(workers.longest(manifest["services"][name]) for name in params["services"])
-    with guard.effect(extend=seconds + params["lease_seconds"]):
+    with guard.effect():
         secret_store.keep(manifest, values, guard.folder)
-        switched = workers.apply(Engine(), manifest, params["services"], params["slot"], values, params["address"])
+        switched = workers.apply(
+            Engine(), manifest, params["services"], params["slot"], values, params["address"], guard.check
+        )
         gaps = {name: round(gap, 2) for name, gap in switched.items() if name in of_kind(manifest, "singleton")}
         if gaps:
             path = gaps_file(guard.app)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,13 @@ class Run:
         return f" {step} | " in self.output
 
 
-def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "inventory", more: Path | None = None) -> Run:
+def run(
+    *arguments: str,
+    playbook: str = "deploy.yml",
+    inventory: str = "inventory",
+    more: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Run:
     """Run a playbook against an inventory of the fixtures, and perhaps one more on top of it."""
     inventories = [f"-i{path}" for path in (FIXTURES / inventory, more) if path]
     done = subprocess.run(
@@ -51,6 +58,7 @@ def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "invento
             "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
             "ANSIBLE_NOCOLOR": "1",
+            **(environ or {}),
         },
         # Nobody types a password.
         stdin=subprocess.DEVNULL,
@@ -233,6 +241,21 @@ def test_an_inventory_without_hosts_is_refused(inventory: str, message: str) -> 
 )
 def test_half_a_run_is_refused(option: list[str], message: str) -> None:
     refused(run("-e", "app_version=v1.0.0", *option), message)
+
+
+@pytest.mark.parametrize(
+    ("playbook", "strategy"), [("deploy", "free"), ("rollback", "ansible.builtin.host_pinned"), ("maintenance", "free")]
+)
+def test_a_strategy_in_which_hosts_run_ahead_is_refused(playbook: str, strategy: str) -> None:
+    refused(
+        run("-e", "app_version=v1.0.0", playbook=f"{playbook}.yml", environ={"ANSIBLE_STRATEGY": strategy}),
+        f"the strategy {strategy} would let hosts run ahead of each other: {playbook} needs linear, unset ANSIBLE_STRATEGY, or strategy in "
+        "ansible.cfg",
+    )
+
+
+def test_the_strategy_by_its_full_name_is_linear_too() -> None:
+    assert run("-e", "app_version=v1.0.0", environ={"ANSIBLE_STRATEGY": "ansible.builtin.linear"}).reached("fence")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ The steps of ``execute`` mirror playbooks/deploy.yml and roles/release/tasks, th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -159,9 +160,6 @@ class World(Modules):
 
     # --- the scheduler -----------------------------------------------------------------------------------------------
 
-    def is_cut(self, run: Run, name: str) -> bool:
-        return bool({(run.id, name), ("*", name)} & self.cut)
-
     def _round(self, run: Run, modules: dict[str, Module]) -> None:
         run.processes = {name: Process(module) for name, module in modules.items()}
 
@@ -183,7 +181,7 @@ class World(Modules):
                 answers = {name: process.answer or {} for name, process in run.processes.items()}
                 self._round(run, run.rounds.send(answers))
             except StopIteration:
-                run.over = True
+                self._end(run)
                 run.processes = {}
         self.check()
 
@@ -206,9 +204,25 @@ class World(Modules):
             self.step(run)
         raise AssertionError(f"{run.id} does not come to an end")
 
+    def timers(self) -> None:
+        """Leases are renewed as long as their controllers live and work."""
+        for run in self.runs:
+            if run.beats and not run.over:
+                for host in (self.hosts[name] for name in run.fenced if not self.is_cut(run, name)):
+                    with contextlib.suppress(leases.LeaseLost):
+                        host.lease = self.renewed(host, run)
+
+    def _end(self, run: Run) -> None:
+        """A controller has ended, however it did: the leases it has not given back run out, where that can be told to a host."""
+        run.over = True
+        if run.beats:
+            for host in (self.hosts[name] for name in run.fenced if not self.is_cut(run, name)):
+                run.reported |= {host.name} if host.lease.run_id == run.id else set()
+                host.lease = self.ended(host, run)
+
     def kill(self, run: Run) -> None:
         """End a controller with kill -9: modules that had begun on their hosts go on there, without anybody who listens."""
-        run.over = True
+        self._end(run)
         for name, process in run.processes.items():
             if process.started and process.answer is None:
                 self.orphans.append((self.hosts[name], process))
@@ -245,6 +259,7 @@ class World(Modules):
     def reboot(self, name: str) -> None:
         """Modules die, containers come back if they have the policy, records and leases stay."""
         host = self.hosts[name]
+        host.boots += 1
         for run in self.runs:
             process = run.processes.get(name)
             if process and process.started and process.answer is None:
@@ -252,7 +267,7 @@ class World(Modules):
         self.orphans = [item for item in self.orphans if item[0] is not host]
         self.workers = [item for item in self.workers if item[0] is not host]
         for item in host.containers:
-            item["state"] = "running" if item["healthy"] else "exited"  # the policy comes with health
+            item["state"] = "running" if item["healthy"] and not item["condemned"] else "exited"  # that have the policy
         if host.migration and self.now(host) < host.migration["ends"]:
             host.migration |= {"ends": self.now(host), "cut_off": True}
         self.check()

@@ -17,9 +17,7 @@ from tests.support.fleet_referee import (
     DRAIN,
     LEASE,
     MIGRATION,
-    PULL,
     WARM,
-    WINDOW,
     Answer,
     Fault,
     Host,
@@ -34,9 +32,9 @@ from tests.support.fleet_referee import (
 class Modules(Referee):
     """A module is a generator that yields after each effect on its host."""
 
-    def own(self, host: Host, run: Run, extend: float = LEASE) -> None:
+    def own(self, host: Host, run: Run) -> None:
         """Go through the guard. Promise 2: whoever comes through fenced the host last."""
-        host.lease = self.prove(host, run, extend)
+        host.lease = self.prove(host, run)
         self.require(host.owner == run.id, f"2 {run.id} changes {host.name}, which {host.owner} owns")
 
     def release_lease(self, host: Host, run: Run) -> None:
@@ -45,7 +43,26 @@ class Modules(Referee):
         host.owner = host.lease.run_id
 
     def fence(self, host: Host, run: Run) -> Module:
+        """As release_fence. Promises 10 and 11, which time alone may break."""
         preempt = run.action == "rollback"
+        before, owner = host.lease, next((one for one in self.runs if one.id == host.lease.run_id), run)
+        try:
+            self._take(host, run, preempt)
+        except leases.LeaseHeld:
+            self.require(
+                host.name not in owner.reported, f"11 {host.name} is kept from {run.id} by {owner.id}, which has ended"
+            )
+            raise
+        works = before.working and not owner.over and owner.beats and not self.is_cut(owner, host.name)
+        self.require(
+            preempt or owner is run or not works, f"10 {run.id} takes {host.name} from {owner.id}, which works"
+        )
+        host.owner = run.id
+        run.fenced.add(host.name)
+        yield
+        return {"observation": self.observe(host, run)}
+
+    def _take(self, host: Host, run: Run, preempt: bool) -> None:
         host.lease = leases.fence(
             host.lease,
             run_id=run.id,
@@ -54,11 +71,8 @@ class Modules(Referee):
             begun=f"{run.begun:09.0f}",
             ttl=LEASE,
             preempt=preempt,
-            now=self.now(host),
+            now=self.lease_now(host),
         )
-        host.owner = run.id
-        yield
-        return {"observation": self.observe(host, run)}
 
     def observe(self, host: Host, run: Run) -> Answer:
         """As release_fence; the plan must not see the host change later."""
@@ -93,9 +107,9 @@ class Modules(Referee):
             }
         return seen
 
-    def change(self, edge: Host, run: Run, decide: Callable[[], edge_record.Record], extend: float = LEASE) -> Module:
+    def change(self, edge: Host, run: Run, decide: Callable[[], edge_record.Record]) -> Module:
         """One change of an edge's record, as edge_split makes it."""
-        self.own(edge, run, extend)
+        self.own(edge, run)
         edge.record, edge.changed = decide(), self.now(edge)
         yield
         return {}
@@ -123,7 +137,7 @@ class Modules(Referee):
             edge.flip_ends = self.now(edge) + CONFIRM
             return record
 
-        return self.change(edge, run, tried, CONFIRM + LEASE)
+        return self.change(edge, run, tried)
 
     def confirm(self, edge: Host, run: Run) -> Module:
         plan = run.plan or {}
@@ -220,19 +234,18 @@ class Modules(Referee):
             raise Fault(fault)
         host.ports |= ports.records("shop", manifest["ports"])
         yield
-        self.own(host, run, PULL + LEASE)
-        yield
         held = [item for item in host.containers if item["slot"] == slot]
         good = [item for item in held if item["release"] == manifest["id"] and self.reported(item) == "running"]
         stale = [item for item in held if item not in good]
         if stale:
             yield from self._empty(host, run, stale)
-        self.own(host, run, WINDOW + LEASE)
+        self.own(host, run)
         fresh = [] if good else [self._container(manifest, slot)]
         host.containers += fresh
         yield
         if manifest["version"] in host.unhealthy:
             raise Fault("not healthy within 30 s")
+        self.own(host, run)
         for item in host.containers:
             if item["slot"] == slot:
                 item["healthy"] = True
@@ -241,14 +254,23 @@ class Modules(Referee):
     @staticmethod
     def _container(manifest: Mapping[str, Any], slot: str) -> dict[str, Any]:
         known = {"service": "backend", "replica": 0, "slot": slot, "release": manifest["id"], "state": "running"}
-        return known | {"status": "Up", "version": manifest["version"], "healthy": False}
+        return known | {"status": "Up", "version": manifest["version"], "healthy": False, "condemned": False}
 
     def _empty(self, host: Host, run: Run, held: Sequence[dict[str, Any]]) -> Generator[None, None, None]:
-        self.own(host, run, DRAIN + LEASE)
+        self.own(host, run)
         yield
-        self.own(host, run, DRAIN + LEASE)
+        self.own(host, run)
+        yield from self._stop_condemned(host, held)
+
+    def _stop_condemned(self, host: Host, held: Sequence[dict[str, Any]]) -> Generator[None, None, None]:
+        """As slot.condemn, and slot.stop, which needs no right any more: another run may have fenced in between."""
         self.removes(host, held)
-        host.containers = [item for item in host.containers if item not in held]
+        for item in held:
+            self.condemned(item)
+        yield
+        gone = [item for item in host.containers if any(item is one for one in held)]
+        self.removes(host, gone)
+        host.containers = [item for item in host.containers if not any(item is one for one in gone)]
         yield
 
     def retire(self, host: Host, run: Run) -> Module:
@@ -281,8 +303,8 @@ class Modules(Referee):
                 return {}
             if undisturbed:
                 held = [item for item in host.containers if item["slot"] == old["slot"]]
-                self.removes(host, held)
-                host.containers = [item for item in host.containers if item not in held]
-                host.retiring = None
-                yield
+                yield from self._stop_condemned(host, held)
+                if self.undisturbed(host, run):
+                    host.retiring = None
+                return {}
         return {}

@@ -15,7 +15,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.edge import record as
 from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
 from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease, Now
 
 Answer = dict[str, Any]
 Module = Generator[None, None, Answer]
@@ -23,7 +23,7 @@ Round = Generator[dict[str, Module], dict[str, Answer], None]
 
 BEGIN = datetime(2026, 11, 22, 23, 15, tzinfo=UTC)
 UNREACHABLE: Answer = {"unreachable": True, "msg": "timed out"}
-LEASE, CONFIRM, WINDOW, DRAIN, PULL, MIGRATION, WARM = 60.0, 60.0, 30.0, 10.0, 60.0, 40.0, 120.0  # seconds
+LEASE, CONFIRM, DRAIN, MIGRATION, WARM = 15.0, 60.0, 10.0, 40.0, 120.0  # seconds
 
 
 class Violation(AssertionError):
@@ -67,7 +67,8 @@ class Host:
 
     name: str
     address: str
-    offset: float = 0.0  # how far its clock is ahead
+    offset: float = 0.0  # how far its wall clock is ahead
+    boots: int = 0
     lease: Lease = field(default_factory=lambda: Lease("shop"))
     ledger: list[ledger.Entry] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
@@ -98,7 +99,7 @@ class Process:
 
 @dataclass
 class Run:
-    """One controller."""
+    """One controller, and the processes that renew its leases."""
 
     id: str
     action: str
@@ -118,6 +119,9 @@ class Run:
     revert: list[str] = field(default_factory=list)  # those that it is about to undo
     aborted: dict[str, Answer] = field(default_factory=dict)  # what the edges said when it put the split back
     over: bool = False
+    beats: bool = True  # whether its leases are renewed
+    fenced: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)  # the hosts that know that it has ended
 
     @property
     def token(self) -> int:
@@ -159,8 +163,16 @@ class Referee:
             raise Violation(promise)
 
     def now(self, host: Host) -> float:
-        """Seconds of this host's clock."""
+        """Seconds of this host's wall clock."""
         return self.t + host.offset
+
+    def lease_now(self, host: Host) -> Now:
+        """What a host measures leases by."""
+        return Now(f"boot{host.boots}", self.t, self.now(host))
+
+    def is_cut(self, run: Run, name: str) -> bool:
+        """Whether a run does not reach a host now."""
+        return bool({(run.id, name), ("*", name)} & self.cut)
 
     def reached(self, edge: Host, slot: str) -> list[Host]:
         """The app hosts an edge sends a slot's requests to, without those that take no part now."""
@@ -212,9 +224,21 @@ class Referee:
 
     # --- what a negative control may break ---------------------------------------------------------------------------
 
-    def prove(self, host: Host, run: Run, extend: float) -> Lease:
+    def prove(self, host: Host, run: Run) -> Lease:
         """The lease after a run proved that it owns the app."""
-        return leases.prove(host.lease, run_id=run.id, token=run.token, extend=extend, now=self.now(host))
+        return leases.prove(host.lease, run_id=run.id, token=run.token, now=self.lease_now(host))
+
+    def condemned(self, item: dict[str, Any]) -> None:
+        """Mark a container that is about to be stopped, as slot.condemn does."""
+        item["condemned"] = True
+
+    def renewed(self, host: Host, run: Run) -> Lease:
+        """The lease after a run's controller was seen alive."""
+        return leases.renew(host.lease, run_id=run.id, ttl=LEASE, now=self.lease_now(host))
+
+    def ended(self, host: Host, run: Run) -> Lease:
+        """The lease after a run's controller has ended without giving it back."""
+        return leases.expire(host.lease, run_id=run.id, now=self.lease_now(host))
 
     def confirmation(self, edge: Host, run: Run, release: str) -> edge_record.Record:
         """An edge's record after a confirmation."""
@@ -222,11 +246,12 @@ class Referee:
 
     def reported(self, item: Mapping[str, Any]) -> str:
         """A container's state, as docker_host.app_containers tells it."""
-        return "starting" if item["state"] == "running" and not item["healthy"] else str(item["state"])
+        nothing = item["state"] == "running" and (not item["healthy"] or item["condemned"])
+        return "starting" if nothing else str(item["state"])
 
     def age(self, run: Run) -> float:
         """Seconds since a run began, by its controller's clock."""
         return self.t - run.begun
 
     def timers(self) -> None:
-        """What hosts do by themselves as time passes: nothing."""
+        """What happens by itself as time passes."""

@@ -61,7 +61,7 @@ class Schema(World):
 
     def restore(self, release: str) -> None:
         """As playbooks/backup/restore.yml, which is refused while a run holds the lease: back to a restore point, and every ledger records it."""
-        if any(host.lease.run_id and host.lease.alive(self.now(host)) for host in self.hosts.values()):
+        if any(host.lease.run_id and host.lease.alive(self.lease_now(host)) for host in self.hosts.values()):
             return
         self.database = list(self.points[release])
         self.bereft |= {

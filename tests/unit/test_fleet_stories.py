@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease
 
 from tests.support.fleet_model import LEASE, Host, Run, Violation, World, upstreams
 from tests.unit.test_state_machine import APPS, EDGES, VERSIONS, live_version
@@ -18,7 +20,7 @@ class RetiresWhenALeaseRanOut(World):
     def undisturbed(self, host: Host, run: Run) -> bool | None:
         if host.lease.highest != run.token:
             return False
-        return None if host.lease.run_id not in (None, run.id) and host.lease.alive(self.now(host)) else True
+        return None if host.lease.run_id not in (None, run.id) and host.lease.alive(self.lease_now(host)) else True
 
 
 class TakesRunningForHealthy(World):
@@ -124,6 +126,49 @@ def test_what_a_dead_rollback_went_back_to_is_not_stopped() -> None:
 def test_a_lease_that_ran_out_does_not_say_that_nothing_happened() -> None:
     with pytest.raises(Violation, match=r"^4 app"):
         a_rollback_that_died_before_it_told_the_app_hosts(RetiresWhenALeaseRanOut())
+
+
+class ReleasesForTheDead(World):
+    """Controllers whose leases are given back when they die, as if nothing had happened."""
+
+    def ended(self, host: Host, run: Run) -> Lease:
+        return leases.release(host.lease, run_id=run.id)
+
+
+def test_a_run_that_died_does_not_give_the_app_back_as_if_nothing_had_happened() -> None:
+    with pytest.raises(Violation, match=r"^4 app"):
+        a_rollback_that_died_before_it_told_the_app_hosts(ReleasesForTheDead())
+
+
+class StopsUnmarked(World):
+    """Hosts that stop a slot without the lock, and do not say so."""
+
+    def condemned(self, item: dict[str, Any]) -> None:
+        pass
+
+
+def a_rollback_while_the_slot_is_being_stopped(world: World) -> Run:
+    """The host has begun to stop the slot that the rollback goes back to, which takes as long as the service's grace."""
+    deploy(world, "v1")
+    deploy(world, "v2")
+    world.step_background(2)
+    assert world.hosts["app1"].containers[0]["state"] == "running"
+    run = world.finish(world.begin(Run("back", "rollback", "v2")))  # the referee looks after each effect
+    world.step_background(1000)
+    return run
+
+
+def test_a_slot_that_is_being_stopped_is_not_gone_back_to_as_it_is() -> None:
+    world = World()
+    run = a_rollback_while_the_slot_is_being_stopped(world)
+    assert run.plan and run.verdict["ok"]
+    assert run.plan["start"] == ["app1"]
+    assert live_version(world) == "v1"
+
+
+def test_a_slot_that_is_being_stopped_unmarked_is_noticed() -> None:
+    with pytest.raises(Violation, match=r"^4 app1 removes"):
+        a_rollback_while_the_slot_is_being_stopped(StopsUnmarked())
 
 
 class ForgetsWhenItBegan(World):

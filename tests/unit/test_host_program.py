@@ -36,7 +36,7 @@ def run(name: str, params: dict[str, Any], check_mode: bool = True) -> subproces
 
 
 def test_a_module_runs_without_ansible_and_its_result_comes_back() -> None:
-    owned = {"app": "shop", "run_id": "a", "token": 1, "lease_seconds": 1, "release_lease": False}
+    owned = {"app": "shop", "run_id": "a", "token": 1, "release_lease": False}
     done = run("release_ledger", {**owned, "entries": [{"event": "started"}]})
     assert host_program.result_of(done.stdout.decode()) == {"changed": True}, done.stderr.decode()
     assert done.returncode == 0

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, read_lease
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease, LeaseHeld, LeaseLost
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease, LeaseHeld, LeaseLost, Now
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 FREE = Lease("shop")
+
+
+def at(clock: float, wall: float | None = None, boot: str = "one") -> Now:
+    """A moment by a host's clocks; its wall clock is right unless said."""
+    return Now(boot, clock, clock if wall is None else wall)
 
 
 def take(
@@ -21,11 +26,15 @@ def take(
 ) -> Lease:
     who = "anna@build"
     began = begun or f"{now:012.3f}"
-    return leases.fence(lease, run_id=run, action="deploy", who=who, begun=began, ttl=ttl, preempt=preempt, now=now)
+    return leases.fence(lease, run_id=run, action="deploy", who=who, begun=began, ttl=ttl, preempt=preempt, now=at(now))
 
 
-def prove(lease: Lease, run: str, token: int, now: float = 0, extend: float = 60) -> Lease:
-    return leases.prove(lease, run_id=run, token=token, extend=extend, now=now)
+def prove(lease: Lease, run: str, token: int, now: float = 0) -> Lease:
+    return leases.prove(lease, run_id=run, token=token, now=at(now))
+
+
+def renew(lease: Lease, run: str, now: float = 0, ttl: float = 60) -> Lease:
+    return leases.renew(lease, run_id=run, ttl=ttl, now=at(now))
 
 
 def test_a_live_owner_is_respected_and_named() -> None:
@@ -49,12 +58,94 @@ def test_a_rollback_takes_the_app_from_a_live_owner_who_then_may_do_nothing() ->
 
 
 def test_a_lease_that_ran_out_but_was_taken_by_nobody_is_still_its_runs() -> None:
-    assert prove(take(FREE, "a"), "a", token=1, now=1000).expires == 1060
+    lease = prove(take(FREE, "a"), "a", token=1, now=1000)
+    assert lease.working
+    assert renew(lease, "a", now=1000).alive(at(1059))
 
 
-def test_a_step_extends_the_lease_and_never_shortens_it() -> None:
-    lease = prove(take(FREE, "a", ttl=600), "a", token=1, now=10, extend=5)
-    assert lease.expires == 600
+def test_a_step_says_nothing_about_how_long_the_app_is_taken() -> None:
+    assert prove(take(FREE, "a", ttl=15), "a", token=1, now=10).expires == 15
+
+
+def test_a_renewed_lease_keeps_others_out() -> None:
+    lease = renew(take(FREE, "a", ttl=15), "a", now=14, ttl=15)
+    with pytest.raises(LeaseHeld, match="lease ends in 1 s"):
+        take(lease, "b", now=28)
+    assert take(lease, "b", now=29).run_id == "b"
+
+
+def test_a_run_that_lost_the_app_renews_nothing() -> None:
+    taken = prove(take(take(FREE, "a"), "b", now=60), "b", token=2, now=61)
+    with pytest.raises(LeaseLost):
+        renew(taken, "a", now=62)
+
+
+def test_a_run_that_may_get_the_app_back_waits() -> None:
+    slow = prove(take(FREE, "a"), "a", token=1)
+    taken = take(slow, "b", now=1000)
+    assert renew(taken, "a", now=1001) == taken
+    back = renew(leases.release(taken, run_id="b"), "a", now=1002)
+    assert back.run_id == "a" and back.alive(at(1003))
+
+
+def test_when_a_controller_has_ended_the_next_run_has_the_app_at_once() -> None:
+    working = prove(take(FREE, "a"), "a", token=1)
+    with pytest.raises(LeaseHeld):
+        take(working, "b", now=1)
+    ended = leases.expire(working, run_id="a", now=at(1))
+    assert take(ended, "b", now=1).run_id == "b"
+
+
+def test_a_run_that_has_ended_stays_on_record_and_what_it_left_at_work_goes_on() -> None:
+    ended = leases.expire(prove(take(FREE, "a"), "a", token=1), run_id="a", now=at(1))
+    assert ended.run_id == "a"
+    assert prove(ended, "a", token=1, now=2).run_id == "a"
+    with pytest.raises(LeaseLost):
+        prove(take(ended, "b", now=2), "a", token=1, now=3)
+
+
+def test_the_end_of_a_controller_does_nothing_to_anothers_lease_or_to_one_that_ran_out() -> None:
+    lease = take(FREE, "a")
+    assert leases.expire(lease, run_id="b", now=at(1)) == lease
+    assert leases.expire(lease, run_id="a", now=at(100)) == lease
+
+
+def test_a_broken_lease_is_not_renewed_and_its_run_changes_nothing_more() -> None:
+    broken = leases.break_lease(prove(take(FREE, "a"), "a", token=1), run_id="a", now=at(1))
+    with pytest.raises(LeaseLost):
+        renew(broken, "a", now=2)
+    with pytest.raises(LeaseLost, match=r"the owner is nobody: its lease was broken with lease\.yml"):
+        prove(broken, "a", token=1, now=2)
+    taken = take(broken, "b", now=2)
+    assert prove(taken, "b", token=2, now=2).run_id == "b"
+    assert leases.break_lease(taken, run_id="a", now=at(3)) == taken
+
+
+@pytest.mark.parametrize("jump", [-90.0, 90.0, 1e6])
+def test_a_wall_clock_that_jumps_neither_ends_nor_prolongs_a_lease(jump: float) -> None:
+    lease = take(FREE, "a", ttl=15)
+    for clock, alive in ((0, True), (14, True), (15, False), (16, False)):
+        assert lease.alive(at(clock, wall=clock + jump)) is alive
+    renewed = leases.renew(lease, run_id="a", ttl=15, now=at(10, wall=10 + jump))
+    assert renewed.expires == 25
+    with pytest.raises(LeaseHeld):
+        leases.fence(
+            lease, run_id="b", action="deploy", who="", begun="9", ttl=15, preempt=False, now=at(14, wall=14 + jump)
+        )
+
+
+def test_a_lease_of_before_a_reboot_has_run_out_though_the_clock_began_anew() -> None:
+    lease = take(FREE, "a", now=1000)
+    assert lease.alive(at(3)), "the same boot"
+    assert not lease.alive(at(3, boot="two"))
+    rebooted = leases.renew(lease, run_id="a", ttl=15, now=at(3, boot="two"))
+    assert rebooted.alive(at(17, boot="two")) and not rebooted.alive(at(18, boot="two"))
+
+
+def test_a_lease_that_was_kept_by_the_wall_clock_has_run_out() -> None:
+    """As a host has one from before an upgrade."""
+    old = Lease.from_dict("shop", {"app": "shop", "run_id": "a", "expires": 4e9, "highest": 3})
+    assert take(old, "b").run_id == "b"
 
 
 def test_an_older_token_is_refused_for_good() -> None:
@@ -107,13 +198,13 @@ def test_the_next_token_is_above_all_seen() -> None:
 def test_the_guard_keeps_the_lease_in_a_private_file(tmp_path: Path) -> None:
     first, second = Guard("shop", "a", 1, str(tmp_path)), Guard("shop", "b", 2, str(tmp_path))
     first.fence(action="deploy", who="anna@build", ttl=60, preempt=False, begun="1")
-    with first.effect(extend=60):
+    with first.effect():
         assert read_lease("shop", str(tmp_path)).highest == 1
     with pytest.raises(LeaseHeld):
         second.fence(action="deploy", who="ben@build", ttl=60, preempt=False, begun="2")
     before = second.fence(action="rollback", who="ben@build", ttl=60, preempt=True, begun="2")
     assert before.run_id == "a"
-    with pytest.raises(LeaseLost), first.effect(extend=60):
+    with pytest.raises(LeaseLost), first.effect():
         pytest.fail("the effect of a superseded run must not happen")
     first.release()
     assert read_lease("shop", str(tmp_path)).run_id == "b"
@@ -142,7 +233,7 @@ class OneHost(RuleBasedStateMachine):
 
     @rule(run=RUNS, preempt=st.booleans())
     def fence(self, run: str, preempt: bool) -> None:
-        owned = self.lease.alive(self.now) and self.lease.run_id != run
+        owned = self.lease.alive(at(self.now)) and self.lease.run_id != run
         # All begin in the order of their names: only an older run that has changed nothing yet is given way to.
         older = self.lease.run_id is not None and run < self.lease.run_id and not self.lease.working
         try:

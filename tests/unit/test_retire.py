@@ -24,7 +24,7 @@ def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guard:
     monkeypatch.setattr(retire, "WARM_POLL_SECONDS", 0.01)
     one = Guard("shop", "a", 3, str(tmp_path))
     take(one)
-    with one.effect(extend=60):
+    with one.effect():
         retire.write_note(one.folder, "blue", 60)
     one.release()
     return one
@@ -36,7 +36,15 @@ def take(guard: Guard) -> None:
 
 def finish(guard: Guard, warm: float = 0, drain: float = 1, busy: Any = lambda: False) -> list[str]:
     stopped: list[str] = []
-    retire.finish(guard, lambda: stopped.append("blue"), busy=busy, warm=warm, drain=drain)
+    condemned: list[str] = []
+    retire.finish(
+        guard,
+        lambda: condemned.append("blue"),
+        lambda: stopped.extend(condemned),
+        busy=busy,
+        warm=warm,
+        drain=drain,
+    )
     return stopped
 
 
@@ -49,7 +57,7 @@ def test_an_idle_slot_is_stopped_and_its_note_taken_back(guard: Guard) -> None:
 def test_a_later_run_that_changed_the_app_keeps_the_slot(guard: Guard, tmp_path: Path) -> None:
     later = Guard("shop", "b", 4, str(tmp_path))
     take(later)
-    with later.effect(extend=60):
+    with later.effect():
         pass
     assert finish(guard) == []
     later.release()
@@ -86,7 +94,6 @@ def test_a_run_that_retires_takes_back_the_note_of_the_run_before(
     params = {
         "app": "shop",
         "drain_seconds": 1,
-        "lease_seconds": 60,
         "wait": True,
         "release_lease": True,
         "keep_releases": 5,

@@ -86,6 +86,12 @@ class Fleet(RuleBasedStateMachine):
         self.world.finish(self.pick(number), until)
 
     @precondition(lambda self: self.active())
+    @rule(number=PICK, beats=st.booleans())
+    def heart(self, number: int, beats: bool) -> None:
+        """A run's leases are not renewed: it is stopped, or the process that renews them was killed."""
+        self.pick(number).beats = beats
+
+    @precondition(lambda self: self.active())
     @rule(number=PICK)
     def kill(self, number: int) -> None:
         self.world.kill(self.pick(number))
@@ -198,6 +204,7 @@ class DiscardsOnATimer(World):
     """App hosts that clear a slot when nobody told them in time that its release was confirmed."""
 
     def timers(self) -> None:
+        super().timers()
         for host in (self.hosts[name] for name in self.apps):
             reported = {item["release"] for item in host.ledger if item["event"] == "confirmed"}
             for item in list(host.containers):
@@ -218,15 +225,29 @@ class ConfirmsAfterTheDeadline(World):
 class ProvesTheLeaseOnce(World):
     """Modules that go through the guard on a run's first effect on a host, and then believe that it holds."""
 
-    def prove(self, host: Host, run: Run, extend: float) -> lease.Lease:
+    def prove(self, host: Host, run: Run) -> lease.Lease:
         if (run.id, host.name) in self.proved:
             return host.lease
         self.proved.add((run.id, host.name))
-        return super().prove(host, run, extend)
+        return super().prove(host, run)
 
     def __init__(self, edges: int, apps: int) -> None:
         super().__init__(edges, apps)
         self.proved: set[tuple[str, str]] = set()
+
+
+class NeverRenews(World):
+    """Controllers that live longer than their leases."""
+
+    def renewed(self, host: Host, run: Run) -> lease.Lease:
+        return host.lease
+
+
+class KeepsTheLeaseOfTheDead(World):
+    """Leases that end by themselves alone."""
+
+    def ended(self, host: Host, run: Run) -> lease.Lease:
+        return host.lease
 
 
 class RetiresWithoutTheEdges(World):
@@ -242,6 +263,8 @@ class RetiresWithoutTheEdges(World):
         (ConfirmsAfterTheDeadline, "^7 "),
         (ProvesTheLeaseOnce, "^2 "),
         (RetiresWithoutTheEdges, "^[145] "),
+        (NeverRenews, "^10 "),
+        (KeepsTheLeaseOfTheDead, "^11 "),
     ],
 )
 def test_a_broken_promise_is_noticed(broken: type[World], promise: str) -> None:

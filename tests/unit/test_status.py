@@ -87,7 +87,7 @@ def test_a_flip_under_way_and_its_owner_are_shown(fleet: Any) -> None:
     edge = fleet.observed["edge1"]["edge"]
     edge["record"]["pending"] = {"release": "r2", "slot": "green", "percent": 100}
     edge["pending_alive"] = True
-    fleet.observed["edge1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "expires": 55.0}
+    fleet.observed["edge1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "left": 55.0}
     found = summary(fleet)
     assert found["hosts"]["edge1"]["split"] == (
         f"blue {plan['manifest']['id']}; trying green r2 with 100 % until it is confirmed or undone"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import EngineError
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseLost
 
 
 class Host:
@@ -55,6 +56,7 @@ def manifest(switch: str) -> dict[str, Any]:
     return {"app": "shop", "id": "r2", "services": {"mailer": service}}
 
 
+NEW = "shop-mailer-r2-0"
 OLD = {"id": "old", "name": "shop-mailer-r1-0", "service": "mailer", "release": "r1", "state": "running"}
 
 
@@ -92,6 +94,31 @@ def test_a_worker_that_dies_leaves_the_one_before_running(
     with pytest.raises(workers.WorkersError, match=r"worker mailer: what ran before .*exited with code 1"):
         switch(host, how)
     assert host.done == after
+
+
+@pytest.mark.parametrize(
+    ("how", "looks", "after"),
+    [
+        ("stop_first", 1, ["stop old", "start old"]),
+        ("stop_first", 2, ["stop old", "start shop-mailer-r2-0", "remove shop-mailer-r2-0", "start old"]),
+        ("start_first", 2, ["start shop-mailer-r2-0", "remove shop-mailer-r2-0"]),
+    ],
+)
+def test_a_run_that_loses_the_app_leaves_the_one_before_running(
+    monkeypatch: pytest.MonkeyPatch, how: str, looks: int, after: list[str]
+) -> None:
+    host = Host(monkeypatch)
+    left = [None] * (looks - 1)
+
+    def check() -> None:
+        if not left:
+            raise LeaseLost("run a does not own app shop on this host")
+        left.pop()
+
+    with pytest.raises(workers.WorkersError, match=r"what ran before .*; run a does not own app shop"):
+        workers.switch(host, manifest(how), "mailer", "blue", {}, [OLD], "", check)  # type: ignore[arg-type]
+    assert [item for item in host.done if item not in after] == [f"remove {NEW}"] * (looks == 1)
+    assert [item for item in host.done if item in after] == after
 
 
 def test_an_engine_that_fails_is_no_reason_to_lose_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

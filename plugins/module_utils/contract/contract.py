@@ -153,7 +153,7 @@ VARIABLES: dict[str, Kind] = {
     "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
     "app_confirm_seconds": number(60, 2, 3600),
     "app_drain_seconds": number(30, 0, 3600),
-    "app_lease_seconds": number(60, 5, 3600),
+    "app_lease_seconds": number(15, 5, 3600),
     "app_pull_seconds": number(300, 5, 7200),
     "app_port_range": text("20000-20999", r"\d{4,5}-\d{4,5}", "a port range like '20000-20999'"),
     "app_disk_free": size(2**30),

@@ -72,7 +72,8 @@ def has_image(engine: Engine, image: str) -> bool:
 def app_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
     """The containers of an app, each as plain data; those of one-off commands and migrations have no slot and are left out.
 
-    One that runs and has never been healthy, because the step that started it failed, has the state ``starting``: it holds nothing.
+    One that runs and has never been healthy, because the step that started it failed, or is about to be stopped, has the state
+    ``starting``: it holds nothing.
     """
     labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}slot"]})
     listed = engine.get("/containers/json", all="true", filters=labels)
@@ -187,6 +188,17 @@ def inspect(engine: Engine, container: str) -> dict[str, Any]:
 def set_restart(engine: Engine, container: str, policy: str) -> None:
     """Change what becomes of a container that ends."""
     engine.post(f"/containers/{container}/update", {"RestartPolicy": {"Name": policy}})
+
+
+def unmark(engine: Engine, container: str) -> None:
+    """Take the restart policy from a container; one that is gone, or is being removed, is fine."""
+    try:
+        set_restart(engine, container, "no")
+    except NotFound:
+        pass
+    except EngineError as error:
+        if "marked for removal" not in str(error):
+            raise
 
 
 def died(engine: Engine, container: str) -> str | None:

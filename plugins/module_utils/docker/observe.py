@@ -24,7 +24,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     ports_file,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.release.guard import read_lease
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import host_now, read_lease
 
 # A plan needs the releases it may go back to and the last runs, not the whole past.
 LEDGER_TAIL = 60
@@ -35,7 +35,8 @@ def every_host(app: str) -> dict[str, Any]:
     lease = read_lease(app)
     return {
         "now": time.time(),
-        "lease": lease.to_dict(),
+        # With the seconds it has left: nobody else has this host's clock.
+        "lease": {**lease.to_dict(), "left": lease.left(host_now())},
         "highest": lease.highest,
         # As text: the plan checks each line's sum, and one text crosses Ansible faster than a tree.
         "ledger": ledger.text(ledger_file(app), LEDGER_TAIL),

@@ -4,21 +4,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.docker.health import NotHealthy, probe, wait_healthy
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseError
 
 
 class SlotError(Exception):
     """The slot could not be brought to the wanted state; the message names the container and what it said."""
 
 
-def wait_all(engine: Engine, manifest: Mapping[str, Any], wanted: list[dict[str, Any]]) -> None:
-    """Wait for every container at once; the first that dies or stays unhealthy ends the wait for all."""
+def wait_all(
+    engine: Engine,
+    manifest: Mapping[str, Any],
+    wanted: list[dict[str, Any]],
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait for every container at once; the first that dies or stays unhealthy ends the wait for all, and so does ``check`` by raising."""
     failed = threading.Event()
 
     def wait(item: Mapping[str, Any]) -> None:
@@ -26,6 +32,7 @@ def wait_all(engine: Engine, manifest: Mapping[str, Any], wanted: list[dict[str,
         publish = item["publish"]
 
         def still_worth_it() -> None:
+            check()
             end = docker_host.died(engine, item["name"])
             if end:
                 raise SlotError(f"container {item['name']} {end}")
@@ -38,14 +45,14 @@ def wait_all(engine: Engine, manifest: Mapping[str, Any], wanted: list[dict[str,
             failed.set()
             log = docker_host.last_lines(engine, item["name"])
             raise SlotError(f"container {item['name']} is {error}; last log lines:\n{log}") from error
-        except SlotError:
+        except (SlotError, LeaseError):
             failed.set()
             raise
 
     def guarded(item: Mapping[str, Any]) -> Exception | None:
         try:
             wait(item)
-        except (SlotError, docker_host.EngineError, _Abandoned) as error:
+        except (SlotError, LeaseError, docker_host.EngineError, _Abandoned) as error:
             return error
         return None
 

@@ -63,15 +63,30 @@ def wait_warm(guard: Guard, seconds: float) -> bool:
     return True
 
 
-def finish(guard: Guard, stop: Callable[[], None], *, busy: Callable[[], bool], warm: float, drain: float) -> bool:
-    """Wait as told, and stop the slot unless a later run has changed the app here by then; whether it was stopped."""
+def finish(
+    guard: Guard,
+    condemn: Callable[[], None],
+    stop: Callable[[], None],
+    *,
+    busy: Callable[[], bool],
+    warm: float,
+    drain: float,
+) -> bool:
+    """Wait as told, and stop the slot unless a later run has changed the app here by then; whether it was stopped.
+
+    ``condemn`` is called under the host's lock: after it no run counts on the slot. ``stop`` may take long, and is not.
+    """
     while wait_warm(guard, warm):
         wait_idle(busy, drain)
         with guard.afterwards() as undisturbed:
             if undisturbed:
-                stop()
-                forget(guard.folder)
-                return True
+                condemn()
+        if undisturbed:
+            stop()
+            with guard.afterwards() as undisturbed:
+                if undisturbed:
+                    forget(guard.folder)  # a later run writes its own
+            return True
         if undisturbed is False or read_note(guard.folder, time.time()) is None:
             break
         warm = WARM_POLL_SECONDS  # another run has fenced this host: see what it does

@@ -36,7 +36,6 @@ def prepare(
     *,
     pull_seconds: float,
     drain_seconds: float,
-    lease_seconds: float,
 ) -> dict[str, Any]:
     """Pull, clear what another release left in the slot, start what is missing, wait until all of it is healthy.
 
@@ -49,8 +48,7 @@ def prepare(
     images = sorted({manifest["services"][name]["image"] for name in services})
     missing = [image for image in images if not docker_host.has_image(engine, image)]
     # Owning the app is enough to pull: an image on the disk changes nothing that is served.
-    with guard.effect(extend=lease_seconds + (pull_seconds if missing else 0)):
-        pass
+    guard.check()
     together(lambda image: docker_host.pull(engine, image, pull_seconds), missing)
     clock.mark("pull")
 
@@ -62,21 +60,21 @@ def prepare(
         if item["release"] == manifest["id"] and item["state"] == "running" and _here(item) in right
     ]
     stale = [item for item in held if item not in good]
-    window = max((manifest["services"][item["alias"]]["health"]["window"] for item in wanted), default=0)
     if stale:
-        empty(engine, guard, manifest, stale, drain_seconds=drain_seconds, lease_seconds=lease_seconds)
+        empty(engine, guard, manifest, stale, drain_seconds=drain_seconds)
         clock.mark("discard")
-    _bring_back(engine, guard, part, secrets, lease_seconds)
+    _bring_back(engine, guard, part, secrets)
     there = {_here(item) for item in good}
     fresh = [item for item in wanted if _place(item["labels"]) not in there]
-    with guard.effect(extend=window + lease_seconds):
+    with guard.effect():
         docker_host.ensure_network(engine, network(manifest["app"], slot), manifest["app"])
         together(lambda item: _start(engine, item), fresh)
     clock.mark("start")
     wait_all(engine, manifest, wanted)
     clock.mark("healthy")
-    for item in fresh:
-        docker_host.set_restart(engine, item["name"], "unless-stopped")
+    with guard.effect():
+        for item in fresh:
+            docker_host.set_restart(engine, item["name"], "unless-stopped")
     return {
         "pulled": missing,
         "discarded": [item["name"] for item in stale],
@@ -85,7 +83,7 @@ def prepare(
     }
 
 
-def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, str], lease_seconds: float) -> None:
+def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, str]) -> None:
     """Start what must not run twice and does not run at all: the others may need it, and there is nothing to wait for."""
     services = part.manifest["services"]
     singletons = [name for name in part.services if kind(services[name]) == "singleton"]
@@ -93,8 +91,8 @@ def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, 
     for name in singletons:
         mine = [item for item in held if item["service"] == name]
         if not any(item["state"] == "running" for item in mine):
-            with guard.effect(extend=workers.longest(services[name]) + lease_seconds):
-                workers.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address)
+            with guard.effect():
+                workers.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address, guard.check)
 
 
 def _place(labels: Mapping[str, str]) -> tuple[str, int]:
@@ -113,7 +111,6 @@ def empty(
     held: Iterable[Mapping[str, Any]],
     *,
     drain_seconds: float,
-    lease_seconds: float,
 ) -> None:
     """Let containers finish what they are doing, then stop and remove them.
 
@@ -121,16 +118,24 @@ def empty(
     ports and the grace of services it knows; others get safe ones.
     """
     held = list(held)
-    grace = max(grace_of(manifest, item["service"]) for item in held)
-    with guard.effect(extend=drain_seconds + grace + lease_seconds):
-        pass
+    guard.check()
     wait_idle(lambda: any_busy(engine, held), drain_seconds)
-    with guard.effect(extend=grace + lease_seconds):
-        stop(engine, manifest, held)
+    with guard.effect():
+        condemn(engine, held)
+    stop(engine, manifest, held)
+
+
+def condemn(engine: Engine, held: Iterable[Mapping[str, Any]]) -> None:
+    """Take the restart policy from containers that are about to be stopped: from now on they count as holding nothing.
+
+    A container is stopped without the host's lock, since its grace may be long. Another run may fence meanwhile, and must not count on it.
+    """
+    alive = [item["id"] for item in held if item["state"] in workers.ALIVE]
+    together(lambda container: docker_host.unmark(engine, container), alive)
 
 
 def stop(engine: Engine, manifest: Mapping[str, Any], held: Iterable[Mapping[str, Any]]) -> None:
-    """Stop and remove containers, each with its service's grace in seconds."""
+    """Stop and remove containers that are condemned, each with its service's grace in seconds."""
     together(lambda item: docker_host.stop_and_remove(engine, item["id"], grace_of(manifest, item["service"])), held)
 
 

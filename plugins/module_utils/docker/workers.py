@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
@@ -17,6 +17,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.containers imp
 from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseError
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 
 UNITS = "/etc/systemd/system"
@@ -28,12 +29,6 @@ class WorkersError(Exception):
     """A worker or job could not be brought to the release; what ran before runs again."""
 
 
-def longest(service: Mapping[str, Any]) -> float:
-    """How long it may take a service to go over to another release, in seconds."""
-    health = service["health"]
-    return float(service["stop_grace"] + (health["window"] if service["port"] else health["min_ready"]))
-
-
 def switch(
     engine: Engine,
     manifest: Mapping[str, Any],
@@ -42,10 +37,12 @@ def switch(
     secrets: Mapping[str, str],
     held: Held,
     address: str = "",
+    check: Callable[[], None] = lambda: None,
 ) -> float:
     """Bring a worker, or what must not run twice, to the release; for how many seconds none of it ran.
 
-    ``held`` are its containers, of whichever release; ``address`` is the host's private one. Raises WorkersError.
+    ``held`` are its containers, of whichever release; ``address`` is the host's private one. ``check`` is called while the new one starts;
+    when it raises LeaseError, what ran before runs again. Raises WorkersError.
     """
     settings = manifest["services"][service]
     old = [item for item in held if item["release"] != manifest["id"]]
@@ -63,13 +60,14 @@ def switch(
     if settings["update_order"] == "stop_first":
         _stop(engine, alive, settings["stop_grace"])
     try:
+        check()
         for item in fresh:
             docker_host.start(engine, docker_host.create(engine, item))
         if settings["port"]:
-            wait_all(engine, manifest, fresh)
+            wait_all(engine, manifest, fresh, check)
         else:
-            _stable(engine, [item["name"] for item in fresh], settings["health"]["min_ready"])
-    except (EngineError, SlotError) as error:
+            _stable(engine, [item["name"] for item in fresh], settings["health"]["min_ready"], check)
+    except (EngineError, SlotError, LeaseError) as error:
         for item in fresh:
             docker_host.remove(engine, item["name"], force=True)
         again = "what ran before goes on" if running else "nothing ran before"
@@ -102,10 +100,11 @@ def _stop(engine: Engine, alive: Held, grace: float) -> None:
         engine.post(f"/containers/{item['id']}/stop", timeout=grace + 60, t=int(grace))
 
 
-def _stable(engine: Engine, names: Sequence[str], seconds: float) -> None:
-    """Wait until the containers have run for ``seconds``; raises EngineError as soon as one ends."""
+def _stable(engine: Engine, names: Sequence[str], seconds: float, check: Callable[[], None]) -> None:
+    """Wait until the containers have run for ``seconds``; raises EngineError as soon as one ends, and what ``check`` raises."""
     deadline = time.monotonic() + seconds
     while True:
+        check()
         for name in names:
             end = docker_host.died(engine, name)
             if end:
@@ -175,21 +174,23 @@ def apply(
     slot: str,
     secrets: Mapping[str, str],
     address: str,
+    check: Callable[[], None],
 ) -> dict[str, float]:
-    """Have exactly these services of the release beside this host's slots. Raises WorkersError.
+    """Have exactly these services of the release beside this host's slots. Raises WorkersError, and what ``check`` raises.
 
     Returns those that changed, each with the seconds in which none of it ran.
     """
     held = docker_host.worker_containers(engine, manifest["app"])
     changed: dict[str, float] = {}
     for service in services:
+        check()
         mine = [item for item in held if item["service"] == service]
         settings = manifest["services"][service]
         now = sum(1 for item in mine if item["release"] == manifest["id"] and item["state"] == "running")
         if kind(settings) == "job":
             schedule(engine, manifest, service, slot, secrets, mine)
         elif now != settings["replicas"] or len(mine) != now:
-            changed[service] = switch(engine, manifest, service, slot, secrets, mine, address)
+            changed[service] = switch(engine, manifest, service, slot, secrets, mine, address, check)
     for item in held:
         if item["service"] not in services:
             unschedule(manifest["app"], item["service"])

@@ -73,8 +73,7 @@ def _host(item: Mapping[str, Any]) -> dict[str, Any]:
     lease = item["lease"]
     return {
         "lease": {
-            **{key: lease[key] for key in ("run_id", "action", "who")},
-            "left": lease["expires"] - item["now"],  # seconds, by the host's own clock
+            **{key: lease[key] for key in ("run_id", "action", "who", "left")},
         }
         if lease["run_id"]
         else None,
@@ -158,13 +157,12 @@ def lines(summary: Summary) -> list[str]:
 def lease_lines(summary: Summary) -> list[str]:
     """Who has the app on each host, as a person reads it."""
     held = {host: item["lease"] for host, item in summary["hosts"].items() if item["lease"]}
-    if not held:
-        return [f"{summary['app']}: nobody is changing it", *_silent(summary)]
+    alive = any(lease["left"] > 0 for lease in held.values())
     lines = []
     for host, lease in held.items():
-        left = f"its lease ends in {lease['left']:.0f} s" if lease["left"] > 0 else "its lease has run out"
+        left = f"its lease ends in {lease['left']:.0f} s" if lease["left"] > 0 else "ended without giving it back"
         lines.append(f"  {host:<10} {lease['action']} by {lease['who']}, run {lease['run_id']}, {left}")
-    return [f"{summary['app']}: is being changed", *lines, *_silent(summary)]
+    return [f"{summary['app']}: {'is being changed' if alive else 'nobody is changing it'}", *lines, *_silent(summary)]
 
 
 def _silent(summary: Summary) -> list[str]:

@@ -6,18 +6,43 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, app_folder
 from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease, LeaseError, LeaseHeld, LeaseLost
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
+    Lease,
+    LeaseError,
+    LeaseHeld,
+    LeaseLost,
+    Now,
+)
 
-__all__ = ["OUTCOME_ARGUMENTS", "RUN_ARGUMENTS", "Guard", "LeaseError", "LeaseHeld", "LeaseLost", "read_lease"]
+__all__ = [
+    "OUTCOME_ARGUMENTS",
+    "RUN_ARGUMENTS",
+    "Guard",
+    "LeaseError",
+    "LeaseHeld",
+    "LeaseLost",
+    "Now",
+    "host_now",
+    "read_lease",
+]
 
-WAIT_POLL_SECONDS = 1.0
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+# The longest that an effect of another run may take once that run has lost the app: a container that is being stopped, a reload.
+EFFECT_SECONDS = 120.0
+
+
+def host_now() -> Now:
+    """This moment by this host's clocks. The clock of the boot is not moved by NTP or a person, and goes on in suspend."""
+    with open(BOOT_ID, encoding="ascii") as handle:
+        boot = handle.read().strip()
+    return Now(boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
 
 
 def read_lease(app: str, root: str = STATE_ROOT) -> Lease:
@@ -30,7 +55,6 @@ RUN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "app": {"type": "str", "required": True},
     "run_id": {"type": "str", "required": True},
     "token": {"type": "int", "required": True, "no_log": False},
-    "lease_seconds": {"type": "float", "default": 60},
 }
 # Of those that also write the ledger or give the app back in the same round; plugins/doc_fragments/outcome.py documents it.
 OUTCOME_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -42,8 +66,10 @@ OUTCOME_ARGUMENTS: dict[str, dict[str, Any]] = {
 class Guard:
     """One run's right to change one app on this host.
 
-    A killed controller leaves its module running to the end of its work, and a paused one wakes up late: so the
-    right is proved again, under the host's lock, before each effect.
+    A killed controller leaves its module running, and a paused one wakes up late: so the right is proved again before each effect. Two
+    locks keep that apart from the lease itself, which is renewed and taken while an effect is under way: ``lease.lock`` is held for
+    a moment around each change of the lease, ``lock`` over a whole effect. Who fences takes the lease first and then waits for the effect
+    that is under way, so nothing of an earlier run happens after a fence.
     """
 
     def __init__(self, app: str, run_id: str, token: int = 0, root: str = STATE_ROOT) -> None:
@@ -55,53 +81,77 @@ class Guard:
     def _read(self) -> Lease:
         return Lease.from_dict(self.app, read_json(self._file))
 
-    @contextlib.contextmanager
-    def effect(self, extend: float) -> Iterator[None]:
-        """Prove the right, extend the lease by ``extend`` seconds from now, and hold the lock over the effect.
+    def _change(self, decide: Callable[[Lease, Now], Lease]) -> Lease:
+        """Replace the lease by what is decided about it; returns the lease as it was before."""
+        with locked(os.path.join(self.folder, "lease.lock")):
+            before = self._read()
+            after = decide(before, host_now())
+            if after != before:
+                write_json(self._file, after.to_dict())
+            return before
 
-        Raises LeaseLost when the app has another owner on this host.
+    def _proved(self, lease: Lease, now: Now) -> Lease:
+        return leases.prove(lease, run_id=self.run_id, token=self.token, now=now)
+
+    @contextlib.contextmanager
+    def effect(self) -> Iterator[None]:
+        """Prove the right, and hold the host's lock over the effect. Raises LeaseLost when the app has another owner on this host.
+
+        What may take more than a few seconds calls ``check`` meanwhile, or does not belong in an effect: a run that fences waits for it.
         """
         with locked(self._lock):
-            write_json(
-                self._file,
-                leases.prove(
-                    self._read(), run_id=self.run_id, token=self.token, extend=extend, now=time.time()
-                ).to_dict(),
-            )
+            self._change(self._proved)
             yield
+
+    def check(self) -> None:
+        """Raise LeaseLost when the app has another owner by now; for an effect that can end early and leave the host as it found it."""
+        self._proved(self._read(), host_now())
 
     def cause(self, error: Exception) -> str:
         """Why a step failed: another run took the app, where that is so. What was under way was taken away by it then."""
         try:
-            with self.effect(extend=0):
-                return str(error)
+            self.check()
         except LeaseError as excluded:
             return str(excluded)
+        return str(error)
 
-    def fence(self, *, action: str, who: str, begun: str, ttl: float, preempt: bool, wait: float = 0) -> Lease:
-        """Take the app on this host, within ``wait`` seconds; returns the lease as it was before. Raises LeaseHeld."""
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                with locked(self._lock):
-                    before = self._read()
-                    taken = leases.fence(
-                        before,
-                        run_id=self.run_id,
-                        action=action,
-                        who=who,
-                        begun=begun,
-                        # Other hosts may have to be waited for as long.
-                        ttl=ttl + wait,
-                        preempt=preempt,
-                        now=time.time(),
-                    )
-                    write_json(self._file, taken.to_dict())
+    def fence(self, *, action: str, who: str, begun: str, ttl: float, preempt: bool) -> Lease:
+        """Take the app on this host; returns the lease as it was before. Raises LeaseHeld.
+
+        An effect of the run before, whose controller may be long dead, is waited for: it has lost the app and ends early where it can.
+        """
+
+        def taken(lease: Lease, now: Now) -> Lease:
+            return leases.fence(
+                lease, run_id=self.run_id, action=action, who=who, begun=begun, ttl=ttl, preempt=preempt, now=now
+            )
+
+        before = self._change(taken)
+        try:
+            with locked(self._lock, EFFECT_SECONDS):
                 return before
-            except LeaseHeld:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(WAIT_POLL_SECONDS)
+        except TimeoutError:
+            self.release()
+            raise LeaseHeld(
+                f"app {self.app}: a step of {before.action or 'a run'} (run {before.run_id}) is still at work on this host after "
+                f"{EFFECT_SECONDS:g} s: look for its process (fuser {self._lock}), then run the command again"
+            ) from None
+
+    def renew(self, ttl: float) -> None:
+        """Keep the app for ``ttl`` seconds from now. Raises LeaseLost when another run has it for good."""
+        self._change(lambda lease, now: leases.renew(lease, run_id=self.run_id, ttl=ttl, now=now))
+
+    def expire(self) -> None:
+        """Let another run take the app at once; this one's controller has ended."""
+        self._change(lambda lease, now: leases.expire(lease, run_id=self.run_id, now=now))
+
+    def break_lease(self) -> None:
+        """Take the app from this run, which may still live."""
+        self._change(lambda lease, now: leases.break_lease(lease, run_id=self.run_id, now=now))
+
+    def release(self) -> None:
+        """Give the app back on this host, if this run has it."""
+        self._change(lambda lease, _: leases.release(lease, run_id=self.run_id))
 
     def undisturbed(self) -> bool | None:
         """Whether no other run has changed the app since this one did; None while another one has fenced this host.
@@ -120,20 +170,12 @@ class Guard:
         with locked(self._lock):
             yield self.undisturbed()
 
-    def finish(self, entries: Sequence[dict[str, Any]], *, release_lease: bool, extend: float = 60) -> bool:
+    def finish(self, entries: Sequence[dict[str, Any]], *, release_lease: bool) -> bool:
         """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost."""
         written = False
         if entries:
-            with self.effect(extend=extend):
+            with self.effect():
                 written = ledger.append(os.path.join(self.folder, "ledger.jsonl"), entries)
         if release_lease:
             self.release()
         return written
-
-    def release(self) -> None:
-        """Give the app back on this host, if this run has it."""
-        with locked(self._lock):
-            before = self._read()
-            after = leases.release(before, run_id=self.run_id)
-            if after != before:
-                write_json(self._file, after.to_dict())

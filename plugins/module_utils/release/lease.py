@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may change an app on a host now: pure decisions about the lease every host of the app keeps.
 
-Each host guards itself. A run *fences* every host before it changes any: the host notes the run's id and
-lets nobody else in while that run's lease is alive by the host's own clock. The run's *token* is one more than the highest
-number any host has seen; it orders the runs of the whole fleet in the ledgers and the edges' records, and a host that saw a
-higher one refuses a lower one for good.
+Each host guards itself. A run *fences* every host before it changes any: the host notes the run's id and refuses every other run
+while that run's lease is alive. The lease is short; the run *renews* it as long as its controller lives, and *expires* it when the
+controller has ended. The run's *token* is one more than the highest number any host has seen; it orders the runs of the whole fleet
+in the ledgers and the edges' records, and a host that saw a higher one refuses a lower one for good.
 """
 
 from __future__ import annotations
@@ -24,25 +24,39 @@ class LeaseLost(LeaseError):
     """This run owned the app, or never did, and does not own it any more."""
 
 
+class Now(NamedTuple):
+    """A moment by one host's clocks. A lease is measured by the clock that nobody can set."""
+
+    boot: str  # id of the host's boot
+    clock: float  # seconds since that boot, suspend included (CLOCK_BOOTTIME)
+    wall: float  # seconds since 1970, for ages that people read
+
+
 class Lease(NamedTuple):
-    """What one host knows of the app's owner. Times are seconds of that host's clock."""
+    """What one host knows of the app's owner."""
 
     app: str
     highest: int = 0  # the highest token this host has ever seen
     run_id: str | None = None
     action: str = ""
     who: str = ""
-    since: float = 0.0
-    expires: float = 0.0
+    since: float = 0.0  # wall clock
+    expires: float = 0.0  # seconds of the boot clock
+    boot: str = ""  # the boot that ``expires`` counts from; a lease of another boot has run out
     begun: str = ""  # the run's own start and id: of two runs that have only fenced, the older one goes first
     working: bool = False  # whether the run has changed anything here
+    broken: bool = False  # whether a person took the app from the run, with playbooks/app/lease.yml
     displaced: dict[str, Any] | None = (
         None  # the owner before, whose lease had run out; put back if this run changes nothing
     )
 
-    def alive(self, now: float) -> bool:
+    def left(self, now: Now) -> float:
+        """Seconds until the lease runs out; 0 when nobody has one."""
+        return max(0.0, self.expires - now.clock) if self.run_id is not None and self.boot == now.boot else 0.0
+
+    def alive(self, now: Now) -> bool:
         """Whether some run owns the app here."""
-        return self.run_id is not None and now < self.expires
+        return self.left(now) > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as kept in the host's file and shown by status."""
@@ -54,16 +68,16 @@ class Lease(NamedTuple):
         known = {key: value for key, value in (data or {}).items() if key in cls._fields}
         return cls(**{**known, "app": app})
 
-    def described(self, now: float) -> str:
+    def described(self, now: Now) -> str:
         """One phrase for messages: who does what since when."""
         return (
-            f"{self.action or 'a run'} by {self.who or 'unknown'} (run {self.run_id}), started {max(0, now - self.since):.0f} s ago, "
-            f"lease ends in {max(0, self.expires - now):.0f} s"
+            f"{self.action or 'a run'} by {self.who or 'unknown'} (run {self.run_id}), started {max(0, now.wall - self.since):.0f} s ago, "
+            f"lease ends in {self.left(now):.0f} s"
         )
 
 
 def fence(
-    lease: Lease, *, run_id: str, action: str, who: str, begun: str, ttl: float, preempt: bool, now: float
+    lease: Lease, *, run_id: str, action: str, who: str, begun: str, ttl: float, preempt: bool, now: Now
 ) -> Lease:
     """The lease after ``run_id`` asked for the app; raises LeaseHeld when a live run has it and is not pre-empted.
 
@@ -76,18 +90,32 @@ def fence(
         raise LeaseHeld(
             f"app {lease.app} is being changed: {lease.described(now)}. Wait for it (-e release_wait_seconds=300), or pre-empt it with rollback.yml"
         )
-    since = lease.since if lease.run_id == run_id else now
+    since = lease.since if lease.run_id == run_id else now.wall
     before = {**lease.to_dict(), "displaced": None} if lease.run_id not in (None, run_id) else lease.displaced
-    return Lease(lease.app, lease.highest, run_id, action, who, since, now + ttl, begun, False, before)
+    return Lease(
+        lease.app,
+        lease.highest,
+        run_id,
+        action,
+        who,
+        since,
+        expires=now.clock + ttl,
+        boot=now.boot,
+        begun=begun,
+        displaced=before,
+    )
 
 
-def prove(lease: Lease, *, run_id: str, token: int, extend: float, now: float) -> Lease:
-    """The lease, extended, if ``run_id`` still owns the app here; raises LeaseLost otherwise.
+def prove(lease: Lease, *, run_id: str, token: int, now: Now) -> Lease:
+    """The lease, marked as used, if ``run_id`` still owns the app here; raises LeaseLost otherwise.
 
     A lease that ran out but was taken by nobody is still its run's: nothing has happened behind its back.
     """
-    if lease.run_id != run_id:
-        owner = lease.described(now) if lease.run_id else "nobody: it was released, or this host was never fenced"
+    if lease.run_id != run_id or lease.broken:
+        gone = (
+            "its lease was broken with playbooks/app/lease.yml" if lease.broken else "it was released, or this host was never fenced"
+        )
+        owner = lease.described(now) if lease.run_id not in (None, run_id) else f"nobody: {gone}"
         raise LeaseLost(
             f"run {run_id} does not own app {lease.app} on this host; the owner is {owner}. Nothing was changed by this step"
         )
@@ -96,7 +124,33 @@ def prove(lease: Lease, *, run_id: str, token: int, extend: float, now: float) -
             f"token {token} of run {run_id} is older than token {lease.highest} already seen for app {lease.app} on this host. "
             "Nothing was changed by this step; run the command again"
         )
-    return lease._replace(highest=token, expires=max(lease.expires, now + extend), working=True, displaced=None)
+    return lease._replace(highest=token, working=True, displaced=None)
+
+
+def renew(lease: Lease, *, run_id: str, ttl: float, now: Now) -> Lease:
+    """The lease, alive for ``ttl`` seconds from now; raises LeaseLost when ``run_id`` does not own the app here for good.
+
+    While the app is taken by a run that has changed nothing yet, the run before may get it back: the lease stays as it is.
+    """
+    if lease.run_id == run_id and not lease.broken:
+        return lease._replace(boot=now.boot, expires=now.clock + ttl)
+    if (lease.displaced or {}).get("run_id") == run_id:
+        return lease
+    raise LeaseLost(f"run {run_id} does not own app {lease.app} on this host any more")
+
+
+def expire(lease: Lease, *, run_id: str, now: Now) -> Lease:
+    """The lease of a run whose controller has ended, run out at once; somebody else's is left as it is.
+
+    The run stays on record, unlike after ``release``: it may have flipped an edge before it died, and what it left at work here may go
+    on until another run fences this host.
+    """
+    return lease._replace(boot=now.boot, expires=now.clock) if lease.run_id == run_id and lease.alive(now) else lease
+
+
+def break_lease(lease: Lease, *, run_id: str, now: Now) -> Lease:
+    """The lease of a run that a person takes the app from: run out, and never renewed; the run changes nothing more here."""
+    return expire(lease, run_id=run_id, now=now)._replace(broken=True) if lease.run_id == run_id else lease
 
 
 def release(lease: Lease, *, run_id: str) -> Lease:

@@ -1,0 +1,103 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Renew, expire, release or break a run's lease on an app."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_lease
+short_description: Renew, expire, release or break the lease of a run on a host
+version_added: 0.1.0
+description:
+  - M(sluice.stack.release_fence) takes a lease. It is short, and renewed by the controller as long as the run lives.
+  - Nothing happens to the lease of another run.
+author: Sluice maintainers (@sluice-stack)
+options:
+  app:
+    description: Name of the app.
+    type: str
+    required: true
+  run_id:
+    description: Id of the run.
+    type: str
+    required: true
+  state:
+    description:
+      - V(renewed) keeps the app for O(lease_seconds) from now.
+      - V(expired) lets other runs take the app at once, and keeps the run on record until one does. For a run that has ended without
+        giving the app back, and may have left something half done.
+      - V(released) gives the app back.
+      - V(broken) takes the app from the run, also from one that lives; it changes nothing more on this host.
+    type: str
+    choices: [renewed, expired, released, broken]
+    required: true
+  lease_seconds:
+    description: How long the lease is, in seconds.
+    type: float
+    default: 15
+attributes:
+  check_mode:
+    description: Nothing is written in check mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: release_lease | Release the lease
+  sluice.stack.release_lease:
+    app: marketplace
+    run_id: "{{ contract.run.id }}"
+    state: released
+"""
+
+RETURN = r"""
+owned:
+  description: Whether the run owns the app, or may get it back from a run that has changed nothing so far.
+  returned: O(state) is V(renewed)
+  type: bool
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseLost
+
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "app": {"type": "str", "required": True},
+        "run_id": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["renewed", "expired", "released", "broken"], "required": True},
+        "lease_seconds": {"type": "float", "default": 15},
+    },
+    "supports_check_mode": True,
+}
+
+
+def main() -> None:
+    """Parse, change the lease, exit."""
+    module = AnsibleModule(**ARGUMENTS)
+    params = module.params
+    guard = Guard(params["app"], params["run_id"])
+    result: dict[str, Any] = {"owned": True} if params["state"] == "renewed" else {}
+    if not module.check_mode:
+        match params["state"]:
+            case "renewed":
+                try:
+                    guard.renew(params["lease_seconds"])
+                except LeaseLost:
+                    result = {"owned": False}
+            case "expired":
+                guard.expire()
+            case "released":
+                guard.release()
+            case _:
+                guard.break_lease()
+    # A lease is not a change: nothing that is served is touched.
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
