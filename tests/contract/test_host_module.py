@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SECRET = "planted-7f3a"  # noqa: S105
+SECRET = "planted-7f3a"
 
 # A module that shows where it runs, and the action that sends it as those of the collection are sent.
 ACTION = '''

@@ -114,7 +114,7 @@ def test_a_broken_lease_is_not_renewed_and_its_run_changes_nothing_more() -> Non
     broken = leases.break_lease(prove(take(FREE, "a"), "a", token=1), run_id="a", now=at(1))
     with pytest.raises(LeaseLost):
         renew(broken, "a", now=2)
-    with pytest.raises(LeaseLost, match=r"the owner is nobody: its lease was broken with lease\.yml"):
+    with pytest.raises(LeaseLost, match=r"the owner is nobody: its lease was broken with playbooks/app/lease\.yml"):
         prove(broken, "a", token=1, now=2)
     taken = take(broken, "b", now=2)
     assert prove(taken, "b", token=2, now=2).run_id == "b"

@@ -113,7 +113,9 @@ def prove(lease: Lease, *, run_id: str, token: int, now: Now) -> Lease:
     """
     if lease.run_id != run_id or lease.broken:
         gone = (
-            "its lease was broken with playbooks/app/lease.yml" if lease.broken else "it was released, or this host was never fenced"
+            "its lease was broken with playbooks/app/lease.yml"
+            if lease.broken
+            else "it was released, or this host was never fenced"
         )
         owner = lease.described(now) if lease.run_id not in (None, run_id) else f"nobody: {gone}"
         raise LeaseLost(
