@@ -18,7 +18,7 @@ PYTHON = "/usr/bin/python3"  # Debian's
 
 
 class HostModule(ActionBase):
-    """The action of every host module; see docs/decisions/0014-modules-without-the-wrapper.md."""
+    """The action of every host module; see docs/decisions/0007-small-host-modules.md."""
 
     PROGRAM: Program
 
