@@ -28,7 +28,7 @@ FACT = "discovered_interpreter_python"
 
 
 class HostModule(ActionBase):
-    """The action of every host module; see docs/decisions/0014-modules-without-the-wrapper.md."""
+    """The action of every host module; see docs/decisions/0007-small-host-modules.md."""
 
     PROGRAM: Program
 

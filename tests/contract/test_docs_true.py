@@ -52,6 +52,9 @@ STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "A route": (contract.ROUTE, {"service": "web"}),
     "The canary": (contract.CANARY, {}),
     "The migration": (contract.MIGRATION, {"engine": "prisma", "service": "web"}),
+    "The backup": (contract.BACKUP, {}),
+    "The rollback": (contract.VARIABLES["app_rollback"], {}),
+    "The seed": (contract.SEED, {"service": "web", "command": ["seed"]}),
 }
 
 
@@ -128,9 +131,23 @@ def test_playbooks_exist() -> None:
     assert not named(r"ansible-playbook (?:-\S+ )*([\w./-]+\.yml)", lambda name: (ROOT / name).is_file())
 
 
+def is_collection_playbook(name: str) -> bool:
+    """Whether ``backup.status`` is a playbook of the collection: playbooks/backup/status.yml."""
+    return (ROOT / "playbooks" / f"{name.replace('.', '/')}.yml").is_file()
+
+
 def test_collection_playbooks_exist() -> None:
-    playbooks = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
-    assert not named(r"ansible-playbook (?:-\S+ )*sluice\.stack\.(\w+)", playbooks.__contains__)
+    assert is_collection_playbook("deploy") and not is_collection_playbook("deplyo")
+    assert not named(r"ansible-playbook (?:-\S+ )*sluice\.stack\.([\w.]+)", is_collection_playbook)
+    assert not named(r"sluice\.stack\.(\w+\.\w+)", is_collection_playbook)
+
+
+def test_variables_of_a_run_exist() -> None:
+    """What a command sets with ``-e release_…=`` is an input of the role."""
+    specs = yaml.safe_load((ROOT / "roles" / "release" / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    inputs = specs["argument_specs"]["main"]["options"]
+    assert "release_to" in inputs
+    assert not named(r"-e (release_\w+)=", inputs.__contains__)
 
 
 def test_make_targets_exist() -> None:
@@ -146,6 +163,22 @@ def test_files_named_in_docs_exist() -> None:
         rf"(?<![\w./-])((?:{places})/[\w./-]+\w)(?![\w/<>*-])",
         lambda name: name.endswith("vault.yml") or (ROOT / name).exists(),
     )
+
+
+def test_pages_named_in_code_exist() -> None:
+    """Comments and messages of the code that send a reader to a page of docs/."""
+    sources = [
+        path
+        for folder in ("playbooks", "plugins", "roles", "inventories", "molecule", "tests", "scripts")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+        and path.suffix in ("", ".py", ".yml", ".j2", ".js", ".sh")
+        and "__pycache__" not in path.parts
+    ]
+    pages = re.compile(r"(?<![\w/.-])docs/[\w/-]+\.md")
+    found = {(path, page) for path in sources for page in pages.findall(path.read_text(encoding="utf-8"))}
+    assert len(found) > 5
+    assert not [f"{path.relative_to(ROOT)}: {page}" for path, page in found if not (ROOT / page).is_file()]
 
 
 @pytest.mark.parametrize("name", ["runtime", "dev", "lab"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Back to what a restore or a rewind moved aside, on a timeline of its own. See docs/decisions/0046-going-back-begins-a-timeline.md."""
+"""Back to what a restore or a rewind moved aside, on a timeline of its own. See docs/decisions/0015-rewind-the-cluster-that-was-counted.md."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Back to a release's restore point, with the rows counted first that this undoes. See docs/decisions/0035-a-rewind-moves-what-was-counted.md.
+"""Back to a release's restore point, with the rows counted first that this undoes. See docs/decisions/0015-rewind-the-cluster-that-was-counted.md.
 
 A backup is restored beside the live cluster and held at the restore point, where it can be asked and not written to. What was compared is what
 becomes the live cluster: it is stopped, moved, started, and only then opens for writing, on a timeline of its own.

@@ -2,7 +2,7 @@
 """The Docker Engine's API, as far as a release needs it: https://docs.docker.com/reference/api/engine/.
 
 The Docker SDK does this too. Importing it takes longer than starting a container, at every step and on every host; see
-docs/decisions/0015-the-engines-socket.md.
+docs/decisions/0007-small-host-modules.md.
 """
 
 from __future__ import annotations

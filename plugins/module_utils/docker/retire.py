@@ -3,7 +3,7 @@
 
 Goes on after the command has ended, in a process of its own on the app host, with no lease. It looks again before every effect: the
 first effect of any later run on this host ends it. A run that goes on without this host takes it out of every upstream, so what
-is stopped here is never what an edge sends requests to (docs/decisions/0016-retire-in-the-background.md).
+is stopped here is never what an edge sends requests to (docs/decisions/0008-the-host-retires-the-old-release.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A restore of dumps: databases brought up beside the live ones, and exchanged with them by their names in one transaction.
 
-See docs/decisions/0042-dumps-are-restored-beside-and-exchanged.md.
+See docs/decisions/0017-restic-for-files-and-dumps.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """A connection to Postgres with nothing but Python's standard library, for hosts that have neither psql nor a driver.
 
 Protocol 3.0 (https://www.postgresql.org/docs/current/protocol.html), as far as migrations need it: TLS, log-in by SCRAM-SHA-256 (RFC 7677)
-or in clear over TLS, simple queries. See docs/decisions/0030-migrations-speak-to-postgres.md.
+or in clear over TLS, simple queries. See docs/decisions/0007-small-host-modules.md.
 """
 
 from __future__ import annotations

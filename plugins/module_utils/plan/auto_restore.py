@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command by which a deploy that failed takes the data back: the one it would else print for a person. Pure.
 
-See docs/decisions/0048-a-failed-deploy-types-its-own-rollback.md.
+See docs/decisions/0016-schema-and-data-on-rollback.md.
 """
 
 from __future__ import annotations

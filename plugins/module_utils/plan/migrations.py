@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which migrations a run applies, and what becomes of those of a release that is taken back. Pure.
 
-See docs/decisions/0043-the-schema-goes-back-last.md.
+See docs/decisions/0016-schema-and-data-on-rollback.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Services that must not run twice (``strategy: recreate``): what of them a run can do, and what it says in advance. Pure.
 
 They run beside the slots, on one port that both slots' releases are asked on, and go over when the release is live.
-See docs/decisions/0018-what-must-not-run-twice.md.
+See docs/decisions/0009-singleton-services.md.
 """
 
 from __future__ import annotations
