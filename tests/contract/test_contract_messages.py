@@ -249,7 +249,7 @@ def test_half_a_run_is_refused(option: list[str], message: str) -> None:
 def test_a_strategy_in_which_hosts_run_ahead_is_refused(playbook: str, strategy: str) -> None:
     refused(
         run("-e", "app_version=v1.0.0", playbook=f"{playbook}.yml", environ={"ANSIBLE_STRATEGY": strategy}),
-        f"the strategy {strategy} would let hosts run ahead of each other: {playbook.rpartition("/")[2]} needs linear, unset ANSIBLE_STRATEGY, or strategy in "
+        f"the strategy {strategy} would let hosts run ahead of each other: {playbook.rpartition('/')[2]} needs linear, unset ANSIBLE_STRATEGY, or strategy in "
         "ansible.cfg",
     )
 
