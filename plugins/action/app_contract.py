@@ -89,8 +89,10 @@ class ActionModule(ActionBase):
             problems += _check_lost(excluded, {*args["edges"], *args["apps"]})
             if problems:
                 raise contracts.ContractError(problems)
+            given = {name: self._value(name, variables) for name in contracts.VARIABLES if name in variables}
+            given.setdefault("app_version", _version_of_the_environment())
             resolved = contracts.resolve(
-                {name: self._value(name, variables) for name in contracts.VARIABLES if name in variables},
+                given,
                 needs_version=bool(args.get("needs_version", True)),
                 origin=where_set,
             )
@@ -213,6 +215,12 @@ class ActionModule(ActionBase):
             where = where_set(variables[name])
             suffix = f" (set in {where})" if where else ""
             raise contracts.ContractError([f"{name} cannot be worked out: {error.message}{suffix}"]) from error
+
+
+def _version_of_the_environment() -> str | None:
+    """APP_VERSION, as pipelines hand a version over: text that no shell, parser or template has touched."""
+    version = os.environ.get("APP_VERSION")
+    return Origin(description="<environment variable APP_VERSION>").tag(version) if version and Origin else version
 
 
 def _check_lost(excluded: list[str], hosts: set[str]) -> list[str]:

@@ -37,7 +37,9 @@ class Answer(NamedTuple):
 
     def beginning(self) -> str:
         """The first part of the body, for messages."""
-        return self.body[:300].decode(errors="replace").strip()
+        chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
+        body = b"".join(_chunks(self.body)) if chunked else self.body
+        return body[:300].decode(errors="replace").strip()
 
 
 def request(
@@ -107,6 +109,18 @@ def stream(
         raise
     fields = (line.partition(":") for line in lines)
     return status, {name.lower(): value.strip() for name, _, value in fields}, _body(connection, first, deadline)
+
+
+def _chunks(raw: bytes) -> Generator[bytes, None, None]:
+    """A body without its chunks' sizes (RFC 9112, 7.1), as far as it came."""
+    while raw:
+        size, _, raw = raw.partition(b"\r\n")
+        try:
+            length = int(size.partition(b";")[0], 16)
+        except ValueError:
+            return
+        yield raw[:length]
+        raw = raw[length + 2 :]
 
 
 def _connect(address: Address, timeout: float) -> socket.socket:

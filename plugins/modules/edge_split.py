@@ -43,7 +43,7 @@ options:
     type: float
     default: 60
   verify:
-    description: Routes to ask after a flip, as the manifest has them; C(host) and C(verify) are used.
+    description: Routes to ask after a flip, as the manifest has them; C(host), C(verify) and C(verify_host) are used.
     type: list
     elements: dict
     default: []

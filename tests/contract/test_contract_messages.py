@@ -7,68 +7,13 @@ than it should is seen; that this would be seen is itself tested first.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-FIXTURES = Path(__file__).parent / "fixtures"
-COMMAND_LINE = "(set in <CLI option '-e'>)"
-
-
-@dataclass
-class Run:
-    """How a run of a playbook ended."""
-
-    code: int
-    output: str
-
-    @property
-    def errors(self) -> list[str]:
-        """The messages of failures, as a person sees them."""
-        mark = "[ERROR]: "
-        return [line.removeprefix(mark) for line in self.output.splitlines() if line.startswith(mark)]
-
-    def reached(self, step: str) -> bool:
-        """Whether a task of the step was begun."""
-        return f" {step} | " in self.output
-
-
-def run(
-    *arguments: str,
-    playbook: str = "deploy.yml",
-    inventory: str = "inventory",
-    more: Path | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Run:
-    """Run a playbook against an inventory of the fixtures, and perhaps one more on top of it."""
-    inventories = [f"-i{path}" for path in (FIXTURES / inventory, more) if path]
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", playbook, *inventories, *arguments],
-        cwd=REPOSITORY,
-        env={key: value for key, value in os.environ.items() if key != "APP_VERSION"}
-        | {
-            "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            **(environ or {}),
-        },
-        # Nobody types a password.
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout + done.stderr)
+from tests.support.dry_run import COMMAND_LINE, FIXTURES, Run, run
 
 
 def refused(done: Run, message: str) -> None:
@@ -248,14 +193,14 @@ def test_half_a_run_is_refused(option: list[str], message: str) -> None:
 )
 def test_a_strategy_in_which_hosts_run_ahead_is_refused(playbook: str, strategy: str) -> None:
     refused(
-        run("-e", "app_version=v1.0.0", playbook=f"{playbook}.yml", environ={"ANSIBLE_STRATEGY": strategy}),
+        run("-e", "app_version=v1.0.0", playbook=f"{playbook}.yml", environment={"ANSIBLE_STRATEGY": strategy}),
         f"the strategy {strategy} would let hosts run ahead of each other: {playbook.rpartition('/')[2]} needs linear, unset ANSIBLE_STRATEGY, or strategy in "
         "ansible.cfg",
     )
 
 
 def test_the_strategy_by_its_full_name_is_linear_too() -> None:
-    assert run("-e", "app_version=v1.0.0", environ={"ANSIBLE_STRATEGY": "ansible.builtin.linear"}).reached("fence")
+    assert run("-e", "app_version=v1.0.0", environment={"ANSIBLE_STRATEGY": "ansible.builtin.linear"}).reached("fence")
 
 
 @pytest.mark.parametrize(

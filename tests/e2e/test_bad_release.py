@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.support.images import CRASH, UNHEALTHY, Variants
+from tests.support.images import CRASH, LOCAL, UNHEALTHY, Variants
 from tests.support.lab import APP_HOSTS, Lab, health_window
 from tests.support.load import Ask, Load
 
@@ -28,6 +28,20 @@ def test_an_image_that_is_never_healthy_gets_no_traffic(lab: Lab, v1_0_0: str, v
     assert lab.record() == before
     assert load.report.failed == 0, str(load.report)
     assert set(load.report.versions) == {"v1.0.0"}, str(load.report)
+
+
+def test_an_image_that_listens_for_itself_alone_is_told_so(lab: Lab, v1_0_0: str, variant: Variants) -> None:
+    tag = variant.push("v1.2.0-local", LOCAL)
+    before = lab.record()
+    run = lab.deploy(tag, *health_window(3))
+    first = run.error().split("\n")[0]
+    assert "not healthy within 3 s" in first
+    assert (
+        "it listens on 127.0.0.1:4000 only, which nothing outside the container reaches: have it listen on 0.0.0.0"
+        in first
+    )
+    assert run.ran(FLIP) == set()
+    assert lab.record() == before
 
 
 def test_an_image_that_crashes_at_boot_fails_the_deploy_at_once(lab: Lab, v1_0_0: str, variant: Variants) -> None:

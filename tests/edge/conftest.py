@@ -10,7 +10,8 @@ from http.server import ThreadingHTTPServer
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
 
-from tests.support.edge import SLOTS, Edge, app
+from tests.support.edge import SLOTS, Edge
+from tests.support.edge_app import app
 
 
 @pytest.fixture(scope="module")

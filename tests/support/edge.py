@@ -15,7 +15,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -35,47 +34,9 @@ VISITOR = "203.0.113.9"
 CLIENT = "X-Test-Client"
 # 1.5 MB: more than fits into any buffer on the way, so it is still being sent when the edge decides.
 LARGE = b"x" * 1_500_000
+MB = 2**20
 
 Answer = tuple[int, dict[str, str], str]
-
-
-def app(slot: str) -> type[BaseHTTPRequestHandler]:
-    """An app that says which slot it is and what it was sent."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = 65536  # an answer in two writes waits for the edge's delayed acknowledgement
-
-        def do_GET(self) -> None:
-            if self.headers.get("Upgrade"):
-                self._converse()
-                return
-            time.sleep(float(self.headers.get("X-Wait") or 0))
-            size = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            body = json.dumps({"slot": slot, "size": size, "headers": dict(self.headers)}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815
-
-        def _converse(self) -> None:
-            """Another protocol from here on: each line comes back with the slot before it."""
-            self.close_connection = True
-            self.send_response(101)
-            self.send_header("Upgrade", self.headers["Upgrade"])
-            self.send_header("Connection", self.headers["Connection"])
-            self.end_headers()
-            self.wfile.flush()
-            while line := self.rfile.readline():
-                self.wfile.write(f"{slot}: ".encode() + line)
-                self.wfile.flush()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    return Handler
 
 
 class Edge:
@@ -119,6 +80,9 @@ class Edge:
             "routes": [
                 {"host": None, "path": "/", "service": "web", "assets": "/assets"},
                 {"host": None, "path": "/brief", "service": "web", "assets": None, "timeout": 1},
+                {"host": None, "path": "/upload", "service": "web", "assets": None, "body_limit": 30 * MB},
+                {"host": None, "path": "/any", "service": "web", "assets": None, "body_limit": 0},
+                {"host": None, "path": "/stream", "service": "web", "assets": None, "buffering": False},
             ],
         }
         write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port))

@@ -35,6 +35,22 @@ UNHEALTHY = [
 ]
 # The process ends with a number of its own and last words.
 CRASH = ["node", "-e", "console.error('fatal: no lease on the warehouse'); process.exit(37)"]
+# Fine for itself, and for nobody outside its container.
+LOCAL = [
+    "node",
+    "-e",
+    "require('http').createServer((request, response) => response.end('ok')).listen(4000, '127.0.0.1')",
+]
+# Knows one host name and insists on TLS, as a framework does in production.
+STRICT = [
+    "node",
+    "-e",
+    "require('http').createServer((request, response) => {"
+    " const { host } = request.headers, secure = request.headers['x-forwarded-proto'] === 'https';"
+    " response.statusCode = host !== 'shop.example.com' ? 500 : secure ? 200 : 301;"
+    " if (response.statusCode === 301) response.setHeader('Location', `https://${host}${request.url}`);"
+    " response.end(`host ${host}`) }).listen(4000)",
+]
 
 
 class Variants:

@@ -34,7 +34,9 @@ def test_the_smallest_app_gets_safe_defaults() -> None:
         "secrets": {},
         "health": {
             "path": None,
-            "status": 200,
+            "status": "200",
+            "host": None,
+            "headers": {},
             "interval": 0.3,
             "timeout": 2.0,
             "window": 60.0,
@@ -76,6 +78,25 @@ def test_a_route_is_verified_by_its_own_path_unless_told_otherwise(variables: Va
         "/api/version",
         "/",
     ]
+
+
+def test_a_service_is_asked_by_the_name_its_users_use(variables: Variables) -> None:
+    routes = [
+        {"path": "/api", "service": "backend"},
+        {"path": "/", "service": "frontend", "host": "b.example.com"},
+        {"path": "/", "service": "frontend", "host": "c.example.com"},
+    ]
+    given = variables(app_routes=routes)
+    contract = contracts.resolve(given)
+    assert contract["services"]["frontend"]["health"]["host"] == "b.example.com"
+    assert contract["services"]["backend"]["health"]["host"] is None
+    assert [one["verify_host"] for one in contract["routes"]] == [None, "b.example.com", "c.example.com"]
+    # Said for the service, it counts on both ways; where a route of its own has that name, the edge would send it there.
+    for host, verified in (("api.example.com:8080", "api.example.com"), ("c.example.com", None)):
+        given["app_services"]["backend"]["health"] = {"path": "/ready", "host": host}
+        contract = contracts.resolve(given)
+        assert contract["services"]["backend"]["health"]["host"] == host
+        assert contract["routes"][0]["verify_host"] == verified
 
 
 @pytest.mark.parametrize(
@@ -279,6 +300,24 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ({"port": 80, "schedule": "daily"}, "app_services.more.schedule is for services without a port"),
         ({"port": 80, "hosts": ["app1", "app2"]}, ""),
         ({"port": 80, "hosts": []}, "app_services.more.hosts is empty: name hosts, or leave it out"),
+        ({"port": 80, "health": {"status": "200-399", "headers": {"X-Forwarded-Proto": "https"}}}, ""),
+        (
+            {"port": 80, "health": {"status": "399-200"}},
+            "app_services.more.health.status is '399-200': it must be 100 to 599",
+        ),
+        (
+            {"port": 80, "health": {"host": "Example"}},
+            "app_services.more.health.host is 'Example': it must be a DNS name",
+        ),
+        ({"port": 80, "health": {"hots": "a"}}, "app_services.more.health.hots is not known: did you mean 'host'?"),
+        (
+            {"port": 80, "health": {"headers": {"host": "a"}}},
+            "app_services.more.health.headers sets Host: set health.host instead",
+        ),
+        (
+            {"port": 80, "health": {"headers": {"X-A": "a\r\nX-B: b"}}},
+            "app_services.more.health.headers.X-A is 'a\\r\\nX-B: b': it must be printable ASCII",
+        ),
         ({"health": {"path": "/ready"}}, "app_services.more.health.path cannot be asked without a port"),
         ({"schedule": "daily", "hosts": ["a", "b"]}, "app_services.more.hosts names several hosts: a job runs on one"),
         ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),

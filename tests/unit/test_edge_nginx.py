@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import clash, fingerprint, render_app, variable
 from hypothesis import given
 from hypothesis import strategies as st
 
+ROLE = Path(__file__).parents[2] / "roles/nginx"
 HOSTS = {"app1": "10.0.0.21", "app2": "10.0.0.22"}
 
 
@@ -253,6 +255,49 @@ def test_while_two_releases_share_a_path_the_longer_silence_holds(old: int | Non
     assert "proxy_read_timeout 900s;" in location(render_app(release(held[0]), release(held[1]), HOSTS), "/")
 
 
+def settings(*routes: dict[str, Any]) -> list[str]:
+    """What the location / has of its own, while each of the routes is of another slot."""
+    slots = [release({**route("/", "web"), **one}) for one in routes]
+    text = render_app(slots[0] if len(slots) > 1 else None, slots[-1], HOSTS, 80, "green")
+    return re.findall(r"^        ((?:client_max|proxy_.*buffering).*);$", location(text, "/"), re.M)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ([None], None),
+        ([50], "50"),
+        ([0], "0"),
+        ([50 * 2**20, None], "52428800"),
+        ([None, 5], None),
+        ([5, 3], "5"),
+        ([0, 50], "0"),
+    ],
+)
+def test_while_two_releases_share_a_route_neither_loses_what_it_may_be_sent(
+    limits: list[int | None], expected: str | None
+) -> None:
+    for order in (limits, limits[::-1]):
+        found = settings(*({"body_limit": limit} for limit in order))
+        assert found == ([f"client_max_body_size {expected}"] if expected else [])
+
+
+def test_a_route_is_unbuffered_both_ways_as_soon_as_one_release_wants_it() -> None:
+    off = ["proxy_buffering off", "proxy_request_buffering off"]
+    assert settings({}) == settings({"buffering": True}) == []
+    assert (
+        settings({"buffering": False})
+        == settings({}, {"buffering": False})
+        == settings({"buffering": False}, {})
+        == off
+    )
+
+
+def test_the_role_has_the_same_limit_for_all_other_routes() -> None:
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    assert defaults["nginx_client_max_body_size"] == f"{edge_nginx.BODY_LIMIT // 2**20}m"
+
+
 def test_the_role_has_the_same_silence_for_all_other_routes() -> None:
-    text = (Path(__file__).parents[2] / "roles/nginx/files/app.inc").read_text()
+    text = (ROLE / "files/app.inc").read_text()
     assert set(re.findall(r"^proxy_(?:read|send)_timeout (\d+)s;$", text, re.M)) == {str(edge_nginx.SILENCE_SECONDS)}

@@ -20,10 +20,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/slow":
             time.sleep(0.5)
         status = {"/good": 200, "/made": 201}.get(self.path, 503)
+        if self.path == "/secure" and self.headers.get("X-Forwarded-Proto") != "https":
+            status = 301
+        elif self.path in ("/secure", "/named"):
+            status = 200 if self.headers["Host"] == "shop.example.com" else 400
         with contextlib.suppress(OSError):  # who asks may have given up
             self.send_response(status)
+            if status == 301:
+                self.send_header("Location", "https://shop.example.com/secure")
+            if self.path == "/chunks":
+                self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            self.wfile.write(b"the database is away")
+            self.wfile.write(
+                b"12\r\nthe database is aw\r\n2\r\nay\r\n0\r\n\r\n"
+                if self.path == "/chunks"
+                else b"the database is away"
+            )
             self.wfile.flush()
 
     def log_message(self, *args: Any) -> None:
@@ -60,6 +72,29 @@ def test_another_status_is_not_and_the_answer_is_quoted(port: int) -> None:
     assert probe("127.0.0.1", port, health("/bad")) == (
         f"127.0.0.1:{port}/bad: status 503 instead of 200, body 'the database is away'"
     )
+
+
+def test_an_answer_in_chunks_is_quoted_without_their_sizes(port: int) -> None:
+    assert str(probe("127.0.0.1", port, health("/chunks"))).endswith(
+        "status 503 instead of 200, body 'the database is away'"
+    )
+
+
+def test_an_app_that_checks_its_host_is_asked_by_it(port: int) -> None:
+    assert probe("127.0.0.1", port, health("/named", host="shop.example.com")) is None
+    fault = str(probe("127.0.0.1", port, health("/named")))
+    assert "status 400 instead of 200 (if it refuses host names it does not know, set health.host)" in fault
+    assert "set health.host" not in str(probe("127.0.0.1", port, health("/named", host="other.example.com")))
+
+
+def test_an_app_that_wants_tls_is_told_that_there_is_or_its_redirect_accepted(port: int) -> None:
+    fault = str(probe("127.0.0.1", port, health("/secure")))
+    assert "status 301 instead of 200 (redirected to https://shop.example.com/secure: set health.headers to" in fault
+    assert "\n" not in fault
+    told = {"X-Forwarded-Proto": "https"}
+    assert probe("127.0.0.1", port, health("/secure", host="shop.example.com", headers=told)) is None
+    assert probe("127.0.0.1", port, health("/secure", status="200-399")) is None
+    assert probe("127.0.0.1", port, health("/secure", status="200-299,404")) is not None
 
 
 def test_without_a_path_an_open_port_is_healthy(port: int, closed_port: int) -> None:

@@ -12,6 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     flag,
     mapping,
     number,
+    ranges,
     scalar,
     sequence,
     shown,
@@ -147,3 +148,45 @@ def test_a_nested_default_brings_the_defaults_of_its_own_fields() -> None:
     assert read(struct({"health": struct({"status": number(200, whole=True)}, default={})}), {})[0] == {
         "health": {"status": 200}
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (200, "200"),
+        ("200", "200"),
+        ("200-399", "200-399"),
+        ("200 - 299, 404", "200-299,404"),
+        ([200, "301-308"], "200,301-308"),
+        ([[200]], None),
+        ([], None),
+        ("", None),
+        ("2xx", None),
+        ("99", None),
+        ("399-200", None),
+        ("200-600", None),
+        (True, None),
+        ({"from": 200}, None),
+    ],
+)
+def test_ranges_are_kept_as_one_text(value: Any, kept: str | None) -> None:
+    found, problems = read(ranges("200", 100, 599), value)
+    assert found == kept and bool(problems) == (kept is None)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("x" * 102_400, None),
+        ("ż" * 65_000, None),
+        ("$ # '\"\n=\t\x7f ", None),
+        ("x" * 130_001, "at most 130000 bytes, not 130001"),
+        ("ż" * 65_001, "at most 130000 bytes, not 130002"),
+        ("hunter2\0", "no NUL character"),
+    ],
+)
+def test_what_no_environment_can_hold_is_refused_and_not_shown(value: str, says: str | None) -> None:
+    found, problems = read(scalar(), value)
+    assert found == (None if says else value)
+    assert (says is None and not problems) or (says in str(problems) and len(str(problems)) < 200)
+    assert "hunter2" not in str(problems)

@@ -96,6 +96,8 @@ def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Probl
         for key in ("schedule", "update_order"):
             if given.get(key) is not None:
                 problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
+        if "host" in (name.lower() for name in service["health"]["headers"]):
+            problems.add(f"{path}.health.headers", "sets Host: set health.host instead", raw)
     else:
         if service["health"]["path"]:
             problems.add(f"{path}.health.path", "cannot be asked without a port", raw)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, rollback
@@ -15,6 +15,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     flag,
     mapping,
     number,
+    ranges,
     scalar,
     sequence,
     size,
@@ -36,7 +37,9 @@ HOST_NAME = (r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*",
 HEALTH = struct(
     {
         "path": text(None, *URL_PATH),  # none: the port must accept a connection
-        "status": number(200, 100, 599, whole=True),
+        "status": ranges("200", 100, 599),
+        "host": text(None, HOST_NAME[0] + r"(:\d+)?", HOST_NAME[1]),  # none: that of the service's first route
+        "headers": mapping(text(pattern=r"[ -~]*", means="printable ASCII"), {}, r"[A-Za-z0-9-]+", "a header's name"),
         "interval": number(0.3, 0.05, 60),
         "timeout": number(2, 0.1, 60),
         "window": number(60, 1, 3600),
@@ -80,6 +83,8 @@ ROUTE = struct(
         "verify": text(None, *URL_PATH),  # none: the route's own path
         "assets": text(None, *URL_PATH),
         "timeout": number(SILENCE_SECONDS, 1, 86400, whole=True),
+        "body_limit": size(None),  # none: the edge's own; 0: no limit
+        "buffering": flag(True),
     }
 )
 
@@ -239,6 +244,7 @@ def _resolved(contract: Contract) -> Contract:
     used = sorted({secret for service in contract["app_services"].values() for secret in service["secrets"]})
     versions = {name: secret_version(app, name, contract["app_secrets"][name]) for name in used}
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
+    routes = contract["app_routes"]
     return {
         "app": app,
         "version": version,
@@ -248,10 +254,18 @@ def _resolved(contract: Contract) -> Contract:
                 "image": with_tag(service["image"], version),
                 "env": {**contract["app_env"], **service["env"]},
                 "secrets": {secret: versions[secret] for secret in service["secrets"]},
+                "health": {**service["health"], "host": service["health"]["host"] or _first_host(name, routes)},
             }
             for name, service in contract["app_services"].items()
         },
-        "routes": [{**route, "verify": route["verify"] or route["path"]} for route in contract["app_routes"]],
+        "routes": [
+            {
+                **route,
+                "verify": route["verify"] or route["path"],
+                "verify_host": route["host"] or _own_host(contract["app_services"][route["service"]], routes),
+            }
+            for route in routes
+        ],
         "migration": contract["app_migration"],
         "canary": contract["app_canary"],
         "backup": contract["app_backup"],
@@ -267,6 +281,17 @@ def _resolved(contract: Contract) -> Contract:
         "disk_free": contract["app_disk_free"],
         "keep_releases": contract["app_keep_releases"],
     }
+
+
+def _first_host(service: str, routes: Sequence[Mapping[str, Any]]) -> str | None:
+    """The host name that most requests to a service have, which it knows if it knows any."""
+    return next((route["host"] for route in routes if route["service"] == service and route["host"]), None)
+
+
+def _own_host(service: Mapping[str, Any], routes: Sequence[Mapping[str, Any]]) -> str | None:
+    """The host name to ask a route for any name with: the one the service is said to know, unless routes of its own have it."""
+    host = (service["health"]["host"] or "").partition(":")[0]
+    return host if host and all(route["host"] != host for route in routes) else None
 
 
 def with_tag(image: str, version: str) -> str:

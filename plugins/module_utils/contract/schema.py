@@ -102,6 +102,25 @@ def number(default: Any = REQUIRED, least: float = 0, most: float = float("inf")
     return Kind(read, (int(default) if whole else float(default)) if known else default)
 
 
+def ranges(default: str, least: int, most: int) -> Kind:
+    """Whole numbers and ranges of them: ``200``, ``'200-399'`` or a list of these; kept as one text, ``200,301-308``."""
+
+    def read(value: Any, path: str, problems: Problems) -> str | None:
+        given = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        parts = [part.strip() for item in given for part in str(item).split(",")]
+        bounds = [re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part) for part in parts]
+        if bounds and all(one and least <= int(one[1]) <= int(one[2] or one[1]) <= most for one in bounds):
+            return ",".join("-".join(filter(None, one.groups())) for one in bounds if one)
+        problems.add(
+            path,
+            f"is {shown(value)}: it must be {least} to {most}, a range such as '200-399', or a list of these",
+            value,
+        )
+        return None
+
+    return Kind(read, default)
+
+
 def flag(default: Any = REQUIRED) -> Kind:
     """True or false; the words Ansible takes for them on the command line are accepted."""
     words = {"true": True, "yes": True, "false": False, "no": False}
@@ -117,6 +136,8 @@ def flag(default: Any = REQUIRED) -> Kind:
     return Kind(read, default)
 
 
+# Linux starts no program with a longer argument or variable than 128 KiB (MAX_ARG_STRLEN, execve(2)), its name included.
+LONGEST_ENV = 130_000
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -169,7 +190,15 @@ def scalar(secret: bool = False) -> Kind:
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, str | int | float):
-            return str(value)
+            kept = str(value)
+            length = len(kept.encode(errors="surrogatepass"))
+            if length <= LONGEST_ENV and "\0" not in kept:
+                return kept
+            held = f"at most {LONGEST_ENV} bytes, not {length}" if length > LONGEST_ENV else "no NUL character"
+            problems.add(
+                path, f"is not for an environment variable, which holds {held}: put it into a file of the image", value
+            )
+            return None
         problems.add(path, f"must be a string, number or boolean, not {shown(value, secret)}", value)
         return None
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import 
     NotFound,
     registry_of,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.docker.sockets import ESTABLISHED, LISTEN, tcp
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 
 __all__ = ["Engine", "EngineError", "NotFound"]
@@ -238,29 +238,10 @@ def remove(engine: Engine, container: str, force: bool = False) -> None:
 
 
 def open_connections(pid: int, port: int) -> int:
-    """Established TCP connections to ``port`` inside the network namespace of process ``pid``.
-
-    Read from /proc/<pid>/net/tcp (proc_pid_net(5)): local address and state are hexadecimal, 01 is ESTABLISHED.
-    """
-    count = 0
-    for family in ("tcp", "tcp6"):
-        try:
-            with open(os.path.join("/proc", str(pid), "net", family), encoding="ascii") as handle:
-                rows = [line.split() for line in handle.readlines()[1:]]
-        except OSError:
-            continue
-        count += sum(1 for row in rows if row[3] == "01" and int(row[1].rsplit(":", 1)[1], 16) == port)
-    return count
+    """Established TCP connections to ``port`` inside the network namespace of process ``pid``."""
+    return sum(1 for one in tcp(pid) if one.state == ESTABLISHED and one.port == port)
 
 
 def listening_ports() -> list[int]:
-    """TCP ports something on this host listens on (state 0A in /proc/net/tcp)."""
-    ports = set()
-    for family in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/net/{family}", encoding="ascii") as handle:
-                rows = [line.split() for line in handle.readlines()[1:]]
-        except OSError:
-            continue
-        ports |= {int(row[1].rsplit(":", 1)[1], 16) for row in rows if row[3] == "0A"}
-    return sorted(ports)
+    """TCP ports something on this host listens on."""
+    return sorted({one.port for one in tcp() if one.state == LISTEN})

@@ -10,13 +10,19 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
+REDIRECTS = (301, 302, 303, 307, 308)
+# What frameworks answer to a host name they were not told of: Django 400, Rails 403, servers of HTTP/2 421.
+WRONG_HOST = (400, 403, 421)
+
 
 def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
     """Ask once; None when healthy, else why not.
 
-    ``health`` has ``path`` (None: the port must accept a connection), ``status`` (the code expected) and ``timeout`` (seconds).
+    ``health`` has ``path`` (None: the port must accept a connection), ``status`` (the codes accepted, as in ``200-299,404``), ``timeout``
+    (seconds), and may have ``host`` and ``headers`` to send.
     """
     where = f"{address}:{port}{health['path'] or ''}"
+    host = health.get("host")
     try:
         if health["path"] is None:
             socket.create_connection((address, port), timeout=health["timeout"]).close()
@@ -25,17 +31,41 @@ def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
             (address, port),
             "GET",
             health["path"],
-            headers={"Host": f"{address}:{port}", "User-Agent": "sluice-health"},
+            headers={
+                "Host": host or f"{address}:{port}",
+                "User-Agent": "sluice-health",
+                **(health.get("headers") or {}),
+            },
             timeout=health["timeout"],
             version="1.1",
             limit=4096,
         )
     except (OSError, plain_http.NoAnswer) as error:
         return f"{where}: {error or type(error).__name__}"
-    if answer.status == health["status"]:
+    if accepted(answer.status, health["status"]):
         return None
     body = answer.beginning()
-    return f"{where}: status {answer.status} instead of {health['status']}" + (f", body {body!r}" if body else "")
+    said = f", body {body!r}" if body else ""
+    return f"{where}: status {answer.status} instead of {health['status']}{_hint(answer, host)}{said}"
+
+
+def accepted(status: int, accepts: str | int) -> bool:
+    """Whether a status is among those accepted: ``200``, ``200-399``, ``200,301-308``."""
+    bounds = (part.partition("-") for part in str(accepts).split(","))
+    return any(int(low) <= status <= int(high or low) for low, _, high in bounds)
+
+
+def _hint(answer: plain_http.Answer, host: str | None) -> str:
+    """What to do about an answer that is no fault of the app."""
+    target = answer.headers.get("location", "")
+    if answer.status in REDIRECTS and target.startswith("https:"):
+        return (
+            f" (redirected to {target[:200]}: set health.headers to {{X-Forwarded-Proto: https}}, or accept redirects with "
+            "health.status: 200-399)"
+        )
+    if answer.status in WRONG_HOST and not host:
+        return " (if it refuses host names it does not know, set health.host)"
+    return ""
 
 
 class NotHealthy(Exception):

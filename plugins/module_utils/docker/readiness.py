@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.docker.health import NotHealthy, probe, wait_healthy
+from ansible_collections.sluice.stack.plugins.module_utils.docker.sockets import tcp, why_unreachable
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseError
 
@@ -43,8 +44,11 @@ def wait_all(
             wait_healthy(lambda: probe(publish["address"], publish["host_port"], health), health, still_worth_it)
         except NotHealthy as error:
             failed.set()
+            fault = _why_unreachable(engine, item)
             log = docker_host.last_lines(engine, item["name"])
-            raise SlotError(f"container {item['name']} is {error}; last log lines:\n{log}") from error
+            raise SlotError(
+                f"container {item['name']} is {error}{f'; {fault}' if fault else ''}; last log lines:\n{log}"
+            ) from error
         except (SlotError, LeaseError):
             failed.set()
             raise
@@ -59,6 +63,12 @@ def wait_all(
     real = [error for error in together(guarded, wanted) if error and not isinstance(error, _Abandoned)]
     if real:
         raise real[0]
+
+
+def _why_unreachable(engine: Engine, item: Mapping[str, Any]) -> str | None:
+    """What the container's own sockets say about why its port does not answer."""
+    pid = docker_host.inspect(engine, item["name"])["State"]["Pid"]
+    return why_unreachable(item["publish"]["port"], list(tcp(pid))) if pid else None
 
 
 class _Abandoned(Exception):

@@ -20,6 +20,8 @@ SLOTS = ("blue", "green")
 UPSTREAM_IDLE_SECONDS = 4
 # After so long without a byte the edge gives an answer up, or ends a WebSocket; app.inc of role nginx has the same.
 SILENCE_SECONDS = 60
+# The largest request body, in bytes, of a route that sets no limit, unless the edge does: nginx_client_max_body_size of role nginx.
+BODY_LIMIT = 20 * 2**20
 # Written under a configuration until the workers are known to serve it: a run that dies in between leaves a file that differs
 # from what was wanted, and the next run installs it again.
 UNSERVED = "# installed, not known to be served yet\n"
@@ -168,17 +170,13 @@ class _App:
 
     def _location(self, match: str, host: str, path: str, asset: bool) -> str:
         services = self._services(host, path)
-        # While two releases share the location, the one that may be silent for longer.
-        routes = self._routes(host, path).values()
-        silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes if route)
         lines = [f"        set $sluice_service {self._value(services)};"]
         if asset:
             lines.append(
                 f"        set $sluice_other_service {self._value({'blue': services['green'], 'green': services['blue']})};"
             )
         lines.append("        include /etc/nginx/sluice/proxy.inc;")
-        if silence != SILENCE_SECONDS:
-            lines += [f"        proxy_{what}_timeout {silence}s;" for what in ("read", "send")]
+        lines += [f"        {line}" for line in _settings([one for one in self._routes(host, path).values() if one])]
         # In its own order: nothing live is 503, a path that the chosen release does not have is 404.
         lines.append('        if ($sluice_upstream = "") { return 597; }')
         if not all(services.values()):
@@ -215,6 +213,25 @@ class _App:
         for services, name in self.differing.items():
             lines = [f'    {slot} "{service}";' for slot, service in zip(SLOTS, services, strict=True)]
             yield _block(f"map $sluice_slot {name}", lines)
+
+
+def _settings(routes: Sequence[Route]) -> list[str]:
+    """What a location's routes set otherwise than the edge. While two releases share the location, the more generous value counts."""
+    lines = []
+    silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes)
+    if silence != SILENCE_SECONDS:
+        lines += [f"proxy_{what}_timeout {silence}s;" for what in ("read", "send")]
+    # None is the edge's own limit, which is at least as much as its default; 0 is no limit.
+    limit = max((route.get("body_limit") for route in routes), key=_generosity)
+    if limit is not None:
+        lines.append(f"client_max_body_size {limit};")
+    if not all(route.get("buffering", True) for route in routes):
+        lines += ["proxy_buffering off;", "proxy_request_buffering off;"]
+    return lines
+
+
+def _generosity(limit: int | None) -> float:
+    return BODY_LIMIT if limit is None else limit or float("inf")
 
 
 def _word(app: str) -> str:

@@ -35,7 +35,7 @@ def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> st
     """
     where = f"{route.get('host') or '*'}{route['verify']}"
     headers = {
-        "Host": route.get("host") or "localhost",
+        "Host": route.get("verify_host") or route.get("host") or "localhost",
         "User-Agent": "sluice-verify",
         "Cookie": f"{COOKIE}={first_visitor()}",
     }

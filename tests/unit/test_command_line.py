@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which values of a command line hold a template that must not be filled in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.contract.command_line import templates
+
+EVIL = "{{ lookup('pipe', 'id') }}"
+
+
+def names(problems: list[str]) -> list[str]:
+    return [line.split(" is ")[0] for line in problems]
+
+
+@pytest.mark.parametrize(
+    "value", [EVIL, f"v1{EVIL}", "{% raw %}", "{# #}", "#jinja2:a:1\n", ["v1", EVIL], {EVIL: 1}, {"a": [EVIL]}]
+)
+def test_a_template_is_found_anywhere_in_a_variable_of_a_run(value: Any) -> None:
+    assert names(templates({"release_to": value, "app_version": "v1"})) == ["release_to"]
+
+
+@pytest.mark.parametrize(
+    "value", ["v1", "1.10", "{v1}", "a { b } %}", " #jinja2:", 3, True, None, ["app1"], b"x", [], {}]
+)
+def test_what_is_no_template_is_left_alone(value: Any) -> None:
+    assert templates({"release_to": value}) == []
+
+
+def test_a_variable_of_the_inventory_may_hold_one() -> None:
+    assert templates({"app_secrets": {"TOKEN": EVIL}, "app_extra": EVIL, "ansible_user": EVIL, "runner": EVIL}) == []
+
+
+def test_one_that_came_along_with_a_variable_of_a_run_may_not() -> None:
+    pairs = [{"app_version": "v1", "ansible_user": EVIL}, {"runner": EVIL}]
+    given = {"app_version": "v1", "ansible_user": EVIL, "runner": EVIL}
+    (line,) = templates(given, pairs)
+    assert line.startswith("ansible_user is set along with app_version, to a template on the command line: ")
+    assert "lookup" not in line, "it may be a password"
+
+
+def test_a_long_value_is_shown_short_and_on_one_line() -> None:
+    (line,) = templates({"app_version": EVIL + "\n" + "x" * 1000})
+    assert len(line) < 300 and "\n" not in line
