@@ -45,7 +45,6 @@ def test_the_text_does_what_it_says_where_ansible_fills_it_in(planted: Path) -> 
     [
         ("deploy.yml", "app_version"),
         ("deploy.yml", "release_exclude_hosts"),
-        ("deploy.yml", "release_exclude_hosts"),
         ("deploy.yml", "release_action"),
         ("rollback.yml", "release_to"),
         ("rollback.yml", "release_data"),

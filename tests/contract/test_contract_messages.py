@@ -189,7 +189,8 @@ def test_half_a_run_is_refused(option: list[str], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("playbook", "strategy"), [("deploy", "free"), ("rollback", "ansible.builtin.host_pinned"), ("playbooks/app/maintenance", "free")]
+    ("playbook", "strategy"),
+    [("deploy", "free"), ("rollback", "ansible.builtin.host_pinned"), ("playbooks/app/maintenance", "free")],
 )
 def test_a_strategy_in_which_hosts_run_ahead_is_refused(playbook: str, strategy: str) -> None:
     refused(
