@@ -15,6 +15,7 @@ description:
   - A live owner is respected unless O(preempt=true). Of two runs that start together, the older one gets the app.
   - Given back with O(state=released).
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   app:
     description: Name of the app.
@@ -69,7 +70,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: fence | Take the app on every host of it and see what is there
+- name: Fence | Take the app on every host of it and see what is there
   sluice.stack.release_fence:
     app: marketplace
     run: "{{ contract.run }}"

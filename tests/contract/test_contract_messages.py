@@ -37,7 +37,7 @@ class Run:
 
     def reached(self, step: str) -> bool:
         """Whether a task of the step was begun."""
-        return f" {step} | " in self.output
+        return f" {step.capitalize()} | " in self.output
 
 
 def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "inventory", more: Path | None = None) -> Run:
@@ -238,7 +238,7 @@ def test_half_a_run_is_refused(option: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        ["--start-at-task", "plan | Decide what to do"],
+        ["--start-at-task", "Plan | Decide what to do"],
         ["--skip-tags", "always"],
     ],
 )
@@ -252,7 +252,7 @@ def test_a_run_without_its_beginning_cannot_change_anything(option: list[str]) -
 
 
 def test_a_step_of_the_plan_cannot_be_started_at() -> None:
-    step = "flip | Send requests to the new release, and ask for it through the edge"
+    step = "Flip | Send requests to the new release, and ask for it through the edge"
     done = run("-e", "app_version=v1.0.0", "--start-at-task", step)
     assert f'No matching task "{step}" found' in done.output
     assert "UNREACHABLE" not in done.output, "no host may be contacted"

@@ -130,14 +130,14 @@ def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     before = lab.live()
     lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
     reverted = lab.live()
-    died = lab.start("rollback", *DOWN, kill="start:undo | Undo").wait()
+    died = lab.start("rollback", *DOWN, kill="start:Undo | Undo").wait()
     assert died.code == -signal.SIGKILL, str(died)
     assert lab.live() == before and columns(lab) == {"hot", "late", "message_late"}
     # What was begun is not forgotten.
     left = lab.rollback(*SQL, "-e", "release_data=forward", "-e", "release_wait_seconds=60").error()
     assert f"has yet to undo migration 2_late, 3_rest of {reverted}" in left
     run = lab.rollback(*DOWN, "-e", "release_wait_seconds=60").good()
-    assert run.ran("flip | ") == set()
+    assert run.ran("Flip | ") == set()
     assert lab.live() == before and columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
 
 
