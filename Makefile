@@ -69,6 +69,9 @@ unit: setup ## Unit and contract tests
 lint: setup ## Lint Python, YAML, playbooks, shell and Dockerfiles
 	@scripts/lint
 
+sanity: setup ## Ansible's own tests of a collection, without ignore files
+	@scripts/sanity
+
 format: setup ## Format the Python code
 	@ruff check --quiet --select I --fix . && ruff format --quiet .
 
@@ -87,6 +90,7 @@ bench: images ## What releases, backups and restores cost, as ratios; writes bui
 	@python -m tests.bench.database
 
 soak: images ## The long ones: a kill at every task of a deploy, reboots, two edges, many releases under load, the database
+	$(call part,Sanity,scripts/sanity)
 	$(call part,Molecule,scripts/molecule $(LONG_SCENARIOS))
 	$(call part,Soak,pytest tests/e2e --soak -m soak)
 
@@ -110,4 +114,4 @@ help: ## List the targets
 	@printf '\nMade by the lab: .lab/. Another Python: make setup PYTHON=python3.12\n'
 
 
-.PHONY: demo lab-image url lab images clean test check lint unit format edge-tests molecule e2e bench soak setup lock build help
+.PHONY: demo lab-image url lab images clean test check lint unit sanity format edge-tests molecule e2e bench soak setup lock build help

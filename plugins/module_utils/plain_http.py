@@ -12,9 +12,9 @@ import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-Address = str | tuple[str, int]  # a Unix socket's path, or host and port
+Address: TypeAlias = "str | tuple[str, int]"  # a Unix socket's path, or host and port
 
 
 class NoAnswer(Exception):
@@ -98,7 +98,7 @@ def stream(
             if not piece:
                 raise NoAnswer(f"not an HTTP answer: {text[:80].decode(errors='replace').strip()!r}")
             text += piece
-        head, _, first = text.partition(b"\r\n\r\n")
+        head, _unused, first = text.partition(b"\r\n\r\n")
         begin, *lines = head.decode("latin-1").split("\r\n")
         status = int(begin.split(maxsplit=2)[1])
     except (OSError, ValueError, IndexError) as error:
@@ -108,7 +108,7 @@ def stream(
         connection.close()
         raise
     fields = (line.partition(":") for line in lines)
-    return status, {name.lower(): value.strip() for name, _, value in fields}, _body(connection, first, deadline)
+    return status, {name.lower(): value.strip() for name, _unused, value in fields}, _body(connection, first, deadline)
 
 
 def _chunks(raw: bytes) -> Generator[bytes, None, None]:

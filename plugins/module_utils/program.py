@@ -31,7 +31,7 @@ def answer(
     except expected as error:
         code, found = 2, {"failed": str(error), "lines": [str(error)]}
     if asked.json:
-        print(json.dumps(found))
+        sys.stdout.write(json.dumps(found) + "\n")
     else:
-        print("\n".join(found["lines"]), file=sys.stderr if code == 2 else sys.stdout)
+        (sys.stderr if code == 2 else sys.stdout).write("\n".join(found["lines"]) + "\n")
     return code

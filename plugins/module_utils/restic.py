@@ -99,7 +99,7 @@ def reach(repository: Mapping[str, Any]) -> None:
     """Know at once whether anybody listens where the repository is. Raises ResticError."""
     endpoint = repository["endpoint"]
     if endpoint:
-        server, _, port = endpoint.partition(":")
+        server, _unused, port = endpoint.partition(":")
         try:
             socket.create_connection((server, int(port or 443)), timeout=CONNECT_SECONDS).close()
         except OSError as error:

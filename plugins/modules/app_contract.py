@@ -18,7 +18,7 @@ description:
     without an edge or app host.
   - A secret's value is never in a message or a result; the result names it with a version from which it cannot be had back.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   action:
     description: What the run does; messages name it.
@@ -48,7 +48,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: contract | Validate the app's variables
+- name: Contract | Validate the app's variables
   sluice.stack.app_contract:
     action: deploy
     edges: "{{ groups['edge'] }}"

@@ -18,7 +18,7 @@ description:
   - An edge without counts makes the verdict inconclusive, unless the others' counts fail.
   - It does not fail itself, unless it is used wrongly.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   hosts:
     description: The edges that must have counted.
@@ -52,7 +52,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: canary | Count the step's requests
+- name: Canary | Count the step's requests
   sluice.stack.canary_window:
     app: marketplace
     releases: {new: "{{ plan.manifest.id }}", old: "{{ plan.live.release }}"}
@@ -61,7 +61,7 @@ EXAMPLES = r"""
   ignore_errors: true
   ignore_unreachable: true
 
-- name: canary | Judge the step
+- name: Canary | Judge the step
   sluice.stack.canary_verdict:
     hosts: "{{ groups['edge'] }}"
     result: window

@@ -18,6 +18,7 @@ description:
   - Begin the window when the edge sends requests to both releases, and later if the new one is slow at first, with cold caches.
   - Give every edge the same options in one task, so that their blocks mean the same time.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   app:
     description: Name of the app.
@@ -73,7 +74,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: canary | Count the last five minutes
+- name: Canary | Count the last five minutes
   sluice.stack.canary_window:
     app: marketplace
     releases: {new: 20261123T081200Z-v1.5.0, old: 20261122T231500Z-v1.4.2}

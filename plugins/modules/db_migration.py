@@ -17,7 +17,7 @@ description:
   - The container has a fixed name. When a controller died while it ran, the next run waits for it, so that two migrations never run at the
     same time and none is killed half way.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
     description:
@@ -84,7 +84,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: pending | See which migrations the release brings
+- name: Pending | See which migrations the release brings
   sluice.stack.db_migration:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -95,7 +95,7 @@ EXAMPLES = r"""
     secrets: "{{ app_secrets }}"
   register: pending
 
-- name: migrate | Apply them once
+- name: Migrate | Apply them once
   sluice.stack.db_migration:
     app: marketplace
     run_id: "{{ contract.run.id }}"

@@ -15,6 +15,7 @@ description:
   - Costs one small WAL file; nothing of the data is copied. Where the host's engine is V(pg_dump), it is a dump of all databases, and takes as long.
   - Refuses before that when the newest backup, or the last proved restore, is older than asked for. Can make a backup first.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   name:
     description: The restore point, a release's id. One name is used once; a recovery stops at the first it meets.
@@ -48,7 +49,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: restore_point | Name the moment before the migration
+- name: Restore point | Name the moment before the migration
   sluice.stack.db_restore_point:
     name: 20261122T231500Z-v1.4.2
     max_age_hours: 26
@@ -110,7 +111,9 @@ class Engine(NamedTuple):
 ENGINES = {
     "pgbackrest": Engine(backup_pgbackrest.repositories, "incr", restore_point.make),
     "pg_dump": Engine(
-        dump_store.repositories, "full", lambda host, name, _: dump_store.restore_point(host, name, BACKUP_SECONDS)
+        dump_store.repositories,
+        "full",
+        lambda host, name, _unused: dump_store.restore_point(host, name, BACKUP_SECONDS),
     ),
 }
 

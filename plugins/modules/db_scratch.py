@@ -14,6 +14,7 @@ description:
     looks after, and starts a server on it. It has no archive, and knows the same users and passwords.
   - Only the clients that are named are let in. The copy is as confidential as the database itself, and is there only as long as it is used.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   state:
     description:
@@ -40,13 +41,13 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: rehearse | Bring up a copy of the database
+- name: Rehearse | Bring up a copy of the database
   sluice.stack.db_scratch:
     address: 10.0.0.31
     clients: [10.0.0.21/32]
   register: copy
 
-- name: rehearse | Take it away
+- name: Rehearse | Take it away
   sluice.stack.db_scratch:
     state: absent
 """

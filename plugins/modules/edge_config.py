@@ -15,7 +15,7 @@ description:
   - Two apps on one edge cannot have the same host name; the second one is refused.
   - Which slot is served is not decided here; that is M(sluice.stack.edge_split), without a reload.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
     description: Whether the app shall have a configuration here.
@@ -39,7 +39,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: configure | Write the edge's routes and upstreams
+- name: Configure | Write the edge's routes and upstreams
   sluice.stack.edge_config:
     app: marketplace
     run_id: "{{ contract.run.id }}"

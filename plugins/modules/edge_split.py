@@ -14,7 +14,7 @@ description:
   - A flip counts until its deadline, by the edge's own clock. Unless it is confirmed before, requests go to what was confirmed last.
   - Each change proves first that the run still owns the app on this host.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
   state:
     description:
@@ -59,8 +59,8 @@ options:
     description: The edge's public port.
     type: int
     default: 80
-  message:
-    description: What visitors are told in maintenance. Plain text; up to 2000 characters.
+  notice:
+    description: What clients read during maintenance. Plain text; up to 2000 characters.
     type: str
     default: This service is being worked on and will be back soon.
   retry_after:
@@ -82,7 +82,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: flip | Send requests to the new release
+- name: Flip | Send requests to the new release
   sluice.stack.edge_split:
     app: marketplace
     state: flip
@@ -94,7 +94,7 @@ EXAMPLES = r"""
     verify:
       - {host: app.example.com, verify: /api/version}
 
-- name: confirm | Make it permanent
+- name: Confirm | Make it permanent
   sluice.stack.edge_split:
     app: marketplace
     state: confirm
@@ -104,13 +104,13 @@ EXAMPLES = r"""
     entries: ["{{ plan.confirmed_entry }}"]
     release_lease: true
 
-- name: maintenance | Let in the office alone
+- name: Maintenance | Let in the office alone
   sluice.stack.edge_split:
     app: marketplace
     state: maintain
     run_id: "{{ contract.run.id }}"
     token: "{{ plan.token }}"
-    message: We move to a larger house and are back at 14:00.
+    notice: We move to a larger house and are back at 14:00.
     retry_after: 1800
     allow: [192.0.2.0/24, 2001:db8:17::/48]
 """
@@ -199,8 +199,8 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
     if state == "abort":
         return edge_record.abort(before, token=token, release=release)
     if state == "maintain":
-        told = {name: params[name] for name in ("message", "retry_after", "allow")}
-        return edge_record.maintain(before, **told, token=token, now=time.time())
+        page = {"message": params["notice"], "retry_after": params["retry_after"], "allow": params["allow"]}
+        return edge_record.maintain(before, **page, token=token, now=time.time())
     return edge_record.serve(before, token=token)
 
 
@@ -289,7 +289,7 @@ ARGUMENTS: dict[str, Any] = {
         "verify_times": {"type": "int", "default": 3},
         "verify_timeout": {"type": "float", "default": 5},
         "http_port": {"type": "int", "default": 80},
-        "message": {"type": "str", "default": "This service is being worked on and will be back soon."},
+        "notice": {"type": "str", "default": "This service is being worked on and will be back soon."},
         "retry_after": {"type": "int", "default": 300},
         "allow": {"type": "list", "elements": "str", "default": []},
     },

@@ -20,7 +20,7 @@ description:
   - A table that one of the pending migrations creates may be changed at will.
   - It does not fail itself. Every later step depends on RV(verdict).
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   hosts:
     description: The host that was asked with M(sluice.stack.db_migration) which migrations are pending.
@@ -47,7 +47,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: pending | What hurts an app that serves does not run
+- name: Pending | What hurts an app that serves does not run
   sluice.stack.migration_gate:
     hosts: [app1]
     result: listed

@@ -15,7 +15,7 @@ description:
   - Then runs a check of the app's own in the image of the release that serves, against the changed copy. What fails here would fail between the
     migration and the flip, and after a rollback.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   manifest:
     description: The release whose migrations are tried.
@@ -65,7 +65,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: rehearse | Migrate the copy
+- name: Rehearse | Migrate the copy
   sluice.stack.migration_rehearsal:
     app: marketplace
     run_id: "{{ contract.run.id }}"

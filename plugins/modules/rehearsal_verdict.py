@@ -14,7 +14,7 @@ description:
     that serves works on what came out.
   - It does not fail itself. Every later step depends on RV(verdict).
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   database:
     description: The host the copy was on.
@@ -43,7 +43,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: rehearse | Say what was found
+- name: Rehearse | Say what was found
   sluice.stack.rehearsal_verdict:
     database: db1
     host: app1

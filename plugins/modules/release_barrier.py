@@ -16,7 +16,7 @@ description:
   - It does not fail itself. Every later round depends on C(verdict.ok), and M(sluice.stack.release_report) ends the run.
   - A verdict that already says stop is passed on as it is.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   step:
     description: Name of the step, for messages.
@@ -38,7 +38,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: canary | Send a part of the visitors to the new release
+- name: Canary | Send a part of the visitors to the new release
   sluice.stack.edge_split:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -51,7 +51,7 @@ EXAMPLES = r"""
   ignore_errors: true
   ignore_unreachable: true
 
-- name: canary | All edges must share
+- name: Canary | All edges must share
   sluice.stack.release_barrier:
     step: canary
     hosts: "{{ groups['edge'] }}"

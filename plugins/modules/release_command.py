@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Starts a container of its own, as hardened as the service's, waits for it and returns its output. What serves requests is not touched.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   manifest:
     description: The release.
@@ -49,7 +50,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: run | Seed the database
+- name: Run | Seed the database
   sluice.stack.release_command:
     manifest: "{{ live.manifest }}"
     slot: "{{ live.slot }}"

@@ -16,6 +16,7 @@ description:
   - The controller then renews the lease as long as the command that it belongs to lives, and lets it run out at once when that has ended,
     however it ended; see M(sluice.stack.release_lease), which also gives it back.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   app:
     description: Name of the app.
@@ -69,7 +70,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: fence | Take the app on every host of it and see what is there
+- name: Fence | Take the app on every host of it and see what is there
   sluice.stack.release_fence:
     app: marketplace
     run: "{{ contract.run }}"

@@ -14,7 +14,7 @@ description:
     before it joins; then the requests the host still has are waited for.
   - V(joined) forgets it, and is to be run before an edge sends the host anything.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
     description: What the host shall be.
@@ -35,7 +35,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: drain | Finish what it has
+- name: Drain | Finish what it has
   sluice.stack.release_host:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -44,6 +44,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changed:
+  description: Whether the host was taken out of rotation, or brought back; a host that is there already has nothing to do.
+  returned: success
+  type: bool
+  sample: true
 """
 
 import os

@@ -13,7 +13,7 @@ description:
   - Appends entries, synced to disk, each once however often the module runs.
   - Can give the app back on the host in the same round.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 attributes:
   check_mode:
     description: Nothing is written in check mode.
@@ -24,7 +24,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: record | Write the release into the ledger of every host
+- name: Record | Write the release into the ledger of every host
   sluice.stack.release_ledger:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -33,6 +33,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changed:
+  description: Whether an entry was written; in check mode, whether there are entries to write.
+  returned: success
+  type: bool
+  sample: true
 """
 
 from typing import Any

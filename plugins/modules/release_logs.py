@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Returns lines of every container of the service on the host, old and new release alike, with their time.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   app:
     description: Name of the app.
@@ -39,7 +40,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: logs | Read the backend's newest lines
+- name: Logs | Read the backend's newest lines
   sluice.stack.release_logs:
     app: marketplace
     service: backend
@@ -71,7 +72,7 @@ def read(engine: Engine, params: dict[str, Any]) -> list[dict[str, str]]:
         if params["service"] in ("", item["service"]):
             raw = engine.logs(item["id"], timestamps="true", tail=params["lines"], **since)
             for line in raw.splitlines():
-                moment, _, text = line.partition(" ")
+                moment, _unused, text = line.partition(" ")
                 found.append({"time": moment, "container": item["name"], "text": text})
     return sorted(found, key=lambda line: line["time"])
 

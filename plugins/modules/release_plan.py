@@ -15,7 +15,7 @@ description:
   - Prints the plan, one line for each step; these are exactly the steps that will run.
   - Does not fail when the wish cannot be fulfilled. It returns a plan without steps and a verdict that says why.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   contract:
     description: The app, as M(sluice.stack.app_contract) returned it.
@@ -92,7 +92,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: plan | Decide what to do
+- name: Plan | Decide what to do
   sluice.stack.release_plan:
     contract: "{{ contract.contract }}"
     run: "{{ contract.run }}"

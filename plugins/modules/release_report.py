@@ -14,7 +14,7 @@ description:
   - After a failure it fails with one line that says which step failed, why, and what is served now; details the step gave follow it.
   - After a success it prints what is live and where the time went, and warns of what was left undone without harm.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   plan:
     description: The plan, as M(sluice.stack.release_plan) returned it.
@@ -42,7 +42,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: report | Say how it ended
+- name: Report | Say how it ended
   sluice.stack.release_report:
     plan: "{{ plan.plan }}"
     verdict: "{{ step.verdict }}"

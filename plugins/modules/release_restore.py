@@ -16,7 +16,7 @@ description:
   - The run must have left the app before, and written its failure into the ledgers.
   - It has no deadline of its own; the playbook's steps have theirs.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   release:
     description: The id of the release that failed, and whose restore point the data go back to.
@@ -29,7 +29,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: failure | Take the data back
+- name: Failure | Take the data back
   sluice.stack.release_restore:
     release: 20261122T231500Z-v1.4.2
   run_once: true

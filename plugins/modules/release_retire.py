@@ -16,7 +16,7 @@ description:
     that a rollback finds it running. It needs no lease, and ends when a later run changes the app on this host.
   - Then removes the images of the app that none of its last O(keep_releases) releases and no other app refers to.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
   slot:
     description: The slot to empty; none when there was no release before.
@@ -48,7 +48,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: retire | Let the old release finish, then stop it
+- name: Retire | Let the old release finish, then stop it
   sluice.stack.release_retire:
     app: marketplace
     run_id: "{{ contract.run.id }}"

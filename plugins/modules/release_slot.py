@@ -14,7 +14,7 @@ description:
     healthy. A container that dies while it starts fails the step at once, with its exit code and log.
   - Proves before each effect that the run still owns the app on this host.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run, sluice.stack.outcome]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
   slot:
     description: The slot.
@@ -56,7 +56,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: start | Bring the release up in the idle slot
+- name: Start | Bring the release up in the idle slot
   sluice.stack.release_slot:
     app: marketplace
     run_id: "{{ contract.run.id }}"

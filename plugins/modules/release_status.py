@@ -13,7 +13,7 @@ description:
   - Runs on the controller, over what M(sluice.stack.release_fence) with O(sluice.stack.release_fence#module:state=observed) registered on
     each host. A host without an observation is shown as silent, with the reason.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   app:
     description: Name of the app.
@@ -45,7 +45,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: observe | Look at every host of the app
+- name: Observe | Look at every host of the app
   sluice.stack.release_fence:
     app: marketplace
     run: "{{ contract.run }}"
@@ -55,7 +55,7 @@ EXAMPLES = r"""
   ignore_errors: true
   ignore_unreachable: true
 
-- name: status | Show it
+- name: Status | Show it
   sluice.stack.release_status:
     app: marketplace
     edges: "{{ groups['edge'] }}"

@@ -16,7 +16,7 @@ description:
     ran before runs again. For how long nobody was answered is measured, and kept for the next plan.
   - What is not named in O(services) is taken away from the host.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   manifest:
     description: The release.

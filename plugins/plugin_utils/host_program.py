@@ -146,7 +146,7 @@ def _parents(dotted: str) -> list[str]:
 
 def result_of(stdout: str) -> dict[str, Any] | None:
     """The result a module printed, or None when it printed none."""
-    _, found, rest = stdout.rpartition("\n" + MARK)
+    _unused, found, rest = stdout.rpartition("\n" + MARK)
     if not found:
         return None
     try:

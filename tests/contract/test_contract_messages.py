@@ -207,7 +207,7 @@ def test_the_strategy_by_its_full_name_is_linear_too() -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        ["--start-at-task", "plan | Decide what to do"],
+        ["--start-at-task", "Plan | Decide what to do"],
         ["--skip-tags", "always"],
     ],
 )
@@ -221,7 +221,7 @@ def test_a_run_without_its_beginning_cannot_change_anything(option: list[str]) -
 
 
 def test_a_step_of_the_plan_cannot_be_started_at() -> None:
-    step = "flip | Send requests to the new release, and ask for it through the edge"
+    step = "Flip | Send requests to the new release, and ask for it through the edge"
     done = run("-e", "app_version=v1.0.0", "--start-at-task", step)
     assert f'No matching task "{step}" found' in done.output
     assert "UNREACHABLE" not in done.output, "no host may be contacted"

@@ -102,7 +102,7 @@ def test_every_example_is_a_task_of_the_module_with_options_it_has(name: str) ->
     assert mine, "an example uses the module by its full name"
     required = {option for option, details in options(name).items() if details.get("required")}
     for task in mine:
-        assert re.match(r"^[a-z_]+ \| [A-Z]", task["name"]), "named as tasks are named here: area | Verb object"
+        assert re.match(r"^[A-Z][a-z ]+ \| [A-Z]", task["name"]), "named as tasks are named here: Area | Verb object"
         assert set(task[full_name]) <= set(options(name))
         assert required <= set(task[full_name])
 

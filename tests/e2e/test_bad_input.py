@@ -39,7 +39,7 @@ def one_line(run: Run) -> str:
     """The run's only error; it fits on a line, and no step that changes anything ran."""
     message = run.error()
     assert "\n" not in message, message
-    for step in ("migrate | Apply", "start | Bring", "configure | Write", "flip | Send", "record | Write"):
+    for step in ("Migrate | Apply", "Start | Bring", "Configure | Write", "Flip | Send", "Record | Write"):
         assert run.ran(step) == set(), f"{step} ran"
     return message
 
@@ -128,15 +128,15 @@ def test_a_command_line_that_cannot_be_meant(lab: Lab, v1_0_0: str, options: lis
     before = lab.record()
     run = lab.deploy("v1.1.0", *options)
     assert words in one_line(run)
-    assert run.ran("fence | Take") == set()
+    assert run.ran("Fence | Take") == set()
     assert lab.record() == before
 
 
 def test_steps_that_were_jumped_over_are_not_made_up_for(lab: Lab, v1_0_0: str) -> None:
     # Ansible skips the tasks that would have refused the option. What comes after has neither plan nor token.
     with nothing_changes(lab):
-        run = lab.deploy("v1.1.0", "--start-at-task", "start | Bring*")
-        later = lab.deploy("v1.1.0", "--start-at-task", "plan | Decide*")
-    assert 'No matching task "start | Bring*" found' in run.output, "steps are the plan's to begin"
+        run = lab.deploy("v1.1.0", "--start-at-task", "Start | Bring*")
+        later = lab.deploy("v1.1.0", "--start-at-task", "Plan | Decide*")
+    assert 'No matching task "Start | Bring*" found' in run.output, "steps are the plan's to begin"
     assert later.code != 0
     assert run.changed() == later.changed() == {}

@@ -7,7 +7,7 @@ from tests.support.images import CRASH, LOCAL, UNHEALTHY, Variants
 from tests.support.lab import APP_HOSTS, Lab, health_window
 from tests.support.load import Ask, Load
 
-FLIP = "flip | Send"
+FLIP = "Flip | Send"
 NEXT = Ask("GET", "/api/version", expect=(200,))
 
 
@@ -76,7 +76,7 @@ def test_nothing_flips_while_a_host_cannot_be_reached(lab: Lab, v1_0_0: str) -> 
     assert "Nothing was changed" in message
     assert "release_exclude_hosts=" in message
     assert run.ran(FLIP) == set()
-    assert run.ran("start | Bring") == set()
+    assert run.ran("Start | Bring") == set()
     assert lab.state() == before
     # It serves all the while: a host the controller cannot reach is not a host that is down.
     assert load.report.failed == 0, str(load.report)

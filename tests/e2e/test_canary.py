@@ -64,7 +64,7 @@ def test_a_bad_release_goes_back_by_itself(lab: Lab, v1_0_0: str, variant: Varia
     assert f"Release {before} goes on serving" in message
     record = lab.record()
     assert record and record["confirmed"]["release"] == before and record["pending"] is None
-    assert run.ran("confirm | Make") == set()
+    assert run.ran("Confirm | Make") == set()
     assert not any(lab.leases().values())
 
 
@@ -77,7 +77,7 @@ def test_without_traffic_nothing_is_promoted(lab: Lab, v1_0_0: str) -> None:
     assert "too little is known to go on: inconclusive: sample: 0 requests to the new release" in message
     assert "go on with -e release_promote=true" in message
     assert lab.live() == before
-    assert lab.deploy("v1.1.0", *QUICK, "-e", quiet, "-e", "release_promote=true").good().ran("canary | Wait") == set()
+    assert lab.deploy("v1.1.0", *QUICK, "-e", quiet, "-e", "release_promote=true").good().ran("Canary | Wait") == set()
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
 
 

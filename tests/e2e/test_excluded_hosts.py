@@ -39,7 +39,7 @@ def test_a_host_that_falls_silent_after_the_flip_is_named_and_nothing_else(lab: 
         with lab.silent("app2"):
             run = started.wait().good()
         time.sleep(1)
-    assert run.ran("confirm | Make") == {"edge1"}
+    assert run.ran("Confirm | Make") == {"edge1"}
     assert "retire: app2: cannot be reached" in run.output
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
     assert load.report.failed == 0, str(load.report)

@@ -87,7 +87,7 @@ def test_what_does_not_go_back_by_itself_ends_with_the_command(
         *("-e", f"app_version={cold}"),
         *AUTOMATIC,
         *health_window(3),
-        kill="result:failure | Write it into every ledger",
+        kill="result:Failure | Write it into every ledger",
         instead=f"docker exec {PREFIX}-db1 mv {program} {program}.away",
     ).wait()
     lab.on("db1", "mv", f"{program}.away", program)
@@ -120,5 +120,5 @@ def test_by_a_persons_command(lab: Lab, before: str, variant: Variants, write: C
     assert wrong.startswith(f"rollback_confirm=yes: what is live is {before}")
     run = lab.rollback(*SQL, *command.split()).good()
     assert counted(run)["Message"] == (3, 0, 0)
-    assert run.ran("flip | ") == set()
+    assert run.ran("Flip | ") == set()
     restored(lab, before)

@@ -21,7 +21,7 @@ def test_a_host_is_drained_misses_a_release_and_joins_with_it(lab: Lab, v1_0_0: 
         # A release goes out without it, and does not bring it back.
         run = lab.deploy("v1.1.0", *QUICK).good()
         assert "drained    app2, until playbooks/hosts/join.yml" in run.output
-        assert run.ran("start | Bring") == {"app1"}
+        assert run.ran("Start | Bring") == {"app1"}
         assert lab.served() == {"app1": "v1.1.0"}
         status = lab.playbook("status").good().output
         assert "app2       DRAINED" in status and "marketplace: live" in status

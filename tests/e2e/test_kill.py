@@ -29,23 +29,23 @@ ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants"
 
 # The tasks of a deploy that brings a migration, in their order; a test holds that there are no others.
 TASKS = (
-    "contract | Check the command line",
-    "fence | Take the app",
-    "plan | Decide",
-    "execute | The steps",
-    "pending | See",
-    "pending | What hurts",
-    "restore_point | Name",
-    "migrate | Apply",
-    "start | Bring",
-    "flip | Send",
-    "confirm | Make the flip permanent",
-    "retire | Record",
-    "report | Say what is live",
+    "Contract | Check the command line",
+    "Fence | Take the app",
+    "Plan | Decide",
+    "Carry out | The steps",
+    "Pending | See",
+    "Pending | What hurts",
+    "Restore point | Name",
+    "Migrate | Apply",
+    "Start | Bring",
+    "Flip | Send",
+    "Confirm | Make the flip permanent",
+    "Retire | Record",
+    "Report | Say what is live",
 )
 # What a task leaves is complete on all hosts or on one, so a result of each kind is enough for a run on every change.
 # A run that died after the fence is test_two_controllers.py's dead owner.
-SAMPLE = ("result:flip | Send", "result:confirm | Make the flip permanent")
+SAMPLE = ("result:Flip | Send", "result:Confirm | Make the flip permanent")
 # An include has no result of its own.
 POINTS = [f"start:{task}" for task in TASKS] + [f"result:{task}" for task in TASKS if not task.startswith("execute")]
 
@@ -137,7 +137,7 @@ def inside(lab: Lab, task: str, host: str, seen: str, *extra: str) -> Started:
 def test_a_kill_inside_the_migration_leaves_it_to_its_end(lab: Lab, begin: str) -> None:
     def kill() -> None:
         running = "docker inspect -f {{.State.Running}} marketplace-migration 2>/dev/null | grep -q true"
-        inside(lab, "migrate | Apply", "app1", running)
+        inside(lab, "Migrate | Apply", "app1", running)
         until(
             lambda: [row[1] for row in lab.migrations() if row[0].startswith(MIGRATION)] == ["t"],
             30,
@@ -156,7 +156,7 @@ def test_a_kill_inside_a_start_leaves_it_to_its_end(lab: Lab, begin: str) -> Non
     def kill() -> None:
         idle = "green" if (lab.record() or {})["confirmed"]["slot"] == "blue" else "blue"
         started = f"docker ps -q --filter label=stack.sluice.slot={idle} | grep -q ."
-        inside(lab, "start | Bring", "app1", started)
+        inside(lab, "Start | Bring", "app1", started)
         # Only the module's last effect has the engine start them again by itself.
         for host in APP_HOSTS:
             until(lambda host=host: kept(host) == {"unless-stopped running"}, 30, f"{host} has finished its start")
@@ -167,7 +167,7 @@ def test_a_kill_inside_a_start_leaves_it_to_its_end(lab: Lab, begin: str) -> Non
 @pytest.mark.soak
 def test_a_kill_inside_a_flip_is_undone_by_the_edge(lab: Lab, begin: str) -> None:
     def kill() -> None:
-        inside(lab, "flip | Send", "edge1", f'! grep -q "\\"pending\\": null" {RECORD}', *slow_flip())
+        inside(lab, "Flip | Send", "edge1", f'! grep -q "\\"pending\\": null" {RECORD}', *slow_flip())
         assert _trying(lab)
 
     is_survived(lab, kill)
@@ -185,7 +185,7 @@ def restart(host: str) -> None:
 @pytest.mark.soak
 def test_an_edge_that_restarts_in_an_unconfirmed_flip_ends_it_on_time(lab: Lab, begin: str) -> None:
     window = ("-e", "app_confirm_seconds=60")
-    started = lab.start("deploy", "-e", "app_version=v1.1.0", *SHORT, *window, kill="result:flip | Send")
+    started = lab.start("deploy", "-e", "app_version=v1.1.0", *SHORT, *window, kill="result:Flip | Send")
     assert started.wait().code == -signal.SIGKILL
     restart("edge1")
     until(lambda: lab.ask("/api/version").status == 200, 60, "the edge answers")

@@ -10,7 +10,7 @@ import pytest
 from tests.support.lab import APP_HOSTS, MIGRATION, QUICK, Lab
 from tests.support.playbook import Run
 
-FLIP = "flip | Send"
+FLIP = "Flip | Send"
 
 
 def serve(version: str) -> dict[str, str]:
@@ -107,7 +107,7 @@ def test_the_next_version_is_served_by_both_hosts(lab: Lab, upgraded: Run) -> No
 def test_the_migration_was_applied_exactly_once(lab: Lab, upgraded: Run) -> None:
     rows = [row for row in lab.migrations() if row[0].startswith(MIGRATION)]
     assert [row[1:] for row in rows] == [["t", "f", "1"]], "one row: finished, not rolled back, one step"
-    assert upgraded.ran("migrate | Apply") == {"app1"}
+    assert upgraded.ran("Migrate | Apply") == {"app1"}
     assert lab.sql('select count(*) > 0 from "CharteredAccountant" where specialty is not null') == [["t"]]
 
 
@@ -139,7 +139,7 @@ def test_status_logs_and_run_look_at_the_live_release(lab: Lab, upgraded: Run) -
 
 def test_a_rollback_serves_the_version_before(lab: Lab, rolled_back: Run) -> None:
     assert lab.served() == serve("v1.0.0")
-    assert rolled_back.ran("migrate | Apply") == set()
+    assert rolled_back.ran("Migrate | Apply") == set()
     # The schema stays: v1.0.0 runs on it as well.
     assert len(lab.migrations()) == 2
 

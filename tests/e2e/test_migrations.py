@@ -191,7 +191,7 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     message = refused.error()
     assert message.startswith("deploy failed in step gate: migration 30000101_b_drop would hurt what serves, line 1")
     assert "safe: take it away in a later release" in message
-    assert refused.ran("migrate | Apply") == set()
+    assert refused.ran("Migrate | Apply") == set()
     assert lab.live() == before
     # Expand and contract at once is refused too; one after the other is not.
     mark = f"-- sluice: contract {PLACE}a_expand\n"

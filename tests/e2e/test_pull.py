@@ -39,7 +39,7 @@ def fails_alone(lab: Lab, deploy: Callable[[], Run]) -> str:
     assert "\n" not in message, message
     assert message.startswith("deploy failed in step start: "), message
     assert f"Release {lab.live()} goes on serving" in message
-    assert run.ran("flip | Send") == set()
+    assert run.ran("Flip | Send") == set()
     assert lab.record() == before
     assert set(lab.leases().values()) == {None}
     assert load.report.failed == 0, str(load.report)
@@ -68,7 +68,7 @@ def test_a_registry_that_falls_silent_during_the_pull(lab: Lab, v1_0_0: str, var
     short = ("-e", f"app_version={tag}", "-e", "app_pull_seconds=5")
     try:
         message = fails_alone(
-            lab, lambda: lab.start("deploy", *short, kill="start:start | Bring", instead=stop).wait(timeout=90)
+            lab, lambda: lab.start("deploy", *short, kill="start:Start | Bring", instead=stop).wait(timeout=90)
         )
     finally:
         lab.shell("store1", "systemctl kill --signal=CONT docker-registry")

@@ -69,7 +69,7 @@ def test_what_is_not_archived_stops_the_release_before_its_migration(lab: Lab, b
     message = run.error()
     assert message.startswith("deploy failed in step restore_point: db1: restore point "), message
     assert "was not archived within 4 s" in message and f"Release {begin} goes on serving" in message
-    assert run.ran("migrate | Apply") == set() and run.ran("start | Bring") == set()
+    assert run.ran("Migrate | Apply") == set() and run.ran("Start | Bring") == set()
     assert not any(row[0].startswith(MIGRATION) for row in lab.migrations())
     assert lab.live() == begin
     # With the store back the same command goes through.

@@ -139,7 +139,7 @@ def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     left = lab.rollback(*SQL, "-e", "release_data=forward", "-e", "release_wait_seconds=60").error()
     assert f"has yet to undo migration 2_late, 3_rest of {reverted}" in left
     run = lab.rollback(*DOWN, "-e", "release_wait_seconds=60").good()
-    assert run.ran("flip | ") == set()
+    assert run.ran("Flip | ") == set()
     assert lab.live() == before and columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
 
 

@@ -129,14 +129,14 @@ def test_a_run_that_fails_or_dies_half_way_is_ended_by_the_same_command(lab: Lab
     # Something is in the way of the data when everybody is kept out already: nothing of the release is touched either.
     in_the_way = f"{DATA}.before-{reverted}"
     plant = f"docker exec {PREFIX}-db1 mkdir {in_the_way}"
-    failed = lab.start("rollback", *confirmed, kill="start:maintenance | Say how it ended", instead=plant).wait()
+    failed = lab.start("rollback", *confirmed, kill="start:Maintenance | Say how it ended", instead=plant).wait()
     assert f"{in_the_way} is there" in failed.error() and "The maintenance page stays" in failed.error()
-    assert failed.ran("fence | Take the app") and not failed.ran("flip | ")
+    assert failed.ran("Fence | Take the app") and not failed.ran("Flip | ")
     assert lab.ask("/api/version").status == 503
     assert lab.live() == reverted and rows(lab) == with_changes
     lab.on("db1", "rmdir", in_the_way)
     # The controller dies when the data are back and the release is not.
-    died = lab.start("rollback", *confirmed, kill="start:rollback | Say what comes").wait()
+    died = lab.start("rollback", *confirmed, kill="start:Rollback | Say what comes").wait()
     assert died.code != 0
     assert lab.ask("/api/version").status == 503, "the maintenance page stays"
     assert lab.live() == reverted

@@ -16,7 +16,7 @@ from tests.support.playbook import Started
 ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants", expect=(200,)))
 SHORT = ("-e", "app_confirm_seconds=5", "-e", "app_lease_seconds=5", *health_window(10))
 OTHER = "v1.2.0-other"
-FLIP = "flip | Send"
+FLIP = "Flip | Send"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_controller_that_slept_over_its_lease_changes_nothing_when_it_wakes(la
     with Load(lab.url, *ASKS, rate=60) as load:
         sleeper = lab.start("deploy", "-e", "app_version=v1.1.0", *SHORT)
         try:
-            reached(sleeper, "start | Bring")
+            reached(sleeper, "Start | Bring")
             sleeper.signal(signal.SIGSTOP)
             lab.deploy(other, *SHORT, "-e", "release_wait_seconds=60").good()
             before = lab.state()
@@ -80,7 +80,7 @@ def test_a_controller_that_slept_over_its_lease_changes_nothing_when_it_wakes(la
     message = run.error()
     assert "does not own app marketplace on this host" in message, message
     assert "goes on serving" not in message, "it cannot know what is live now"
-    assert run.ran("confirm | Make") == set()
+    assert run.ran("Confirm | Make") == set()
     assert lab.state() == before
     assert live_version(lab) == OTHER
     assert load.report.failed == 0, str(load.report)
@@ -90,12 +90,12 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
     lab.deploy("v1.1.0", *QUICK).good()
     with Load(lab.url, *ASKS, rate=60) as load:
         deploy = lab.start("deploy", "-e", f"app_version={other}", *SHORT)
-        reached(deploy, "pending | See")
+        reached(deploy, "Pending | See")
         rollback = lab.rollback().good()
         run = deploy.wait()
     message = run.error()
     assert re.search(r"run [0-9a-f]{12} does not own app marketplace on this host", message), message
-    assert run.ran("confirm | Make") == set()
+    assert run.ran("Confirm | Make") == set()
     assert lab.live() == begin
     assert "is live as release" in rollback.output
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
@@ -111,7 +111,7 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
 
 
 def test_a_lease_is_shown_and_broken_by_its_runs_id(lab: Lab, begin: str) -> None:
-    dead = lab.start("deploy", "-e", "app_version=v1.1.0", kill="start:plan | Decide").wait()
+    dead = lab.start("deploy", "-e", "app_version=v1.1.0", kill="start:Plan | Decide").wait()
     assert dead.code == -signal.SIGKILL
     owner = set(lab.leases().values())
     assert len(owner) == 1 and None not in owner, "every host is fenced by the same run"

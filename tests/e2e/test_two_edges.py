@@ -68,7 +68,7 @@ def test_an_edge_that_misses_the_confirm_keeps_what_it_serves_until_the_next_run
         try:
             deploy = lab.start(
                 *("deploy", "-e", "app_version=v1.1.0", *BOTH, *SHORT),
-                kill="start:confirm | Make",
+                kill="start:Confirm | Make",
                 instead=lab.silence("edge2"),
             )
             # It was flipped like the other one; its silence begins when that is done.
@@ -82,8 +82,8 @@ def test_an_edge_that_misses_the_confirm_keeps_what_it_serves_until_the_next_run
             print(message)
             assert message.startswith("deploy failed in step confirm: edge2: cannot be reached"), message
             assert "run the same command again, it rolls forward" in message, message
-            assert run.ran("flip | Send") == {"edge1", "edge2"}
-            assert run.ran("retire | Record") == set()
+            assert run.ran("Flip | Send") == {"edge1", "edge2"}
+            assert run.ran("Retire | Record") == set()
             release = lab.live() or ""
             assert release.endswith("-v1.1.0"), "the edge that was reached has confirmed"
             assert edge2.live() == begin

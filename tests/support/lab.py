@@ -33,6 +33,18 @@ NO_SSH = "pref 1 ipproto tcp sport 22 blackhole"
 QUICK = ("-e", "app_drain_seconds=1", "-e", "release_retire=wait")
 
 
+def ini_hosts() -> str:
+    """The lab's hosts as an INI inventory; the other form is inventories/lab/hosts.yml."""
+    subnet, state = REGISTRY.rpartition(".")[0], REPO / ".lab"
+    return (
+        f"[edge]\nedge1 ansible_host={subnet}.11\n\n"
+        f"[app]\napp1 ansible_host={subnet}.21\napp2 ansible_host={subnet}.22\n\n"
+        f"[db]\ndb1 ansible_host={subnet}.31\n\n[cache]\ndb1\n\n"
+        f"[all:vars]\nansible_user=admin\nansible_ssh_private_key_file={state}/id_ed25519\n"
+        f"ansible_ssh_common_args=-o UserKnownHostsFile={state}/known_hosts -o GlobalKnownHostsFile=/dev/null\n"
+    )
+
+
 class Response:
     """An answer to one request."""
 

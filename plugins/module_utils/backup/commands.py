@@ -45,7 +45,7 @@ def publish(host: Host, name: str, text: str) -> None:
 def status(look: Callable[[Host], dict[str, Any]]) -> Command:
     """What there is and what is wrong, as ``look`` says."""
 
-    def run(host: Host, _: argparse.Namespace) -> Answer:
+    def run(host: Host, _unused: argparse.Namespace) -> Answer:
         found = look(host)
         return int(bool(found["wrong"])), found
 

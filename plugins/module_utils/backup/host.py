@@ -116,7 +116,8 @@ def rows(
             [*_psql(host, database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, **process
         ) as psql,
     ):
-        assert psql.stdin and psql.stdout  # noqa: S101 - they are pipes
+        if not (psql.stdin and psql.stdout):
+            raise AssertionError("both are pipes")
         try:
             with contextlib.suppress(BrokenPipeError):
                 psql.stdin.write(statement + ";\n")
@@ -161,7 +162,7 @@ def control_data(host: Mapping[str, Any], folder: str) -> dict[str, str]:
     """What pg_controldata says of a data directory; empty when there is none."""
     done = as_postgres([f"/usr/lib/postgresql/{host['version']}/bin/pg_controldata", folder])
     pairs = (line.partition(":") for line in done.out.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs} if done.code == 0 else {}
+    return {name.strip(): value.strip() for name, _unused, value in pairs} if done.code == 0 else {}
 
 
 def free_bytes(folder: str) -> int:

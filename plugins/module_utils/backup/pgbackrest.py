@@ -43,7 +43,7 @@ def _repository(host: Mapping[str, Any], number: int, name: str, endpoint: str) 
     # pgBackRest tries a store that is down again and again for minutes; whether anybody is there is known at once.
     try:
         if endpoint:
-            server, _, port = endpoint.partition(":")
+            server, _unused, port = endpoint.partition(":")
             socket.create_connection((server, int(port or 443)), timeout=CONNECT_SECONDS).close()
         done = pgbackrest(host, f"--repo={number}", "info", "--output=json", timeout=INFO_SECONDS)
     except (OSError, HostError) as error:

@@ -115,7 +115,7 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @on_primary
-def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_first(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """See that WAL arrives, and make the first backups."""
     done = pgbackrest(host, "check", timeout=300)
     if done.code:
@@ -176,7 +176,7 @@ def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     }
 
 
-def run_reopen(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_reopen(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """Let everybody in again."""
     closed = backup_rewind.reopen(host)
     return 0, {"lines": ["the database takes connections again" if closed else "the database was not closed"]}

@@ -110,7 +110,7 @@ def _backup(item: Mapping[str, Any], systems: Mapping[int, int]) -> Backup:
 
 def segment_of(lsn: str, timeline: int, segment_bytes: int) -> str:
     """The name of the WAL file that holds the position ``lsn`` (such as 0/3000060)."""
-    high, _, low = lsn.partition("/")
+    high, _unused, low = lsn.partition("/")
     number = ((int(high, 16) << 32) + int(low, 16)) // segment_bytes
     per_id = (1 << 32) // segment_bytes
     return f"{timeline:08X}{number // per_id:08X}{number % per_id:08X}"

@@ -94,7 +94,8 @@ def pairs(before: Mapping[str, Table], now: Mapping[str, Table]) -> list[Pair]:
 def _pair(name: str, before: Table | None, now: Table | None) -> Pair:
     if before is None or now is None:
         there = before or now
-        assert there is not None  # noqa: S101 - a name is of one side at least
+        if there is None:
+            raise AssertionError(f"{name} is a table of one side at least")
         return Pair(name, before, now, tuple(sorted(there.columns)), tuple(there.key))
     columns = tuple(column for column in sorted(before.columns) if column in now.columns)
     # A key that has changed says nothing about which row was which.
@@ -173,8 +174,8 @@ def walk(before: Iterable[str], now: Iterable[str]) -> Count:
         else:
             inserted += 1
             new = next(news, None)
-    deleted += (old is not None) + sum(1 for _ in olds)
-    inserted += (new is not None) + sum(1 for _ in news)
+    deleted += (old is not None) + sum(1 for _unused in olds)
+    inserted += (new is not None) + sum(1 for _unused in news)
     return Count(inserted, updated, deleted)
 
 

@@ -33,7 +33,7 @@ class Cell:
     def of(cls, data: log.Cell) -> Cell:
         """A cell of the counts."""
         latency = tuple(sorted((int(key), number) for key, number in data["latency"].items()))
-        return cls(data["requests"], data["errors"], latency, sum(number for _, number in latency))
+        return cls(data["requests"], data["errors"], latency, sum(number for _unused, number in latency))
 
 
 Strata = Sequence[Sequence[tuple[Cell, Cell]]]  # by block and service: the new and the old arm's cell

@@ -54,7 +54,7 @@ def judge(counts: Counts | None, settings: Settings, missing: Mapping[str, str] 
         found += (
             [(INCONCLUSIVE, few)] if few else [_errors(strata, samples, settings), _latency(strata, samples, settings)]
         )
-    decisions = {decision for decision, _ in found}
+    decisions = {decision for decision, _unused in found}
     decision = next(one for one in (FAIL, INCONCLUSIVE, PASS) if one in decisions)
     return {"decision": decision, "reasons": [f"{one}: {text}" for one, text in found], "samples": samples}
 

@@ -208,7 +208,9 @@ def check_names(
     return problems.lines
 
 
-def resolve(variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda _: None) -> Contract:
+def resolve(
+    variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda _unused: None
+) -> Contract:
     """The whole contract with every default filled in, from the ``app_*`` variables; raises ContractError.
 
     The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions.

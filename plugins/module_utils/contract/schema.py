@@ -15,14 +15,14 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 REQUIRED: Any = object()
-Origin = Callable[[Any], str | None]
+Origin = Callable[[Any], "str | None"]
 
 
 @dataclass
 class Problems:
     """What is wrong, one line each, and where each value was set when that is known."""
 
-    origin: Origin = lambda _: None
+    origin: Origin = lambda _unused: None
     lines: list[str] = field(default_factory=list)
 
     def add(self, path: str, message: str, value: Any = None) -> None:

@@ -69,10 +69,10 @@ class Engine:
 
     def pull(self, image: str, seconds: float) -> Iterator[dict[str, Any]]:
         """Pull an image by digest; the engine's events. Raises EngineError when it is not done after ``seconds``."""
-        repository, _, digest = image.partition("@")
+        repository, _unused, digest = image.partition("@")
         query = urlencode({"fromImage": repository, "tag": digest})
         try:
-            status, _, chunks = plain_http.stream(
+            status, _headers, chunks = plain_http.stream(
                 self._socket,
                 "POST",
                 f"{self._prefix}/images/create?{query}",
@@ -140,7 +140,7 @@ def _plain(raw: bytes) -> bytes:
 
 def registry_of(reference: str) -> str:
     """The registry part of an image reference; empty for Docker Hub."""
-    head, slash, _ = reference.partition("/")
+    head, slash, _unused = reference.partition("/")
     return head if slash and ("." in head or ":" in head or head == "localhost") else ""
 
 

@@ -62,7 +62,7 @@ def sizes(engine: Engine, image: str, seconds: float) -> dict[str, Any]:
 
 def layers(image: str, platform: tuple[str, str], deadline: float) -> Layers:
     """The layers of an image by digest, for a platform (os and architecture). Raises Unknown."""
-    name, _, digest = image.partition("@")
+    name, _unused, digest = image.partition("@")
     registry = registry_of(image)
     repository = name.removeprefix(f"{registry}/") if registry else name if "/" in name else f"library/{name}"
     ask = _Registry(image, registry or "registry-1.docker.io", repository, deadline)

@@ -178,4 +178,6 @@ def must(done: Done, what: str) -> str:
 
 def bytes_in(folder: str) -> int:
     """The bytes of all files below a directory."""
-    return sum(os.lstat(os.path.join(place, name)).st_size for place, _, files in os.walk(folder) for name in files)
+    return sum(
+        os.lstat(os.path.join(place, name)).st_size for place, _unused, files in os.walk(folder) for name in files
+    )

@@ -82,7 +82,7 @@ def look(host: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @on_primary
-def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_first(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """See that every repository can be used, and make the first dumps."""
     lines, missing = [], []
     for repository in host["repositories"]:
@@ -147,7 +147,7 @@ def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     }
 
 
-def run_refused(_: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
+def run_refused(_unused: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
     """Say why not."""
     backup_engine.require(ENGINE, REFUSED[asked.command], f"sluice-backup {asked.command}")
     raise AssertionError(asked.command)

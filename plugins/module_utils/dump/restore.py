@@ -193,7 +193,7 @@ def go_back(host: Mapping[str, Any], restore: str) -> dict[str, Any]:
             raise Refused(f"there is no restore {restore} to go back from: {known}")
         wanted = back(record)
         here = json.loads(sql(host, NAMES, load.MAINTENANCE))
-        gone = [old for old, _ in wanted if old not in here and old not in {new for _, new in wanted}]
+        gone = [old for old, _unused in wanted if old not in here and old not in {new for _unused, new in wanted}]
         if gone:
             raise Refused(
                 f"{', '.join(gone)} is not there any more, so nothing goes back to what was before restore {restore}"

@@ -56,7 +56,7 @@ def described(seen: list[Store]) -> list[Repository]:
 def restore_point(host: Mapping[str, Any], name: str, timeout: float) -> dict[str, Any]:
     """Make a dump for the release ``name``; where it is, as {name, system_id, time, dump}. Raises HostError."""
     backup("full", "--point", name, timeout=timeout)
-    _, dump = catalog.choose(stores(host), Target("point", name, None), "")
+    _unused, dump = catalog.choose(stores(host), Target("point", name, None), "")
     return {"name": name, "system_id": str(dump.system_id), "time": when(dump.begun), "dump": dump.label}
 
 

@@ -30,7 +30,7 @@ def reasons(before: str, after: str, names: Mapping[str, str]) -> list[str]:
 def _hosts(before: str, after: str, names: Mapping[str, str]) -> list[str]:
     """Hosts that come and go everywhere, and upstreams that change beyond that."""
     old, new = _upstreams(before), _upstreams(after)
-    was, will = ({address for servers in one.values() for address, _ in servers} for one in (old, new))
+    was, will = ({address for servers in one.values() for address, _unused in servers} for one in (old, new))
     found = [f"{names.get(address, address)} joins" for address in sorted(will - was)]
     found += [f"{names.get(address, address)} leaves" for address in sorted(was - will)]
     for service, slot in sorted({*old, *new}):

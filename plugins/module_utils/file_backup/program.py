@@ -131,13 +131,13 @@ def _to_repository(
     return results
 
 
-def run_status(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_status(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """What there is and what is wrong."""
     found = look(host)
     return int(bool(found["wrong"])), found
 
 
-def run_first(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_first(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """See that every repository can be used, and make the first backups of what is there."""
     lines, wrong = [], 0
     absent = _absent(host)
@@ -179,7 +179,7 @@ def _absent(host: Mapping[str, Any]) -> dict[str, str]:
     return absent
 
 
-def run_backup(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_backup(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """Back up to every repository."""
     done = make_backups(host)
     look(host)
@@ -203,7 +203,7 @@ def _told(done: Mapping[str, Any]) -> Answer:
     return wrong, {"lines": lines, "runs": dict(done)}
 
 
-def run_check(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_check(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """Read a part of every repository again, and give back the room of what is forgotten."""
     lines, wrong, parts = [], 0, host["check_parts"]
     with locked(LOCK):
@@ -232,7 +232,7 @@ def run_check(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
     return wrong, {"lines": lines, "checks": checks}
 
 
-def run_snapshots(host: Mapping[str, Any], _: argparse.Namespace) -> Answer:
+def run_snapshots(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
     """List what can be restored, oldest first."""
     seen = observe(host)
     lines = [

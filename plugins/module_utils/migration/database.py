@@ -68,7 +68,7 @@ def connect(manifest: Mapping[str, Any], url: str) -> Connection:
 
 def read(connection: Connection, engine: str, url: str, files: Sequence[File]) -> Status:
     """What the database has of the image's migrations."""
-    _, select = _RECORDS[engine]
+    _unused, select = _RECORDS[engine]
     name = _record(engine, url)
     there = connection.query(f"select to_regclass({literal(name)}) is not null as there")[0]["there"] == "t"
     rows = connection.query(select.format(name)) if there else []

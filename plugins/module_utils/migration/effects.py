@@ -65,7 +65,7 @@ def question(sql: str) -> tuple[list[Statement], str]:
 
 def clean(statements: Sequence[Statement], effects: Sequence[bool | None]) -> bool:
     """Whether nothing of a migration is there: its statements run in their order, and the first has left no trace."""
-    return any(effect is False for _, effect in _of_weight(statements, effects)[:1])
+    return any(effect is False for _unused, effect in _of_weight(statements, effects)[:1])
 
 
 def open_question(name: str, statements: Sequence[Statement], effects: Sequence[bool | None]) -> str:

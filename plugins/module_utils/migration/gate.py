@@ -263,7 +263,7 @@ def _assign(
     lines = [0]
     for line in sql.splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
-    result: list[list[Mapping[str, Any]]] = [[] for _ in statements]
+    result: list[list[Mapping[str, Any]]] = [[] for _unused in statements]
     for one in said:
         at = (
             lines[min(int(one.get("line_end", one["line"])), len(lines) - 1)]

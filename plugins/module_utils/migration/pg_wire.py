@@ -21,7 +21,7 @@ from typing import Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "no-verify", "verify-ca", "verify-full")
-Row = dict[str, str | None]
+Row = dict[str, "str | None"]
 
 
 class DatabaseError(Exception):
@@ -123,7 +123,7 @@ class Connection:
         self._send(b"Q", sql.encode() + b"\0")
         names: list[str] = []
         rows: list[Row] = []
-        failure: DatabaseError | None = None
+        failures: list[DatabaseError] = []
         while True:
             kind, body = self._receive()
             if kind == b"T":
@@ -131,12 +131,12 @@ class Connection:
             elif kind == b"D":
                 rows.append(dict(zip(names, _values(body), strict=True)))
             elif kind == b"E":
-                failure = _failure(body)
+                failures.append(_failure(body))
             elif kind in (b"G", b"H", b"W"):
                 raise DatabaseError("COPY is not for migrations: the data would have to come from the client")
             elif kind == b"Z":
-                if failure:
-                    raise failure
+                if failures:
+                    raise failures[-1]
                 return rows
 
     def close(self) -> None:
@@ -283,7 +283,7 @@ class _Scram:
 def _names(body: bytes) -> list[str]:
     """The columns of a row description."""
     names, at = [], 2
-    for _ in range(struct.unpack("!h", body[:2])[0]):
+    for _unused in range(struct.unpack("!h", body[:2])[0]):
         end = body.index(b"\0", at)
         names.append(body[at:end].decode())
         at = end + 19
@@ -293,7 +293,7 @@ def _names(body: bytes) -> list[str]:
 def _values(body: bytes) -> Sequence[str | None]:
     values: list[str | None] = []
     at = 2
-    for _ in range(struct.unpack("!h", body[:2])[0]):
+    for _unused in range(struct.unpack("!h", body[:2])[0]):
         size = struct.unpack("!i", body[at : at + 4])[0]
         at += 4
         values.append(None if size < 0 else body[at : at + size].decode(errors="replace"))

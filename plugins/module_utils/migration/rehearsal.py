@@ -39,7 +39,7 @@ def rewritten(before: Relations, after: Relations) -> list[dict[str, Any]]:
     """The relations that were there before and are in another file now, the largest first: {name, bytes}."""
     moved = [
         {"name": name, "bytes": int(after[name][1])}
-        for name, (file, _) in before.items()
+        for name, (file, _unused) in before.items()
         if name in after and after[name][0] != file
     ]
     return sorted(moved, key=lambda one: (-one["bytes"], one["name"]))

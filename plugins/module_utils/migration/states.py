@@ -205,7 +205,7 @@ def _roll_back(job: Job, names: Sequence[str]) -> Result:
         reverted, attempts = [name for name in reversed(names) if name in status.applied], 0
         for name in reverted:
             job.beat()
-            _, tries = tool.repeat(
+            _unused, tries = tool.repeat(
                 job,
                 partial(sql.revert, connection, files[name], job.settings["timeout"], job.beat),
                 lambda: None,
@@ -290,7 +290,7 @@ def _apply_files(
     for file in files:
         if file.name in before.pending:
             job.beat()
-            _, tries = tool.repeat(job, _one(job, connection, file), lambda: None)
+            _unused, tries = tool.repeat(job, _one(job, connection, file), lambda: None)
             attempts = max(attempts, tries)
     return [], attempts
 

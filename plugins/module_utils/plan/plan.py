@@ -142,7 +142,8 @@ def _change(now: State, wanted: Manifest) -> Plan:
 def _repair(now: State, revert: Mapping[str, Any] | None) -> Plan:
     """Make the live release whole: what an earlier run left undone, and what went missing since."""
     live, target = now.live, now.live_manifest
-    assert live is not None and target is not None, "there is a live release to repair"  # noqa: S101
+    if live is None or target is None:
+        raise AssertionError("there is a live release to repair")
     slot = live["slot"]
     before = now.history.before.get(target["id"])
     migrate = now.migration(target) if now.history.restored else None

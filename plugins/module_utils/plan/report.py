@@ -29,7 +29,7 @@ def failure(
     unreachable = any("cannot be reached" in reason for reason in verdict["failed"].values())
     hint = f" {WAY_OUT[step][0].upper()}{WAY_OUT[step][1:]}." if step in WAY_OUT and unreachable else ""
     live = plan["live"]
-    reached = {name for name, _ in verdict["times"]}
+    reached = {name for name, _unused in verdict["times"]}
     if any("does not own app" in reason for reason in verdict["failed"].values()):
         serving = "Another run took the app meanwhile: playbooks/app/history.yml says what it did"
     elif step == "confirm":
@@ -87,7 +87,7 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     """What is live now, and where the time went."""
     manifest = plan["manifest"]
     if run["action"] == "rehearsal":
-        done = "rehearse" in {name for name, _ in verdict["times"]}
+        done = "rehearse" in {name for name, _unused in verdict["times"]}
         said = (
             "its migrations work on a copy of the data" if done else "nothing is pending, there is nothing to rehearse"
         )
@@ -97,7 +97,7 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
     if check_mode:
         return ["This was a check: nothing was changed"]
     times = verdict["times"]
-    parts = ", ".join(f"{step} {now - before:.1f}" for (_, before), (step, now) in itertools.pairwise(times))
+    parts = ", ".join(f"{step} {now - before:.1f}" for (_unused, before), (step, now) in itertools.pairwise(times))
     total = times[-1][1] - times[0][1]
     if run["action"] == "drain":
         return [f"{', '.join(plan['drained'])} gets no requests of {plan['app']} until playbooks/hosts/join.yml"]

@@ -55,7 +55,7 @@ def from_lines(text: str) -> list[Entry]:
     """The entries of a ledger file; lines that are torn or damaged are left out."""
     entries = []
     for line in text.splitlines():
-        checksum, _, body = line.partition(" ")
+        checksum, _unused, body = line.partition(" ")
         if body and checksum == _checksum(body):
             entries.append(json.loads(body))
     return entries

@@ -64,7 +64,7 @@ def release_id(moment: datetime, version: str) -> str:
 def pinned(reference: str, digest: str) -> str:
     """An image reference by digest: ``host:5000/name:tag`` → ``host:5000/name@sha256:...``."""
     name = reference.split("@", 1)[0]
-    head, _, tail = name.rpartition("/")
+    head, _unused, tail = name.rpartition("/")
     repository = f"{head}/{tail.split(':', 1)[0]}" if head else tail.split(":", 1)[0]
     return f"{repository}@{digest}"
 
