@@ -114,7 +114,7 @@ def stream(
 def _chunks(raw: bytes) -> Generator[bytes, None, None]:
     """A body without its chunks' sizes (RFC 9112, 7.1), as far as it came."""
     while raw:
-        size, _, raw = raw.partition(b"\r\n")
+        size, _unused, raw = raw.partition(b"\r\n")
         try:
             length = int(size.partition(b";")[0], 16)
         except ValueError:

@@ -46,7 +46,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: release_lease | Release the lease
+- name: Release lease | Release the lease
   sluice.stack.release_lease:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -93,7 +93,7 @@ def main() -> None:
                 guard.expire()
             case "released":
                 guard.release()
-            case _:
+            case _unused:
                 guard.break_lease()
     # A lease is not a change: nothing that is served is touched.
     module.exit_json(changed=False, **result)

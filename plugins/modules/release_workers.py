@@ -50,7 +50,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: workers | Go over to the new release
+- name: Workers | Go over to the new release
   sluice.stack.release_workers:
     app: marketplace
     run_id: "{{ contract.run.id }}"

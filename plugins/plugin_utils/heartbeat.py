@@ -75,7 +75,7 @@ class PortableController:
         """When the process began, empty when it has ended, and its state."""
         command = ["ps", "-o", "lstart=", "-o", "state=", "-p", str(self._pid)]
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        began, _, state = found.rpartition(" ")
+        began, _unused, state = found.rpartition(" ")
         return ("" if state.startswith("Z") else began.strip()), state
 
     def ended(self, seconds: float) -> bool:

@@ -27,7 +27,7 @@ def test_a_host_is_drained_misses_a_release_and_joins_with_it(lab: Lab, v1_0_0: 
         assert "app2       DRAINED" in status and "marketplace: live" in status
 
         joined = lab.playbook("playbooks/hosts/join", "-e", "release_host=app2").good()
-        assert joined.ran("start | Bring") == {"app2"}
+        assert joined.ran("Start | Bring") == {"app2"}
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
     assert load.report.failed <= RELOADS, str(load.report)
     assert not any(lab.leases().values())

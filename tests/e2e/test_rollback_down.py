@@ -132,7 +132,7 @@ def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     before = lab.live()
     lab.deploy(push(variant, "v1.2.0-second", FIRST | SECOND), *DOWN).good()
     reverted = lab.live()
-    died = lab.start("rollback", *DOWN, kill="start:revert | Undo").wait()
+    died = lab.start("rollback", *DOWN, kill="start:Revert | Undo").wait()
     assert died.code == -signal.SIGKILL, str(died)
     assert lab.live() == before and columns(lab) == {"hot", "late", "message_late"}
     # What was begun is not forgotten.

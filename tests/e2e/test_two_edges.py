@@ -109,8 +109,8 @@ def test_an_edge_that_misses_the_confirm_keeps_what_it_serves_until_the_next_run
 
         # The same command again: forward, on the edge that was left behind alone, and then what nobody uses ends.
         run = lab.deploy("v1.1.0", *BOTH, *SHORT, *QUICK, "-e", "release_wait_seconds=60").good()
-        assert run.ran("reconcile | Bring") == {"edge2"}
-        assert run.ran("flip | Send") == run.ran("start | Bring") == set()
+        assert run.ran("Reconcile | Bring") == {"edge2"}
+        assert run.ran("Flip | Send") == run.ran("Start | Bring") == set()
         assert (lab.live(), edge2.live()) == (release, release)
         assert (lab.served(), edge2.served()) == (new, new)
         assert {frozenset(held) for held in running(lab).values()} == {frozenset({release})}

@@ -52,7 +52,7 @@ def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
 def accepted(status: int, accepts: str | int) -> bool:
     """Whether a status is among those accepted: ``200``, ``200-399``, ``200,301-308``."""
     bounds = (part.partition("-") for part in str(accepts).split(","))
-    return any(int(low) <= status <= int(high or low) for low, _, high in bounds)
+    return any(int(low) <= status <= int(high or low) for low, _unused, high in bounds)
 
 
 def _hint(answer: plain_http.Answer, host: str | None) -> str:

@@ -29,7 +29,7 @@ def tcp(pid: int | str = "self") -> Iterator[Socket]:
         except OSError:
             continue
         for row in rows:
-            address, _, port = row[1].rpartition(":")
+            address, _unused, port = row[1].rpartition(":")
             yield Socket(_address(address), int(port, 16), row[3])
 
 

@@ -151,7 +151,7 @@ class Guard:
 
     def release(self) -> None:
         """Give the app back on this host, if this run has it."""
-        self._change(lambda lease, _: leases.release(lease, run_id=self.run_id))
+        self._change(lambda lease, _unused: leases.release(lease, run_id=self.run_id))
 
     def undisturbed(self) -> bool | None:
         """Whether no other run has changed the app since this one did; None while another one has fenced this host.
