@@ -7,9 +7,11 @@ than it should is seen; that this would be seen is itself tested first.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,28 +30,41 @@ class Run:
 
     code: int
     output: str
+    tasks: list[str]
 
     @property
     def errors(self) -> list[str]:
         """The messages of failures, as a person sees them."""
-        mark = "[ERROR]: "
-        return [line.removeprefix(mark) for line in self.output.splitlines() if line.startswith(mark)]
+        mark = "Error: "
+        # The prompt for a password does not end its line.
+        lines = [line.removeprefix("BECOME password: ") for line in self.output.splitlines()]
+        return [line.removeprefix(mark) for line in lines if line.startswith(mark)]
 
     def reached(self, step: str) -> bool:
         """Whether a task of the step was begun."""
-        return f" {step} | " in self.output
+        return any(task.startswith(f"{step} | ") for task in self.tasks)
 
 
 def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "inventory", more: Path | None = None) -> Run:
     """Run a playbook against an inventory of the fixtures, and perhaps one more on top of it."""
     inventories = [f"-i{path}" for path in (FIXTURES / inventory, more) if path]
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", playbook, *inventories, *arguments],
+    with tempfile.NamedTemporaryFile("r", prefix="sluice-events-") as events:
+        done = _run(playbook, *inventories, *arguments, events=events.name)
+        tasks = [json.loads(line).get("task", "") for line in events]
+    return Run(done.returncode, done.stdout + done.stderr, tasks)
+
+
+def _run(playbook: str, *arguments: str, events: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", playbook, *arguments],
         cwd=REPOSITORY,
         env={key: value for key, value in os.environ.items() if key != "APP_VERSION"}
         | {
             "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(REPOSITORY / "tests" / "support" / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "events",
+            "SLUICE_EVENTS": events,
             "ANSIBLE_NOCOLOR": "1",
         },
         # Nobody types a password.
@@ -60,12 +75,12 @@ def run(*arguments: str, playbook: str = "deploy.yml", inventory: str = "invento
         timeout=60,
         check=False,
     )
-    return Run(done.returncode, done.stdout + done.stderr)
 
 
 def refused(done: Run, message: str) -> None:
     """The run failed with this one line, and no step was begun."""
-    assert done.errors == [f"Task failed: Action failed: {message}"], done.output
+    assert done.errors == [message], done.output
+    assert done.output.splitlines()[-1].endswith(f"Error: {message}"), "the error is the last line"
     assert done.code != 0
     assert not done.reached("fence")
     assert not done.reached("report")
@@ -76,7 +91,7 @@ def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> No
     done = run("-e", "app_version=v1.0.0")
     assert done.code != 0
     assert done.reached("fence"), done.output
-    last = done.errors[-1].removeprefix("Task failed: Action failed: ")
+    (last,) = done.errors
     assert last.startswith("deploy failed in step fence: app1, app2, edge1: cannot be reached (")
     assert last.endswith(
         "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."
