@@ -8,11 +8,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
 from ansible_collections.sluice.stack.plugins.module_utils.canary import verdict as canary
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class ActionModule(ActionBase):
@@ -40,9 +40,8 @@ class ActionModule(ActionBase):
             verdict = canary.judge(counts, settings, missing)
         except (SettingsError, canary_log.CountsDiffer) as error:
             raise AnsibleActionFail(str(error)) from error
-        for reason in verdict["reasons"]:
-            Display().display(f"  canary     {reason}")
+        lines = say.show(f"  canary     {reason}" for reason in verdict["reasons"])
         after = canary.conclude(
             verdict, args.get("verdict") or barrier.start(time.time()), last=bool(args.get("last", True))
         )
-        return {**result, "changed": False, "canary": verdict, "verdict": after}
+        return {**result, "changed": False, "lines": lines, "canary": verdict, "verdict": after}

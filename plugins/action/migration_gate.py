@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.migration import gate as migration_gate
 from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import Migration
 from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class NoSquawk(Exception):
@@ -43,21 +43,20 @@ class ActionModule(ActionBase):
         if listed["known"] and not listed["status"]["pending"]:
             result["needless"] = ["rehearse", "migrate"]
         pending = [Migration(one["name"], one["sql"], bool(one["in_transaction"])) for one in listed["pending"]]
-        mode, show = args.get("mode", "refuse"), Display().display
-        for line in migration_gate.pending_lines(listed["status"], bool(listed["known"])):
-            show(f"  pending    {line}", color="bright blue")
+        mode = args.get("mode", "refuse")
+        found = migration_gate.pending_lines(listed["status"], bool(listed["known"]))
+        result["lines"] = say.show([f"  pending    {line}" for line in found], "bright blue")
         lone = migration_gate.one_way(listed["pending"]) if args.get("down_required") else ""
         if lone:
             return {**result, "verdict": _stop(verdict, "refuse", lone, [])}
         if mode == "off" or not pending:
             return {**result, "verdict": verdict}
         try:
-            found = migration_gate.inspect(pending, squawk(pending))
+            remarks = migration_gate.inspect(pending, squawk(pending))
         except NoSquawk as error:
             return {**result, "verdict": _stop(verdict, mode, f"the migration gate cannot look: {error}", [])}
-        refused, allowed = migration_gate.judge(pending, found, listed["released"])
-        for line in migration_gate.lines(allowed):
-            show(f"  gate       {line}", color="yellow")
+        refused, allowed = migration_gate.judge(pending, remarks, listed["released"])
+        result["lines"] += say.show([f"  gate       {line}" for line in migration_gate.lines(allowed)], "yellow")
         if refused:
             verdict = _stop(verdict, mode, migration_gate.summary(refused), migration_gate.lines(refused))
         return {**result, "refused": refused, "allowed": allowed, "verdict": verdict}

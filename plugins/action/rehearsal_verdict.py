@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.migration import rehearsal
 from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class ActionModule(ActionBase):
@@ -30,7 +30,6 @@ class ActionModule(ActionBase):
         swept = barrier.judge("rehearse", {args["database"]: gone}, verdict, noted={"rehearse"})
         verdict = swept if verdict["ok"] else verdict
         if verdict["ok"]:
-            result["lines"] = rehearsal.lines(copy or {}, tried or {}, (gone or {}).get("rewritten", []))
-        for line in result["lines"]:
-            Display().display(f"  rehearsed  {line}", color="bright blue")
+            found = rehearsal.lines(copy or {}, tried or {}, (gone or {}).get("rewritten", []))
+            result["lines"] = say.show([f"  rehearsed  {line}" for line in found], "bright blue")
         return {**result, "verdict": verdict}

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 # The steps that a check carries out: they look, and change nothing in check mode.
 LOOKS = ("pending", "schema_check", "rollback_check", "restore_point")
@@ -85,8 +85,7 @@ class ActionModule(ActionBase):
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
         except plans.PlanError as error:
             return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
-        for line in plan["lines"]:
-            Display().display(line, color="bright blue")
+        say.show(plan["lines"], "bright blue")
         now = desired.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         plan["started_entry"] = ledger.entry(
             "started",

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.plan import report
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class ActionModule(ActionBase):
@@ -24,9 +24,6 @@ class ActionModule(ActionBase):
         verdict, plan = args["verdict"], args["plan"]
         if not verdict["ok"]:
             return {**result, "failed": True, "msg": report.failure(args["run"], plan, verdict, args.get("data"))}
-        lines = report.success(args["run"], plan, verdict, self._task.check_mode)
-        for line in lines:
-            Display().display(line, color="green")
-        for note in verdict["notes"]:
-            Display().warning(note)
-        return {**result, "changed": False, "lines": lines}
+        lines = say.show(report.success(args["run"], plan, verdict, self._task.check_mode), "green")
+        say.show(report.times(args["run"], verdict))
+        return {**result, "changed": False, "lines": lines, "notes": say.warn(verdict["notes"])}

@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class ActionModule(ActionBase):
@@ -23,15 +23,13 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("release",))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Type the command, and show what it says while it says it."""
+        """Run the command, and show its output while it runs."""
         result = super().run(tmp, task_vars)
         playbooks = context.CLIARGS["args"]
         release = self._task.args["release"]
         summary = auto_restore.command(sys.argv, playbooks, _rollback(playbooks), release)
-        display = Display()
-        display.display(
-            f"$ ansible-playbook rollback.yml {' '.join(auto_restore.options(release))}", color="bright blue"
-        )
+        say.now(f"$ ansible-playbook rollback.yml {' '.join(auto_restore.options(release))}", "bright blue")
+        output = []
         process = subprocess.Popen(
             [sys.executable, *summary],
             stdin=subprocess.DEVNULL,
@@ -41,11 +39,13 @@ class ActionModule(ActionBase):
             errors="replace",
         )
         for line in process.stdout or ():
-            display.display(line.rstrip("\n"))
+            output.append(line.rstrip("\n"))
+            say.now(output[-1])
         code = process.wait()
         if code:
-            return {**result, "failed": True, "msg": f"rollback.yml ended with exit code {code}; what it said is above"}
-        return {**result, "changed": True}
+            message = f"rollback.yml ended with exit code {code}; its output is above"
+            return {**result, "failed": True, "msg": message, "printed": output}
+        return {**result, "changed": True, "printed": output}
 
 
 def _rollback(playbooks: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.module_utils.plan import status
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class ActionModule(ActionBase):
@@ -26,7 +26,9 @@ class ActionModule(ActionBase):
         answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in {*args["edges"], *args["apps"]}}
         observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
         unreachable = {
-            host: str(answer.get("msg", "no answer")) for host, answer in answers.items() if host not in observed
+            host: str(answer.get("msg", "no answer")).removeprefix("Task failed: ")
+            for host, answer in answers.items()
+            if host not in observed
         }
         summary = status.summarise(args["app"], args["edges"], args["apps"], observed, unreachable)
         show = args.get("show", "status")
@@ -34,7 +36,5 @@ class ActionModule(ActionBase):
             history = ledger.merge_texts(item["ledger"] for item in observed.values())
             lines = status.history_lines(args["app"], history, int(args.get("runs", 20)))
         else:
-            lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _unused: [])(summary)
-        for line in lines:
-            Display().display(line)
-        return {**result, "changed": False, **summary}
+            lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _: [])(summary)
+        return {**result, "changed": False, **summary, "lines": say.show(lines)}

@@ -87,6 +87,12 @@ canary:
       new: {requests: 250, errors: 2, median: 0.0412, p99: 0.5318}
       old: {requests: 4770, errors: 41, median: 0.0412, p99: 0.4835}
       blocks: 60
+lines:
+  description: What was shown, a line for each of the reasons.
+  returned: success
+  type: list
+  elements: str
+  sample: ["  canary     pass: guard: 0.80% of the new release's 250 requests failed, 5.00% are allowed"]
 verdict:
   description: The run's verdict after this look.
   returned: success

@@ -80,6 +80,12 @@ needless:
   returned: always
   type: list
   elements: str
+lines:
+  description: What was shown, the pending migrations and what of them may run all the same.
+  returned: when migrations could be looked at
+  type: list
+  elements: str
+  sample: ["  pending    20261115090000_accountant_specialty"]
 verdict:
   description: The run's verdict after the gate.
   returned: always

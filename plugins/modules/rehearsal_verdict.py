@@ -56,11 +56,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What was printed.
+  description: What was shown.
   returned: always
   type: list
   elements: str
-  sample: ["20261115090000_accountant_specialty: 0.4 s"]
+  sample: ["  rehearsed  20261115090000_accountant_specialty: 0.4 s"]
 verdict:
   description: The run's verdict after the rehearsal.
   returned: always

@@ -52,9 +52,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What was printed.
+  description: What was shown.
   returned: success
   type: list
   elements: str
-  sample: ["marketplace v1.4.2 is live as release 20261122T231500Z-v1.4.2 in green (deploy took 9.1 s: fence 1.2, start 6.0, flip 0.9, confirm 0.4)"]
+  sample: ["marketplace v1.4.2 is live (release 20261122T231500Z-v1.4.2, slot green), 9.1 s"]
+notes:
+  description: What was left undone without harm, each shown as a warning.
+  returned: success
+  type: list
+  elements: str
+  sample: ["retire: app2: cannot be reached (timed out)"]
 """

@@ -40,5 +40,10 @@ msg:
   description: The exit code of the playbook.
   returned: failure
   type: str
-  sample: rollback.yml ended with exit code 2; what it said is above
+  sample: rollback.yml ended with exit code 2; its output is above
+printed:
+  description: The output of the playbook, which was printed line by line unless the output of this run is JSON.
+  returned: always
+  type: list
+  elements: str
 """

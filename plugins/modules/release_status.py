@@ -131,4 +131,10 @@ releases:
   type: list
   elements: dict
   sample: [{id: 20261122T231500Z-v1.4.2, version: v1.4.2, state: live}]
+lines:
+  description: What was shown.
+  returned: success
+  type: list
+  elements: str
+  sample: ["marketplace: live, v1.4.2, release 20261122T231500Z-v1.4.2 in slot green"]
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *summary: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *summary: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).parent / "ansible-playbook", *summary],
         cwd=folder,
@@ -48,6 +49,7 @@ def run(folder: Path, *summary: str) -> subprocess.CompletedProcess[str]:
             **{name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"},
             "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
             "ANSIBLE_NOCOLOR": "1",
+            **environ,
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -70,5 +72,19 @@ def test_the_command_is_that_of_the_run_and_its_words_are_shown(folder: Path) ->
 def test_one_that_fails_says_so_below_its_words(folder: Path) -> None:
     done = run(folder, "-i", "inventory", "deploy.yml", "-e", "app_env=production")
     assert done.returncode == 2
-    assert "rollback.yml ended with exit code 2; what it said is above" in done.stdout
+    assert "rollback.yml ended with exit code 2; its output is above" in done.stdout
     assert done.stdout.index("PLAY RECAP") < done.stdout.index("rollback.yml ended")
+
+
+def test_a_program_that_reads_json_finds_its_words_in_the_result(folder: Path) -> None:
+    done = run(folder, "-i", "inventory", "deploy.yml", "-e", "app_env=staging", ANSIBLE_STDOUT_CALLBACK="json")
+    (result,) = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"].values()
+    assert "all of it is there" in "".join(result["printed"])
+
+
+def test_the_console_shows_its_words_and_ends_with_the_error(folder: Path) -> None:
+    summary = ("-i", "inventory", "deploy.yml", "-e", "app_env=production")
+    done = run(folder, *summary, ANSIBLE_STDOUT_CALLBACK="sluice.stack.console")
+    assert done.stdout.startswith("$ ansible-playbook rollback.yml -e release_data=restore")
+    assert "Error: Assertion failed" in done.stdout
+    assert done.stderr == "Error: rollback.yml ended with exit code 2; its output is above\n"

@@ -18,7 +18,8 @@ from tests.support.dry_run import COMMAND_LINE, FIXTURES, Run, run
 
 def refused(done: Run, message: str) -> None:
     """The run failed with this one line, and no step was begun."""
-    assert done.errors == [f"Task failed: Action failed: {message}"], done.output
+    assert done.errors == [message], done.output
+    assert done.output.splitlines()[-1].endswith(f"Error: {message}"), "the error is the last line"
     assert done.code != 0
     assert not done.reached("fence")
     assert not done.reached("report")
@@ -29,7 +30,7 @@ def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> No
     done = run("-e", "app_version=v1.0.0")
     assert done.code != 0
     assert done.reached("fence"), done.output
-    last = done.errors[-1].removeprefix("Task failed: Action failed: ")
+    (last,) = done.errors
     assert last.startswith("deploy failed in step fence: app1, app2, edge1: cannot be reached (")
     assert last.endswith(
         "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."

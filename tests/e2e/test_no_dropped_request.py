@@ -80,7 +80,7 @@ def test_deploys_and_rollbacks_drop_nothing(lab: Lab, v1_0_0: str, artefacts: Pa
     assert messages(lab) == report.statuses["201"], "a message that was accepted is not in the database"
     # Every WebSocket was told to leave by each release that was retired, and met the next one.
     for run in waited:
-        took = re.search(r" took .* retire (\d+\.\d)", run.output)
+        took = re.search(r"^retire .* (\d+\.\d) s", run.output, re.MULTILINE)
         assert took and float(took[1]) >= inventory_app()["app_drain_seconds"], (
             f"sent away before the window's end\n{run}"
         )

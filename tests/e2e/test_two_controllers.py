@@ -97,7 +97,7 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
     assert re.search(r"run [0-9a-f]{12} does not own app marketplace on this host", message), message
     assert run.ran("Confirm | Make") == set()
     assert lab.live() == begin
-    assert "is live as release" in rollback.output
+    assert "is live (release" in rollback.output
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0")
     assert set(lab.leases().values()) == {None}
     assert load.report.failed == 0, str(load.report)

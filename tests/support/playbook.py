@@ -53,7 +53,7 @@ class Run:
         return {host: numbers["changed"] for host, numbers in self.recap.items() if numbers["changed"]}
 
     def error(self) -> str:
-        """What the run failed with. There must be one such message, and the output must end with it in sight."""
+        """What the run failed with. There must be one such message, and its first line must be the last of the output."""
         assert self.code != 0, f"the run should have failed\n{self}"
         errors = {
             item["message"]
@@ -62,9 +62,9 @@ class Run:
         }
         assert len(errors) == 1, f"{len(errors)} errors instead of one: {errors}\n{self}"
         message = errors.pop()
-        assert message.split("\n")[0] in " ".join(self.output.split()), (
-            f"the message is not in the output: {message}\n{self}"
-        )
+        last = self.output.rstrip().splitlines()[-1]
+        first = message.split("\n")[0].removeprefix("Task failed: ")
+        assert first in last, f"the message is not the last line: {message}\n{self}"
         return message
 
 

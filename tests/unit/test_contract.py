@@ -227,7 +227,7 @@ def test_a_path_that_would_break_out_of_the_edges_configuration_is_refused(varia
 
 def test_several_problems_are_counted_in_the_first_line(variables: Variables) -> None:
     error = contracts.ContractError(["a is wrong", "b is wrong", "c is wrong"])
-    assert str(error).split("\n") == ["a is wrong (and 2 more below)", "b is wrong", "c is wrong"]
+    assert str(error).split("\n") == ["a is wrong (and 2 more)", "b is wrong", "c is wrong"]
 
 
 ROLES = {

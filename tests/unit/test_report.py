@@ -68,8 +68,9 @@ def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
     plan = {"app": "shop", "status": "change", "slot": "green", "manifest": {"id": "r2", "version": "v1.1.0"}}
     verdict = {**barrier.start(0.0), "times": [["begin", 0.0], ["fence", 1.0], ["start", 6.5]]}
     assert report.success(RUN, plan, verdict, check_mode=False) == [
-        "shop v1.1.0 is live as release r2 in green (deploy took 6.5 s: fence 1.0, start 5.5)"
+        "shop v1.1.0 is live (release r2, slot green), 6.5 s"
     ]
+    assert report.times(RUN, verdict) == ["deploy took 6.5 s: fence 1.0, start 5.5"]
     assert report.success(RUN, plan, verdict, check_mode=True) == ["This was a check: nothing was changed"]
     assert report.success(RUN, {**plan, "status": "nothing"}, verdict, check_mode=True) == [
         "shop v1.1.0 already runs as release r2: nothing was changed"
@@ -123,9 +124,9 @@ def test_data_that_were_taken_back_are_said_to_be_so_or_how_a_person_does_it() -
     assert report.failure(RUN, plan, verdict, {"names": ["1_a"]}).split("\n")[1] == (
         "Taking the data back to the moment before its migration 1_a was not begun: not every host has written the failure down and left the app"
     )
-    data["reverted"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; what it said is above"}
+    data["reverted"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; its output is above"}
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [
-        "Taking the data back to the moment before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; what it said is above",
+        "Taking the data back to the moment before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; its output is above",
         "To take the data back to the moment before it: ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm=r2",
     ]
 

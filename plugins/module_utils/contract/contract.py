@@ -172,7 +172,7 @@ class ContractError(Exception):
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
-        more = f" (and {len(problems) - 1} more below)" if len(problems) > 1 else ""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         super().__init__("\n".join([problems[0] + more, *problems[1:]]))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last words of a run."""
+"""The result of a run, as a person reads it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _reverted(names: Sequence[str], stays: Sequence[str]) -> list[str]:
 
 
 def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool) -> list[str]:
-    """What is live now, and where the time went."""
+    """What is live now, and how long that took."""
     manifest = plan["manifest"]
     if run["action"] == "rehearsal":
         done = "rehearse" in {name for name, _unused in verdict["times"]}
@@ -96,13 +96,20 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
         return [f"{plan['app']} {manifest['version']} already runs as release {manifest['id']}: nothing was changed"]
     if check_mode:
         return ["This was a check: nothing was changed"]
-    times = verdict["times"]
-    parts = ", ".join(f"{step} {now - before:.1f}" for (_unused, before), (step, now) in itertools.pairwise(times))
-    total = times[-1][1] - times[0][1]
     if run["action"] == "drain":
         return [f"{', '.join(plan['drained'])} gets no requests of {plan['app']} until playbooks/hosts/join.yml"]
-    verb = {"change": "is live", "repair": "is whole again"}[plan["status"]]
+    verb = {"change": "is live", "repair": "is repaired"}[plan["status"]]
     return [
-        f"{plan['app']} {manifest['version']} {verb} as release {manifest['id']} in {plan['slot']} "
-        f"({run['action']} took {total:.1f} s: {parts})"
+        f"{plan['app']} {manifest['version']} {verb} (release {manifest['id']}, slot {plan['slot']}), {_seconds(verdict):.1f} s"
     ]
+
+
+def times(run: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+    """Where the time went, for output that does not show each step when it ends."""
+    parts = [f"{step} {now - before:.1f}" for (_, before), (step, now) in itertools.pairwise(verdict["times"])]
+    return [f"{run['action']} took {_seconds(verdict):.1f} s: {', '.join(parts)}"] if parts else []
+
+
+def _seconds(verdict: Mapping[str, Any]) -> float:
+    times = verdict["times"]
+    return float(times[-1][1] - times[0][1])

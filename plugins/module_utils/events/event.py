@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens in a run, typed. Readers (the console; later reports and notices) get these and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of the run so far; a field is empty until it is known."""
+
+    id: str = ""
+    action: str = ""
+    app: str = ""
+    release: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """``time`` is the controller's clock, in seconds since 1970."""
+
+    time: float
+    run: Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """The contract was accepted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned(Event):
+    """The plan, as a person reads it; no lines when it was refused."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(Event):
+    """A step of the release was sent to its hosts."""
+
+    step: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEnded(Event):
+    """Every host has answered. ``summary`` has what they did, in a few words each."""
+
+    step: str
+    seconds: float
+    hosts: tuple[str, ...]
+    failed: tuple[str, ...]
+    summary: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(Event):
+    """Nothing has happened for a while: ``hosts`` have not answered for ``seconds``. ``step`` is empty outside of a release."""
+
+    step: str
+    task: str
+    hosts: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told(Event):
+    """Lines for the person who runs it. ``debug``: from a debug task, which Ansible's own output shows too."""
+
+    lines: tuple[str, ...]
+    debug: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed(Event):
+    """A task outside of a release changed a host, or would (``check``); ``diff`` may be empty."""
+
+    host: str
+    task: str
+    diff: str
+    check: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported(Event):
+    """The result of a run that did not fail. ``lines`` say it, ``notes`` what was left undone without harm."""
+
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live(Reported):
+    """The release is live."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack(Reported):
+    """An earlier release is live again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Event):
+    """A task ended the run for ``host``.
+
+    The first line of ``message`` says what failed, details follow. ``worded``: the message was written for a person and stands alone;
+    others need ``task`` and ``where`` beside them. ``shared``: it is not about this one host.
+    """
+
+    host: str
+    task: str
+    where: str
+    message: str
+    worded: bool
+    shared: bool
+    unreachable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded(Event):
+    """The end. ``hosts`` are those that took part, without the controller."""
+
+    hosts: tuple[str, ...]
+    seconds: float
+    check: bool
