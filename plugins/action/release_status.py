@@ -36,5 +36,5 @@ class ActionModule(ActionBase):
             history = ledger.merge_texts(item["ledger"] for item in observed.values())
             lines = status.history_lines(args["app"], history, int(args.get("runs", 20)))
         else:
-            lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _: [])(summary)
+            lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _unused: [])(summary)
         return {**result, "changed": False, **summary, "lines": say.show(lines)}

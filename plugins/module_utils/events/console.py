@@ -10,7 +10,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.events import event a
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event, Failed
 
 # What a step is called here, where the name of its tasks would not tell.
-LABELS = {"failure": "clean up", "failure_undo": "clean up"}
+LABELS = {"failure": "clean up", "failure_revert": "clean up"}
 # Steps of a command whose output is what it looked for.
 QUIET = ("observe", "logs", "run")
 # With more hosts than this their number says more than their names.
@@ -127,7 +127,7 @@ def _errors(failures: Sequence[Failed], hosts: Sequence[str]) -> Iterator[Line]:
     for failure in failures:
         groups.setdefault((failure.message, "" if failure.worded else failure.task), []).append(failure)
     heads = []
-    for (message, _), alike in groups.items():
+    for (message, _unused), alike in groups.items():
         first, *more = message.split("\n")
         heads.append(_error(first, alike, hosts))
         yield from (Line(line, "bad", stderr=True) for line in more)

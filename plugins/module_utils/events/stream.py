@@ -39,9 +39,9 @@ class Task:
 
     @property
     def step(self) -> str:
-        """The release's step that this task is the work of; empty for other tasks. Names are ``step | Verb object``."""
+        """The release's step that this task is the work of; empty for other tasks. Names are ``Step | Verb object``."""
         hosts = self.role == "release" and self.action.startswith(OWN) and not self.run_once
-        return self.name.partition(" | ")[0] if hosts else ""
+        return self.name.partition(" | ")[0].lower().replace(" ", "_") if hosts else ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Stream:
 
     def result(self, result: Result) -> list[Event]:
         """A host is done with a task."""
-        _, begin = self._open.pop((result.host, result.task.id), (result.task, result.time))
+        _unused, begin = self._open.pop((result.host, result.task.id), (result.task, result.time))
         if result.status == "skipped":
             return []
         found: list[Event] = []
@@ -201,7 +201,7 @@ class Stream:
         names: dict[tuple[str, ...], list[str]] = {}
         for host, lines in output:
             names.setdefault(lines, []).append(host)
-        alone = len({host for host, _ in output}) < 2 or len(names) == 1
+        alone = len({host for host, _unused in output}) < 2 or len(names) == 1
         for lines, hosts in names.items():
             head = () if alone else (f"{', '.join(dict.fromkeys(hosts))}:",)
             yield events.Told(**self._now(now), lines=(*head, *lines), debug=True)
@@ -265,7 +265,7 @@ def _summary(answers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     answers = list(answers)
     for key, one, many in (
         ("applied", "migration applied", "migrations applied"),
-        ("undone", "migration undone", "migrations undone"),
+        ("reverted", "migration reverted", "migrations reverted"),
         ("pulled", "image pulled", "images pulled"),
     ):
         # Every app host pulls the same images.

@@ -106,7 +106,7 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
 
 def times(run: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
     """Where the time went, for output that does not show each step when it ends."""
-    parts = [f"{step} {now - before:.1f}" for (_, before), (step, now) in itertools.pairwise(verdict["times"])]
+    parts = [f"{step} {now - before:.1f}" for (_unused, before), (step, now) in itertools.pairwise(verdict["times"])]
     return [f"{run['action']} took {_seconds(verdict):.1f} s: {', '.join(parts)}"] if parts else []
 
 
