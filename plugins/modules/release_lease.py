@@ -13,6 +13,7 @@ description:
   - M(sluice.stack.release_fence) takes a lease. It is short, and renewed by the controller as long as the run lives.
   - Nothing happens to the lease of another run.
 author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
 options:
   app:
     description: Name of the app.

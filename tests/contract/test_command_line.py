@@ -28,9 +28,9 @@ def template(planted: Path) -> str:
 def refused(done: Run, name: str, planted: Path) -> None:
     """One line names the variable, nothing was filled in and no task was begun."""
     (line,) = done.errors
-    assert f"failed: {name} is " in line, done.output
+    assert line.startswith(f"{name} is ") or f"failed: {name} is " in line, done.output
     assert "on the command line: a template is not accepted there" in line
-    assert done.code != 0 and "TASK [" not in done.output
+    assert done.code != 0 and not any("|" in task for task in done.tasks)
     assert not planted.exists()
 
 
@@ -91,7 +91,7 @@ def test_the_environment_hands_over_a_version_as_text(tmp_path: Path, hostile: s
     more.write_text("all: {vars: {app_version: \"{{ lookup('env', 'APP_VERSION') }}\"}}\n")
     done = run(environment={"APP_VERSION": hostile}, more=more if inventory else None)
     (line,) = done.errors
-    assert line.startswith("Task failed: Action failed: app_version is "), done.output
+    assert line.startswith("app_version is "), done.output
     assert "it must be a tag: letters, digits, '_', '.' and '-'" in line
     assert not done.reached("fence")
 

@@ -28,10 +28,11 @@ class Run:
     @property
     def errors(self) -> list[str]:
         """The messages of failures, as a person sees them."""
-        mark = "Error: "
+        # The second is Ansible's own, of what fails before the console begins.
+        marks = ("Error: ", "[ERROR]: ")
         # The prompt for a password does not end its line.
         lines = [line.removeprefix("BECOME password: ") for line in self.output.splitlines()]
-        return [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+        return [line.removeprefix(mark) for line in lines for mark in marks if line.startswith(mark)]
 
     def reached(self, step: str) -> bool:
         """Whether a task of the step was begun."""
