@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.modules import release_fence, release_lease
@@ -24,16 +25,19 @@ class ActionModule(HostModule):
         """Try until the host is fenced, or the time to wait is over."""
         begin = time.monotonic()
         controller = heartbeat.controller()
+        if self._task.args.get("state", "fenced") != "fenced" or self._task.check_mode:
+            return super().run(tmp, task_vars)
+        fenced = self._keep_alive(controller, task_vars or {})
         result = super().run(tmp, task_vars)
         wait = float(self._task.args.get("wait_seconds") or 0)
         # A controller that has died meanwhile takes nothing any more.
         while result.get("held") and time.monotonic() - begin < wait and not controller.ended(WAIT_POLL_SECONDS):
             result = super().run(tmp, task_vars)
-        if "observation" in result and self._task.args.get("state", "fenced") == "fenced" and not self._task.check_mode:
-            self._keep_alive(controller, task_vars or {})
+        fenced("observation" in result)
         return result
 
-    def _keep_alive(self, controller: heartbeat.Controller, variables: dict[str, Any]) -> None:
+    def _keep_alive(self, controller: heartbeat.Controller, variables: dict[str, Any]) -> Callable[[bool], None]:
+        """Start what keeps the lease alive; before the fence, since the worker may be ended in its middle."""
         args = self._task.args
         seconds = float(
             args.get("lease_seconds") or release_fence.ARGUMENTS["argument_spec"]["lease_seconds"]["default"]
@@ -43,4 +47,4 @@ class ActionModule(HostModule):
         def tell(state: str) -> dict[str, Any]:
             return self.on_host(self.LEASE, {**lease, "state": state}, variables)
 
-        heartbeat.begin(controller, tell, seconds / 3)
+        return heartbeat.begin(controller, tell, seconds / 3)

@@ -22,7 +22,8 @@ options:
   state:
     description:
       - V(status) says what is applied, pending, failed, edited and unknown to the image.
-      - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it.
+      - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it. A migration
+        that an earlier run began, and that still runs, is waited for.
       - V(applied) applies what is pending.
       - V(schema_check) fails when one of the image's migrations is not applied any more, as before a rollback to a release it was undone of.
       - V(rollback_check) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
@@ -236,7 +237,7 @@ def execute(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str,
         guard.finish(params["entries"], release_lease=False)
     match params["state"]:
         case "plan":
-            result |= migrate.plan(job, params["live_image"])
+            result |= migrate.plan(job, params["live_image"], wait=not check_mode)
         case "applied":
             result |= migrate.apply(job, params["resolve"])
         case "schema_check":

@@ -56,8 +56,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 owned:
-  description: Whether the run owns the app, or may get it back from a run that has changed nothing so far.
-  returned: O(state) is V(renewed)
+  description: Whether the run owns the app, or, with V(renewed), may get it back from a run that has changed nothing so far.
+  returned: O(state) is V(renewed) or V(expired)
   type: bool
 """
 
@@ -91,7 +91,7 @@ def main() -> None:
                 except LeaseLost:
                     result = {"owned": False}
             case "expired":
-                guard.expire()
+                result = {"owned": guard.expire()}
             case "released":
                 guard.release()
             case _unused:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep a run's lease on one host alive as long as its controller lives, and let it run out at once when that has ended.
 
-A process of its own for each host, forked from the worker that has fenced it: it has that worker's connection, and outlives it. It
-watches the process of ``ansible-playbook``. However that ends (SIGKILL, Ctrl-C, a failed run or an ordinary end), the lease is expired
-at once; where this process dies with it, as in a container that is removed, the lease ends by itself some seconds later.
+A process of its own for each host, forked from the worker that is about to fence it: it has that worker's connection, and outlives it,
+also where the worker is ended in the middle. It watches the process of ``ansible-playbook``. However that ends (SIGKILL, Ctrl-C, a
+failed run or an ordinary end), the lease is expired at once; where this process dies with it, as in a container that is removed, the
+lease ends by itself some seconds later.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ansible.utils.display import Display
 LAST_SECONDS = 10.0
 POLL_SECONDS = 0.5
 NAME = "sluice-lease"
+FENCED, REFUSED = b"1", b"0"
 
 
 class Controller(Protocol):
@@ -100,33 +102,59 @@ def controller() -> Controller:
     return LinuxController(pid) if hasattr(os, "pidfd_open") else PortableController(pid)
 
 
-def begin(watched: Controller, tell: Callable[[str], dict[str, Any]], interval: float) -> None:
-    """Keep the lease alive from now on; returns at once, and never in the new process.
+def begin(watched: Controller, tell: Callable[[str], dict[str, Any]], interval: float) -> Callable[[bool], None]:
+    """Start the process; returns at once, and never in the new process. To be called with whether the host was fenced, once that is known.
 
     ``tell`` has the host renew or expire the lease. ``interval`` is in seconds.
     """
+    told, telling = os.pipe()
     child = os.fork()
     if child:
+        os.close(told)
         os.waitpid(child, 0)
-        return
+        return lambda fenced: _tell_fenced(telling, fenced)
     try:
         os.setsid()
         if os.fork() == 0:
+            os.close(telling)
             _detach()
             threading.Thread(target=_give_up, args=(watched,), daemon=True).start()
-            beat(watched, tell, interval)
+            answer = _fenced(told, watched)
+            if answer != REFUSED:
+                beat(watched, tell, interval, known=answer == FENCED)
     finally:
         os._exit(0)
 
 
-def beat(watched: Controller, tell: Callable[[str], dict[str, Any]], interval: float) -> None:
-    """Renew until the run does not own the app any more, or until the controller has ended; then expire."""
+def _tell_fenced(telling: int, fenced: bool) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(telling, FENCED if fenced else REFUSED)
+    os.close(telling)
+
+
+def _fenced(told: int, watched: Controller) -> bytes:
+    """Wait for what became of the fence; nothing when the controller or the worker ended before that was known."""
+    while not select.select([told], [], [], POLL_SECONDS)[0]:
+        if watched.ended(0):
+            return b""
+    return os.read(told, 1)
+
+
+def beat(watched: Controller, tell: Callable[[str], dict[str, Any]], interval: float, *, known: bool = True) -> None:
+    """Renew until the run does not own the app any more, or until the controller has ended; then expire.
+
+    ``known``: that the host was fenced. Else the fence may still be under way there when the controller has ended.
+    """
     while not watched.ended(interval):
         # Who is stopped may be so for good, and the others wait for this one.
         if not watched.stopped() and _told(tell, "renewed").get("owned") is False:
             return
-    while not _told(tell, "expired"):
-        time.sleep(1)
+    deadline = time.monotonic() + LAST_SECONDS
+    while time.monotonic() < deadline:
+        answer = _told(tell, "expired")
+        if answer.get("owned") or (known and answer):
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _told(tell: Callable[[str], dict[str, Any]], state: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Each module starts from v1.0.0 live on both app hosts, and can be run alone; the
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -87,6 +88,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionstart() -> None:
     """Say early that somebody else is deploying."""
+    # A shell has what it runs in the background ignore Ctrl-C, and so would the playbooks.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The playbook itself, and not what waits to start one and names it among its arguments.
     playbook = f"^[^ ]*python[^ ]* [^ ]*ansible-playbook [a-z_]+.yml -i {INVENTORY}( |$)"
     running = subprocess.run(["pgrep", "-f", playbook], capture_output=True, text=True, check=False)

@@ -111,23 +111,33 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
 
 
 def test_a_lease_is_shown_and_broken_by_its_runs_id(lab: Lab, begin: str) -> None:
-    dead = lab.start("deploy", "-e", "app_version=v1.1.0", kill="start:Plan | Decide").wait()
-    assert dead.code == -signal.SIGKILL
-    owner = set(lab.leases().values())
-    assert len(owner) == 1 and None not in owner, "every host is fenced by the same run"
-    (run_id,) = (str(one) for one in owner)
-    refused = lab.deploy("v1.1.0").error()
-    assert f"(run {run_id})" in refused and "\n" not in refused
+    # One that hangs: it lives, and nothing renews its lease.
+    hung = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_lease_seconds=600")
+    try:
+        reached(hung, "Plan | Decide")
+        hung.signal(signal.SIGSTOP)
+        owner = set(lab.leases().values())
+        assert len(owner) == 1 and None not in owner, "every host is fenced by the same run"
+        (run_id,) = (str(one) for one in owner)
+        refused = lab.deploy("v1.1.0").error()
+        assert f"(run {run_id})" in refused and "\n" not in refused
 
-    shown = lab.playbook("playbooks/app/lease").good().output
-    for host in ("edge1", *APP_HOSTS):
-        assert re.search(rf"{host} +deploy by \S+@\S+, run {run_id}, its lease ends in \d+ s", shown), shown
-    wrong = lab.playbook("playbooks/app/lease", "-e", "lease_break=000000000000").error()
-    assert run_id in wrong and "is no run that has marketplace" in wrong
-    assert set(lab.leases().values()) == owner
+        shown = lab.playbook("playbooks/app/lease").good().output
+        for host in ("edge1", *APP_HOSTS):
+            assert re.search(rf"{host} +deploy by \S+@\S+, run {run_id}, its lease ends in \d+ s", shown), shown
+        wrong = lab.playbook("playbooks/app/lease", "-e", "lease_break=000000000000").error()
+        assert run_id in wrong and "is no run that has marketplace" in wrong
+        assert set(lab.leases().values()) == owner
 
-    lab.playbook("playbooks/app/lease", "-e", f"lease_break={run_id}").good()
-    assert set(lab.leases().values()) == {None}
-    assert "nobody is changing it" in lab.playbook("playbooks/app/lease").good().output
-    lab.deploy("v1.1.0", *QUICK).good()  # at once
-    assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
+        lab.playbook("playbooks/app/lease", "-e", f"lease_break={run_id}").good()
+        assert "nobody is changing it" in lab.playbook("playbooks/app/lease").good().output
+        lab.deploy("v1.1.0", *QUICK).good()  # at once
+        assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
+        before = lab.state()
+        hung.signal(signal.SIGCONT)
+        message = hung.wait().error()
+        assert "does not own app marketplace on this host" in message, message
+        assert lab.state() == before
+    finally:
+        if hung.running():
+            hung.kill()

@@ -138,10 +138,13 @@ class Schema(World):
         return {**item, **more}
 
     def look(self, host: Host, run: Run) -> Module:
-        """As db_migration with state=plan, and the gate: what is pending."""
+        """As db_migration with state=plan, and the gate: what is pending once nobody is at work on it."""
+        return self._closing(host, run, self._look(host, run))
+
+    def _look(self, host: Host, run: Run) -> Module:
+        yield from self._lock(host, run)
         known = brings((run.plan or {})["manifest"]["version"])
         run.pending = [name for name in known if name not in self.database]
-        yield
         return {}
 
     def migrate(self, host: Host, run: Run) -> Module:

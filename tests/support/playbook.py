@@ -124,15 +124,23 @@ class Started:
         self.process.send_signal(signal.SIGSTOP)
         self.signal(signal.SIGKILL)
 
-    def _kill_orphans(self) -> None:
-        """End the workers of a controller that died alone: they would wait for it for ever."""
+    def processes(self, name: str = "") -> dict[int, str]:
+        """The processes that this one, or what it started, has left or still has: their names by their numbers."""
         mine = f"SLUICE_EVENTS={self._events}\0".encode()
+        found = {}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                # The connections are kept for the next run, as always; and what outlives a controller to end its leases is under test.
-                kept = ("ssh\n", "sluice-lease\n")
-                if mine in (process / "environ").read_bytes() and (process / "comm").read_text() not in kept:
-                    os.kill(int(process.name), signal.SIGKILL)
+                if mine in (process / "environ").read_bytes():
+                    found[int(process.name)] = (process / "comm").read_text().strip()
+        return {pid: one for pid, one in found.items() if name in ("", one)}
+
+    def _kill_orphans(self) -> None:
+        """End the workers of a controller that died alone: they would wait for it for ever."""
+        for pid, name in self.processes().items():
+            # The connections are kept for the next run, as always; and what outlives a controller to end its leases is under test.
+            if name not in ("ssh", "sluice-lease"):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def wait(self, timeout: float = 240) -> Run:
         """The run, once it has ended; one that does not end in time is killed and fails the test with its output."""

@@ -34,7 +34,7 @@ def end(*hosts: str, check: bool = False) -> Any:
 
 PLANNED = events.Planned(**AT, lines=("Deploy shop", "  flip       edge1"))
 LIVE = events.Live(**AT, lines=("shop is live",), notes=("retire: app2: timed out",))
-WAITING = events.Waiting(**AT, step="start", task="start | Bring", hosts=("app2",), seconds=10.2)
+WAITING = events.Waiting(**AT, step="start", task="Start | Bring", hosts=("app2",), seconds=10.2)
 
 
 def shown(*happened: events.Event, verbose: bool = False) -> list[str]:

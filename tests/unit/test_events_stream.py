@@ -11,12 +11,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.events.stream import 
 
 RUN = {"id": "3ece9e988bf1", "action": "deploy"}
 PLAN = {"status": "change", "manifest": {"id": "r2"}, "lines": ["Deploy shop v1.1.0", "  flip       edge1"]}
-CONTRACT = Task("c", "contract | Check", "sluice.stack.app_contract", "release", run_once=True)
-FENCE = Task("f", "fence | Take the app and observe", "sluice.stack.release_fence", "release")
-DECIDE = Task("p", "plan | Decide what to do", "sluice.stack.release_plan", "release", run_once=True)
-MIGRATE = Task("m", "migrate | Apply pending migrations once", "sluice.stack.db_migration", "release")
-START = Task("s", "start | Bring the release up in its slot", "sluice.stack.release_slot", "release")
-REPORT = Task("r", "report | Say what is live", "sluice.stack.release_report", "release", run_once=True)
+CONTRACT = Task("c", "Contract | Check", "sluice.stack.app_contract", "release", run_once=True)
+FENCE = Task("f", "Fence | Take the app and observe", "sluice.stack.release_fence", "release")
+DECIDE = Task("p", "Plan | Decide what to do", "sluice.stack.release_plan", "release", run_once=True)
+MIGRATE = Task("m", "Migrate | Apply pending migrations once", "sluice.stack.db_migration", "release")
+START = Task("s", "Start | Bring the release up in its slot", "sluice.stack.release_slot", "release")
+REPORT = Task("r", "Report | Say what is live", "sluice.stack.release_report", "release", run_once=True)
 INSTALL = Task("i", "Install | Install the engine", "ansible.builtin.apt", "docker_host", where="install.yml:3")
 SHOW = Task("d", "Show it", "ansible.builtin.debug")
 DONE = {"lines": ["shop v1.1.0 is live"], "notes": ["retire: app2: timed out"]}
@@ -80,9 +80,9 @@ def test_a_step_begins_when_it_was_sent_and_one_that_all_hosts_skip_is_none() ->
 
 
 def test_a_step_of_several_tasks_is_one_and_is_on_the_host_it_was_delegated_to() -> None:
-    copy = Task("1", "rehearse | Bring up a copy", "sluice.stack.db_scratch", "release")
-    judge = Task("2", "rehearse | Judge", "sluice.stack.rehearsal_verdict", "release", run_once=True)
-    remove = Task("3", "rehearse | Take the copy away", "sluice.stack.db_scratch", "release")
+    copy = Task("1", "Rehearse | Bring up a copy", "sluice.stack.db_scratch", "release")
+    judge = Task("2", "Rehearse | Judge", "sluice.stack.rehearsal_verdict", "release", run_once=True)
+    remove = Task("3", "Rehearse | Take the copy away", "sluice.stack.db_scratch", "release")
     run = Recorded().task(copy, {"app1": {}}, 2.0, on="db1")
     run.task(remove, {"app1": {}}, 1.0, on="db1").task(judge, {"app1": {"lines": ["fine"]}}).task(START, {"app1": {}})
     run.end()

@@ -32,15 +32,16 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 class Host:
     """A host that is told of a lease."""
 
-    def __init__(self, owned: bool = True, silent: int = 0) -> None:
+    def __init__(self, owned: bool = True, silent: int = 0, late: int = 0) -> None:
         self.heard: list[str] = []
-        self.owned, self.silent = owned, silent
+        self.owned, self.silent, self.late, self.fenced = owned, silent, late, False
 
     def tell(self, state: str) -> dict[str, Any]:
         self.heard.append(state)
         if len(self.heard) <= self.silent:
             raise ConnectionError
-        return {"changed": False, **({"owned": self.owned} if state == "renewed" else {})}
+        self.fenced = self.fenced or len(self.heard) > self.late
+        return {"changed": False, "owned": self.owned and self.fenced}
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -107,6 +108,26 @@ def test_a_host_that_does_not_answer_is_told_again(process: subprocess.Popen[byt
     assert host.heard[-1] == "expired"
 
 
+def test_a_fence_that_arrives_after_its_controllers_end_is_expired_too(
+    process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends the worker and not the program that it had sent to the host."""
+    monkeypatch.setattr(heartbeat, "POLL_SECONDS", 0.001)
+    process.kill()
+    process.wait()
+    host = Host(late=3)
+    heartbeat.beat(heartbeat.LinuxController(process.pid), host.tell, INTERVAL, known=False)
+    assert host.heard == ["expired"] * 4
+
+
+def test_a_run_that_has_given_the_app_back_is_expired_once(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    host = Host(owned=False)
+    heartbeat.beat(heartbeat.LinuxController(process.pid), host.tell, INTERVAL)
+    assert host.heard == ["expired"]
+
+
 def test_a_controller_that_is_dead_already_has_ended(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
@@ -131,11 +152,13 @@ def tell(state):
         me = {"state": state, "pid": os.getpid(), "session": os.getsid(0), "name": comm.read().strip(), "out": os.readlink("/proc/self/fd/1")}
     with open(path, "a") as handle:
         handle.write(json.dumps(me) + "\\n")
-    if len(sys.argv) > 4:
+    if sys.argv[4] == "hangs":
         time.sleep(600)
     return {"owned": True}
-heartbeat.begin(heartbeat.LinuxController(pid), tell, interval)
-print("worker ends", os.getsid(0))
+fenced = heartbeat.begin(heartbeat.LinuxController(pid), tell, interval)
+print("worker ends", os.getsid(0), flush=True)
+if sys.argv[4] != "died":
+    fenced(sys.argv[4] != "refused")
 """
 
 
@@ -151,14 +174,29 @@ def gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-@pytest.mark.parametrize("hangs", [False, True])
+def work(process: subprocess.Popen[bytes], notes: Path, how: str) -> subprocess.CompletedProcess[str]:
+    """A worker of the controller, which ends."""
+    words = [sys.executable, "-c", WORKER, str(process.pid), str(notes), "0.02", how]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_a_host_that_was_not_fenced_is_told_nothing(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    work(process, tmp_path / "refused", "refused")
+    work(process, tmp_path / "fenced", "fenced")  # for as long as that one would have taken
+    until(lambda: lines(tmp_path / "fenced"))
+    process.kill()
+    process.wait()
+    until(lambda: lines(tmp_path / "fenced")[-1]["state"] == "expired")
+    assert lines(tmp_path / "refused") == []
+
+
+@pytest.mark.parametrize("how", ["fenced", "died", "hangs"])
 def test_it_outlives_its_worker_and_ends_soon_after_the_controller(
-    process: subprocess.Popen[bytes], tmp_path: Path, hangs: bool
+    process: subprocess.Popen[bytes], tmp_path: Path, how: str
 ) -> None:
     notes = tmp_path / "notes"
-    words = [sys.executable, "-c", WORKER, str(process.pid), str(notes), "0.02", *(["hangs"] if hangs else [])]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    done = work(process, notes, how)
     assert done.stdout.startswith("worker ends "), "and nothing waits for its streams"
     until(lambda: lines(notes))
     one = lines(notes)[0]
@@ -168,4 +206,4 @@ def test_it_outlives_its_worker_and_ends_soon_after_the_controller(
     process.kill()
     process.wait()
     until(lambda: gone(one["pid"]))
-    assert lines(notes)[-1]["state"] == ("renewed" if hangs else "expired")
+    assert lines(notes)[-1]["state"] == ("renewed" if how == "hangs" else "expired")

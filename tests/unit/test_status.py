@@ -92,7 +92,7 @@ def test_a_flip_under_way_and_its_owner_are_shown(fleet: Any) -> None:
     assert found["hosts"]["edge1"]["split"] == (
         f"blue {plan['manifest']['id']}; trying green r2 with 100 % until it is confirmed or undone"
     )
-    assert any("deploy by anna@build (run abc)" in line for line in status.lines(found))
+    assert any(line.endswith("deploy by anna@build (run abc)") for line in status.lines(found))
     assert status.lease_lines(found) == [
         "shop: is being changed",
         "  edge1      deploy by anna@build, run abc, its lease ends in 55 s",
@@ -141,3 +141,14 @@ def test_the_history_tells_the_newest_run_first_and_what_became_of_each(fleet: A
         ["#2", "deploy", "confirmed"],
     ]
     assert lines[-1] == "      rolled back later"
+
+
+def test_a_run_that_was_killed_is_nobody_who_changes_the_app(fleet: Any) -> None:
+    fleet.run()
+    fleet.observed["app1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "left": 0.0}
+    found = summary(fleet)
+    assert any("deploy by anna@build (run abc), ended without giving it back" in line for line in status.lines(found))
+    assert status.lease_lines(found) == [
+        "shop: nobody is changing it",
+        "  app1       deploy by anna@build, run abc, ended without giving it back",
+    ]

@@ -13,11 +13,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration import effe
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import TABLE, File, MigrationError, Status
 from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Connection, DatabaseError, literal
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import split
+from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseError
 
 _CREATE = (
     f"create table if not exists {TABLE} (name text primary key, checksum text not null, started_at timestamptz not null default now(), "
     "finished_at timestamptz, steps int not null default 0, underway boolean not null default false)"
 )
+BEAT_SECONDS = 2.0
 # Two runs wait for each other at the database, whatever hosts they are on. A number that is ours.
 _LOCK = 7_108_117_105
 
@@ -70,10 +72,15 @@ def _step_by_step(connection: Connection, file: File, seconds: float, beat: Call
             )
         done += 1 if effects[done] else 0
     for number in range(done, len(statements)):
+        try:
+            beat()
+        except LeaseError:
+            connection.query(f"update {TABLE} set steps = {number}, underway = false {this}")
+            raise
         text = statements[number].text
         connection.query(f"update {TABLE} set steps = {number}, underway = true {this}")
         try:
-            with_beat(lambda text=text: connection.query(text, timeout=seconds), beat)  # type: ignore[misc]
+            with_beat(lambda text=text: connection.query(text, timeout=seconds), beat, finish=True)  # type: ignore[misc]
         except DatabaseError as error:
             if error.sqlstate:  # refused, so it did nothing
                 connection.query(f"update {TABLE} set underway = false {this}")
@@ -107,7 +114,7 @@ def _in_transaction(connection: Connection, parts: list[str], seconds: float, be
         connection.query("begin")
         for part in parts:
             if split(part):
-                with_beat(lambda part=part: connection.query(part, timeout=seconds), beat)  # type: ignore[misc]
+                with_beat(lambda part=part: connection.query(part, timeout=seconds), beat, finish=True)  # type: ignore[misc]
         connection.query("commit")
     except DatabaseError as error:
         if error.sqlstate:
@@ -115,8 +122,12 @@ def _in_transaction(connection: Connection, parts: list[str], seconds: float, be
         raise
 
 
-def with_beat(work: Callable[[], object], beat: Callable[[], None]) -> None:
-    """Do what may take long, and say every two seconds that this run still works."""
+def with_beat(work: Callable[[], object], beat: Callable[[], None], *, finish: bool = False) -> None:
+    """Do what may take long, and see every two seconds whether this run still has the app; raises LeaseLost when it has not.
+
+    With ``finish`` the work is done first, and the caller's next ``beat`` raises: a statement that was cut off may leave the question
+    whether it happened, and the run that has the app now waits for the lock of migrations.
+    """
     failure: list[BaseException] = []
 
     def inner() -> None:
@@ -128,8 +139,13 @@ def with_beat(work: Callable[[], object], beat: Callable[[], None]) -> None:
     thread = threading.Thread(target=inner, daemon=True)
     thread.start()
     while thread.is_alive():
-        thread.join(2)
-        if thread.is_alive():
-            beat()
+        thread.join(BEAT_SECONDS)
+        try:
+            if thread.is_alive():
+                beat()
+        except LeaseError:
+            if not finish:
+                raise
+            thread.join()
     if failure:
         raise failure[0]

@@ -82,8 +82,17 @@ def schema_check(job: Job, *, wait: bool) -> Result:
     return found
 
 
-def plan(job: Job, live_image: str) -> Result:
-    """What is pending, with its SQL, and what of the applied the release that serves brought too."""
+def plan(job: Job, live_image: str, *, wait: bool) -> Result:
+    """What is pending, with its SQL, and what of the applied the release that serves brought too.
+
+    ``wait``: until a migration has ended that an earlier run began, whose controller died. What is pending then stays so, and no restore
+    point is in the middle of it.
+    """
+    if wait and job.settings["engine"] == "sql":
+        with closing(_connect(job)) as connection:
+            sql.lock(connection, job.settings["timeout"], job.beat)
+    elif wait:
+        tool.attend(job)
     found, files = _look(job)
     waiting = [one for one in files if one.name in found["status"]["pending"]]
     engine = job.settings["engine"]

@@ -137,9 +137,9 @@ def lines(summary: Summary) -> list[str]:
             mark = "●" if live and one["release"] == live["release"] else "○"
             result.append(f"  {host:<10} -      {mark} {one['service']:<12} {one['release']}  {one['status']}")
         if item["lease"]:
-            result.append(
-                f"  {host:<10} lease  {item['lease']['action']} by {item['lease']['who']} (run {item['lease']['run_id']})"
-            )
+            lease = item["lease"]
+            over = "" if lease["left"] > 0 else ", ended without giving it back"
+            result.append(f"  {host:<10} lease  {lease['action']} by {lease['who']} (run {lease['run_id']}){over}")
     if summary["restored"]:
         back = summary["restored"]
         version = manifest["version"] if manifest else ""

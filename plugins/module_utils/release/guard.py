@@ -141,9 +141,10 @@ class Guard:
         """Keep the app for ``ttl`` seconds from now. Raises LeaseLost when another run has it for good."""
         self._change(lambda lease, now: leases.renew(lease, run_id=self.run_id, ttl=ttl, now=now))
 
-    def expire(self) -> None:
-        """Let another run take the app at once; this one's controller has ended."""
-        self._change(lambda lease, now: leases.expire(lease, run_id=self.run_id, now=now))
+    def expire(self) -> bool:
+        """Let another run take the app at once; this one's controller has ended. Whether the app was this run's."""
+        before = self._change(lambda lease, now: leases.expire(lease, run_id=self.run_id, now=now))
+        return before.run_id == self.run_id
 
     def break_lease(self) -> None:
         """Take the app from this run, which may still live."""
