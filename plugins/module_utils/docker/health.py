@@ -27,7 +27,6 @@ def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
             health["path"],
             headers={"Host": f"{address}:{port}", "User-Agent": "sluice-health"},
             timeout=health["timeout"],
-            version="1.1",
             limit=4096,
         )
     except (OSError, plain_http.NoAnswer) as error:

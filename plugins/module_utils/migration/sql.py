@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from ansible_collections.sluice.stack.plugins.module_utils.migration import database
 from ansible_collections.sluice.stack.plugins.module_utils.migration import effects as migration_effects
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import TABLE, File, MigrationError, Status
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Connection, DatabaseError, literal
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import Connection, DatabaseError, literal
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import split
 
 _CREATE = (
@@ -25,7 +24,7 @@ _LOCK = 7_108_117_105
 def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat: Callable[[], None]) -> None:
     """Have the record's table, the session's limits, and the lock that keeps other runs out."""
     lock(connection, seconds, beat)
-    if connection.query(f"select to_regclass({literal(TABLE)}) is null as missing")[0]["missing"] == "t":
+    if connection.query(f"select to_regclass({literal(TABLE)}) is null as missing")[0]["missing"]:
         connection.query(_CREATE)
     for name, value in limits.items():
         connection.query(f"set {name} = {literal(value)}")
@@ -33,7 +32,7 @@ def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat
 
 def lock(connection: Connection, seconds: float, beat: Callable[[], None]) -> None:
     """Wait for runs that are at work, and keep others out until the connection is closed."""
-    with_beat(lambda: connection.query(f"select pg_advisory_lock({_LOCK})", timeout=seconds), beat)
+    connection.query(f"select pg_advisory_lock({_LOCK})", seconds, beat)
 
 
 def apply(
@@ -57,10 +56,10 @@ def apply(
 def _step_by_step(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> None:
     """Run the statements one by one, with a record of each; goes on where an earlier attempt ended."""
     this = f"where name = {literal(file.name)}"
-    row = connection.query(f"select steps, underway::text from {TABLE} {this}")[0]
-    done = int(row["steps"] or 0)
+    row = connection.query(f"select steps, underway from {TABLE} {this}")[0]
+    done = int(row["steps"])
     statements, effects = database.effects(connection, file.sql)
-    if row["underway"] == "true":
+    if row["underway"]:
         # The run that sent it died: whether it ended is in the catalogue, or nowhere.
         if effects[done] is None:
             told = [True] * done + effects[done:]
@@ -73,7 +72,7 @@ def _step_by_step(connection: Connection, file: File, seconds: float, beat: Call
         text = statements[number].text
         connection.query(f"update {TABLE} set steps = {number}, underway = true {this}")
         try:
-            with_beat(lambda text=text: connection.query(text, timeout=seconds), beat)  # type: ignore[misc]
+            connection.query(text, seconds, beat)
         except DatabaseError as error:
             if error.sqlstate:  # refused, so it did nothing
                 connection.query(f"update {TABLE} set underway = false {this}")
@@ -107,29 +106,9 @@ def _in_transaction(connection: Connection, parts: list[str], seconds: float, be
         connection.query("begin")
         for part in parts:
             if split(part):
-                with_beat(lambda part=part: connection.query(part, timeout=seconds), beat)  # type: ignore[misc]
+                connection.query(part, seconds, beat)
         connection.query("commit")
     except DatabaseError as error:
         if error.sqlstate:
             connection.query("rollback")
         raise
-
-
-def with_beat(work: Callable[[], object], beat: Callable[[], None]) -> None:
-    """Do what may take long, and say every two seconds that this run still works."""
-    failure: list[BaseException] = []
-
-    def inner() -> None:
-        try:
-            work()
-        except BaseException as error:  # carried over to the thread that waits
-            failure.append(error)
-
-    thread = threading.Thread(target=inner, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(2)
-        if thread.is_alive():
-            beat()
-    if failure:
-        raise failure[0]
