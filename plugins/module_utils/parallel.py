@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def together(work: Callable[[Item], Any], items: Iterable[Item]) -> list[Any]:
@@ -32,3 +33,24 @@ def together(work: Callable[[Item], Any], items: Iterable[Item]) -> list[Any]:
     if errors:
         raise min(errors, key=lambda found: found[0])[1]
     return results
+
+
+def within(seconds: float, work: Callable[[], Result]) -> Result:
+    """The result of ``work``, or TimeoutError after ``seconds``; what hangs (a name server, a peer) is then left behind in its thread."""
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"timed out after {seconds:g} s")
+    return results[0]

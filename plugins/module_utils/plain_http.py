@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One request over HTTP, to a port, with or without TLS, or to a Unix socket: an answer ends where its connection does.
-
-Importing ``http.client`` takes a Python longer than all the requests of a step take, and every step is a new Python.
-"""
+"""One HTTP request to a port or to a Unix socket, by ``http.client``, with a deadline for the whole of it."""
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
-import os
 import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-Address: TypeAlias = "str | tuple[str, int]"  # a Unix socket's path, or host and port
+Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
 
 class NoAnswer(Exception):
@@ -37,9 +35,7 @@ class Answer(NamedTuple):
 
     def beginning(self) -> str:
         """The first part of the body, for messages."""
-        chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
-        body = b"".join(_chunks(self.body)) if chunked else self.body
-        return body[:300].decode(errors="replace").strip()
+        return self.body[:300].decode(errors="replace").strip()
 
 
 def request(
@@ -50,25 +46,17 @@ def request(
     *,
     timeout: float,
     headers: Mapping[str, str] | None = None,
-    version: str = "1.0",
     limit: int | None = None,
-    authorities: str | None = None,
 ) -> Answer:
-    """Ask, with ``body`` as JSON, and have the whole answer (or ``limit`` bytes of it) within ``timeout`` seconds. Raises NoAnswer.
-
-    With ``authorities`` it is asked over TLS: a file of certificates that are trusted beside the system's, where there is such a file.
-    A server answers version 1.0 (RFC 1945) without chunks. Apps are asked in 1.1, as their visitors do; the body may then be in chunks.
-    """
-    status, given, pieces = stream(
-        address, method, target, body, timeout=timeout, headers=headers, version=version, authorities=authorities
-    )
-    whole = b""
+    """Send ``body`` as JSON and return the answer, or ``limit`` bytes of it, within ``timeout`` seconds. Raises NoAnswer."""
+    status, given, pieces = stream(address, method, target, body, timeout=timeout, headers=headers)
+    whole = bytearray()  # grows in place: an archive may have many megabytes, in thousands of pieces
     with closing(pieces):
         for piece in pieces:
             whole += piece
             if limit is not None and len(whole) >= limit:
                 break
-    return Answer(status, given, whole)
+    return Answer(status, given, bytes(whole))
 
 
 def stream(
@@ -79,101 +67,78 @@ def stream(
     *,
     timeout: float,
     headers: Mapping[str, str] | None = None,
-    version: str = "1.0",
-    authorities: str | None = None,
 ) -> tuple[int, dict[str, str], Generator[bytes, None, None]]:
-    """As ``request``; status, headers, and the body in the pieces it comes in."""
-    deadline = time.monotonic() + timeout
+    """As ``request``; returns the status, the headers, and the body in the pieces it comes in."""
+    connection = _Connection(address, timeout)
+    payload = None if body is None else json.dumps(body).encode()
+    kind = {} if payload is None else {"Content-Type": "application/json"}
     try:
-        connection = _connect(address, timeout)
-        if authorities is not None:
-            connection = _secured(connection, address[0], authorities)
-    except OSError as error:
-        raise NoAnswer(str(error) or type(error).__name__) from error
-    try:
-        connection.sendall(_head(method, target, body, headers or {}, version))
-        text = b""
-        while b"\r\n\r\n" not in text:
-            piece = _receive(connection, deadline)
-            if not piece:
-                raise NoAnswer(f"not an HTTP answer: {text[:80].decode(errors='replace').strip()!r}")
-            text += piece
-        head, _unused, first = text.partition(b"\r\n\r\n")
-        begin, *lines = head.decode("latin-1").split("\r\n")
-        status = int(begin.split(maxsplit=2)[1])
-    except (OSError, ValueError, IndexError) as error:
+        connection.request(method, target, payload, {"Connection": "close", **kind, **(headers or {})})
+        response = connection.getresponse()
+    except (OSError, http.client.HTTPException, ValueError) as error:
         connection.close()
-        raise NoAnswer(str(error) or type(error).__name__) from error
-    except NoAnswer:
-        connection.close()
-        raise
-    fields = (line.partition(":") for line in lines)
-    return status, {name.lower(): value.strip() for name, _unused, value in fields}, _body(connection, first, deadline)
+        raise NoAnswer(_reason(error)) from error
+    found = {name.lower(): value for name, value in response.getheaders()}
+    return response.status, found, _pieces(response)
 
 
-def _chunks(raw: bytes) -> Generator[bytes, None, None]:
-    """A body without its chunks' sizes (RFC 9112, 7.1), as far as it came."""
-    while raw:
-        size, _unused, raw = raw.partition(b"\r\n")
+def _pieces(response: http.client.HTTPResponse) -> Generator[bytes, None, None]:
+    with closing(response):
         try:
-            length = int(size.partition(b";")[0], 16)
-        except ValueError:
+            while piece := response.read1(65536):
+                yield piece
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoAnswer(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
+        return f"not an HTTP answer: {str(error)[:80].strip()!r}"
+    return str(error) or type(error).__name__
+
+
+class _Connection(http.client.HTTPConnection):
+    """To a port or a Unix socket; what is read has to be there before the deadline."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        host, port = ("localhost", None) if isinstance(address, str) else address
+        super().__init__(host, port, timeout=timeout)
+        self._address, self._deadline = address, time.monotonic() + timeout
+        self.response_class = self._response  # type: ignore[assignment]
+
+    def connect(self) -> None:
+        if not isinstance(self._address, str):
+            super().connect()
             return
-        yield raw[:length]
-        raw = raw[length + 2 :]
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._address)
+
+    def _response(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
+        return http.client.HTTPResponse(_Timed(sock, self._deadline), **options)  # type: ignore[arg-type]
 
 
-def _connect(address: Address, timeout: float) -> socket.socket:
-    if not isinstance(address, str):
-        return socket.create_connection(address, timeout=timeout)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout)
-    try:
-        connection.connect(address)
-    except OSError:
-        connection.close()
-        raise
-    return connection
+class _Timed(io.RawIOBase):
+    """What a socket receives until the deadline. A socket's own timeout starts again with each piece."""
 
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._socket, self._deadline = sock, deadline
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open after the connection let it go
 
-def _secured(connection: socket.socket, name: str, authorities: str) -> socket.socket:
-    import ssl  # noqa: PLC0415 - most steps do without
+    def makefile(self, _unused: str) -> io.BufferedReader:
+        """What an HTTPResponse reads from."""
+        return io.BufferedReader(self, 65536)
 
-    context = ssl.create_default_context()
-    try:
-        if os.path.exists(authorities):
-            context.load_verify_locations(authorities)
-        return context.wrap_socket(connection, server_hostname=name)
-    except OSError:
-        connection.close()
-        raise
+    def readable(self) -> bool:
+        return True
 
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left)
+        return self._file.readinto(buffer)
 
-def _head(method: str, target: str, body: Any, headers: Mapping[str, str], version: str) -> bytes:
-    payload = b"" if body is None else json.dumps(body).encode()
-    lines = {"Host": "localhost", "Connection": "close", **headers}
-    if method != "GET":
-        lines["Content-Length"] = str(len(payload))
-    if payload:
-        lines["Content-Type"] = "application/json"
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"{method} {target} HTTP/{version}\r\n{head}\r\n".encode() + payload
-
-
-def _receive(connection: socket.socket, deadline: float) -> bytes:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise NoAnswer("timed out")
-    connection.settimeout(left)
-    try:
-        return connection.recv(65536)
-    except OSError as error:
-        raise NoAnswer(str(error) or type(error).__name__) from error
-
-
-def _body(connection: socket.socket, first: bytes, deadline: float) -> Generator[bytes, None, None]:
-    with closing(connection):
-        piece = first or _receive(connection, deadline)
-        while piece:
-            yield piece
-            piece = _receive(connection, deadline)
+    def close(self) -> None:
+        self._file.close()
+        super().close()

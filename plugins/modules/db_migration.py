@@ -192,7 +192,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.migration import states as migrate
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import MigrationError
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import DatabaseError
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import DatabaseError
 from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import Job
 from ansible_collections.sluice.stack.plugins.module_utils.release import secret_store
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError

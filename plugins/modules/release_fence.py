@@ -91,7 +91,7 @@ observation:
     ports: {marketplace/backend/blue/0: 20000}
     listening: [22, 20000]
     containers: []
-    # Of one that is not there: its size in the registry, and the layers that have to be pulled, in bytes.
+    # Of one that is not there: its size in the registry, and the layers that have to be pulled, in bytes; or size_unknown, the reason.
     images: {"registry.example.com/marketplace/backend:v1.4.2": {digest: "sha256:...", size: 31000000, layers: {"sha256:...": 1200}}}
     images_present: []
     disk_free: 70000000000
@@ -127,7 +127,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 )
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import pinned
 
-# A size is good to know; what has no way to the registry but through the engine's proxy must not wait long to find out.
+# A size is good to know, and not worth a long wait.
 SIZE_SECONDS = 3.0
 
 

@@ -110,6 +110,22 @@ def test_a_pull_that_fails_on_the_way_says_so_in_a_line_with_what_to_do(
     assert asked[1][1] == "/v1.41/images/create?fromImage=r.test%2Fweb&tag=sha256%3A01"
 
 
+def test_a_pull_that_is_refused_at_once_has_the_engines_words(
+    serve: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    serve((500, b'{"message": "dial tcp: lookup r.test: no such host"}\n'))
+    with pytest.raises(EngineError, match=r"registry r\.test cannot be reached from this host .*no such host\)$"):
+        docker_host.pull(connect(tmp_path), "r.test/web@sha256:01", 5)
+
+
+def test_what_the_engine_is_set_to_is_read_once(serve: Callable[..., Asked], tmp_path: Path) -> None:
+    asked = serve((200, b'{"DockerRootDir": "/d"}'))
+    one = connect(tmp_path)
+    assert one.info() == one.info() == {"DockerRootDir": "/d"}
+    assert len(asked) == 2
+
+
 def test_a_container_is_created_with_its_values_in_the_body_alone(serve: Callable[..., Asked], tmp_path: Path) -> None:
     asked = serve((201, b'{"Id": "abc"}'))
     wanted = {

@@ -71,9 +71,21 @@ def test_a_host_module_imports_the_standard_library_and_its_own_files_alone(name
             for imported in names:
                 root = imported.split(".")[0]
                 own = imported.startswith(f"{host_program.PACKAGE}.module_utils")
-                assert own or root in sys.stdlib_module_names or imported == "ansible.module_utils.basic", (
+                libpq = root == "psycopg2" and dotted.endswith(".migration.session")
+                assert own or libpq or root in sys.stdlib_module_names or imported == "ansible.module_utils.basic", (
                     f"{dotted} imports {imported}"
                 )
+
+
+def test_a_host_without_the_driver_is_told_to_be_provisioned() -> None:
+    program = f"import sys; sys.path.insert(0, {str(PLUGINS.parent / '.collections')!r})\n"
+    program += f"from {host_program.PACKAGE}.module_utils.migration import session\n"
+    program += (
+        "session.PACKAGES = '/nonexistent'\ntry: session.driver()\nexcept session.DatabaseError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
+    assert "run provision.yml, which installs the package python3-psycopg2" in done.stdout
+    assert done.stdout.count("\n") == 1
 
 
 def test_every_file_a_module_reaches_is_sent(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import tarfile
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.migration import effects, pg_wire
+from ansible_collections.sluice.stack.plugins.module_utils.migration import effects
 from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
@@ -154,40 +154,6 @@ def test_the_one_statement_to_decide_about_is_named() -> None:
     assert "all 3 statements of migration 7_m" in effects.open_question(
         "7_m", statements, [None, True, None, True, True]
     )
-
-
-def test_options_join_those_that_are_in_the_url() -> None:
-    url = "postgresql://u:p%40@h/db?schema=s&options=-c%20search_path%3Dx"
-    found = pg_wire.with_options(url, {"lock_timeout": "3s"})
-    assert found == "postgresql://u:p%40@h/db?schema=s&options=-c%20search_path%3Dx%20-c%20lock_timeout%3D3s"
-
-
-def test_an_address_is_read_from_a_url_and_shows_no_password() -> None:
-    found = pg_wire.Address.of("postgres://an%40na:hunter%2F2@db.test:5433/shop?sslmode=verify-full")
-    assert (found.user, found.password, found.port, found.sslmode) == ("an@na", "hunter/2", 5433, "verify-full")
-    assert "hunter" not in f"{found} {found!r}"
-
-
-@pytest.mark.parametrize("url", ["mysql://u:secret@h/db", "secret", "postgresql://u:sec#ret@h:port/db"])
-def test_what_is_no_address_is_not_shown(url: str) -> None:
-    with pytest.raises(pg_wire.DatabaseError) as error:
-        pg_wire.Address.of(url)
-    assert "sec" not in str(error.value)
-
-
-def test_scram_is_that_of_the_rfc() -> None:
-    """The example of RFC 7677, section 3."""
-    scram = pg_wire._Scram("pencil")
-    scram._user, scram._nonce = "user", "rOprNGfwEbeRWgbNEkqO"
-    challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
-    assert scram.final(challenge).endswith(b",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
-    assert scram.proved(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
-    assert not scram.proved(b"v=AAAA")
-
-
-def test_literals_are_closed() -> None:
-    assert pg_wire.literal("it's") == "'it''s'"
-    assert pg_wire.literal("a\\' or 1") == "E'a\\\\'' or 1'"
 
 
 def entry(release: str, token: int, event: str = "confirmed", **more: Any) -> ledger.Entry:

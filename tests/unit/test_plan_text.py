@@ -170,6 +170,19 @@ def test_what_does_not_fit_is_refused_before_anything_is_pulled(fleet: Any) -> N
     )
 
 
+def test_a_size_that_could_not_be_read_is_said_with_the_reason(fleet: Any) -> None:
+    heard(fleet, "v1.0.0", backend=MIB, frontend=MIB)
+    image = fleet.observed["app2"]["images"][f"{BACKEND}:v1.0.0"]
+    del image["layers"], image["size"]
+    image["size_unknown"] = "registry registry.test:5000 does not answer in time"
+    lines = fleet.plan()["lines"]
+    # The other host has read it, which is a bound for this one.
+    assert any("app2: pull 2 images (up to 2.0 MiB; 50.0 GiB free)" in line for line in lines), lines
+    fleet.observed["app1"]["images"][f"{BACKEND}:v1.0.0"] = image
+    why = "of unknown size: registry registry.test:5000 does not answer in time; 50.0 GiB free"
+    assert sum(f"pull 2 images ({why})" in line for line in fleet.plan()["lines"]) == 2
+
+
 def test_an_image_of_docker_hub_is_found_by_the_name_the_engine_gives_it(fleet: Any) -> None:
     fleet.variables["app_services"]["cache"] = {"image": "docker.io/library/redis:8", "command": ["redis-server"]}
     fleet.run()

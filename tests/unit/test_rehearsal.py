@@ -36,6 +36,13 @@ def test_only_the_address_of_the_database_changes(env: Any, secrets: Any, values
     assert original == manifest(env, secrets) and changed["services"]["other"] is original["services"]["other"]
 
 
+def test_no_parameter_of_the_url_leads_back_to_the_database_itself() -> None:
+    """To libpq they count more than what is before the question mark."""
+    url = "postgresql://shop:s@one,two:5433/shop?host=10.0.0.31&schema=app&port=5432&hostaddr=10.0.0.31&sslmode=require"
+    _, known = pointed_at(manifest({"DATABASE_URL": url}, {}), {}, "backend", "DATABASE_URL", "10.0.0.31:5500")
+    assert known["DATABASE_URL"] == "postgresql://shop:s@10.0.0.31:5500/shop?schema=app&sslmode=require"
+
+
 def test_tables_in_another_file_were_written_anew() -> None:
     before = {"a.t": [1, 100], "a.small": [2, 10], "a.same": [3, 50], "a.gone": [4, 1]}
     after = {"a.t": [9, 200], "a.small": [8, 12], "a.same": [3, 60], "a.new": [7, 5]}

@@ -6,13 +6,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.docker import retire
-from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
+from ansible_collections.sluice.stack.plugins.module_utils.parallel import together, within
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 from ansible_collections.sluice.stack.plugins.modules import release_retire
 
@@ -170,3 +171,13 @@ def test_together_keeps_the_order_and_raises_the_first_error_after_all_ended() -
     with pytest.raises(ValueError, match="1"):
         together(work, [0, 1, 2])
     assert sorted(ended) == [0, 1, 2]
+
+
+def test_what_hangs_is_left_behind() -> None:
+    ended = threading.Event()
+    assert within(60, lambda: 7) == 7
+    with pytest.raises(ValueError, match="broken"):
+        within(60, lambda: int("broken"))
+    with pytest.raises(TimeoutError, match=r"^timed out after 0\.01 s$"):
+        within(0.01, ended.wait)
+    ended.set()

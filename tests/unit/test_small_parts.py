@@ -43,6 +43,10 @@ def test_a_command_of_ones_own_is_run_as_it_is() -> None:
             "Get https://r:5000/v2/: net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
             "registry r:5000 does not answer in time",
         ),
+        (
+            "proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused",
+            "registry r:5000 cannot be reached through the engine's proxy",
+        ),
         ("dial tcp 10.0.0.1:5000: connect: connection refused", "registry r:5000 cannot be reached from this host"),
         (
             "write /var/lib/docker/tmp/GetImageBlob1: no space left on device",

@@ -37,6 +37,12 @@ def test_the_default_bridge_is_where_it_was_pinned(host: Any) -> None:
     assert not ipaddress.ip_interface(written["bip"]).network.overlaps(POOL)
 
 
+def test_a_migration_finds_libpq(host: Any) -> None:
+    """As the modules run: isolated, and without the packages of the host but for this one."""
+    program = "import sys; sys.path.append('/usr/lib/python3/dist-packages'); import psycopg2; print(psycopg2.extensions.libpq_version())"
+    assert int(host.check_output("/usr/bin/python3 -I -S -c %s", program)) >= 150000
+
+
 def test_the_engine_listens_on_no_network(host: Any) -> None:
     assert not [line for line in host.check_output("ss -Hltnp").splitlines() if "dockerd" in line]
     assert host.file("/var/run/docker.sock").mode == 0o660

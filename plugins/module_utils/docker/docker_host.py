@@ -27,6 +27,8 @@ def explain(error: Exception, registry: str = "") -> str:
     lowered = text.lower()
     if "no space left" in lowered:
         return f"the disk is full where the Docker engine keeps images: free some (docker system df, docker image prune) ({text})"
+    if any(word in lowered for word in ("proxyconnect", "proxy authentication", "tunnel connection")):
+        return f"{where} cannot be reached through the engine's proxy: check the proxy of the Docker engine on this host ({text})"
     if "manifest unknown" in lowered or "not found" in lowered:
         return f"not in {where}: no such name, version or tag; push it, or check app_version"
     if any(word in lowered for word in ("unauthorized", "no basic auth", "authentication required", "denied")):

@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -41,9 +42,18 @@ class Engine:
     def __init__(self, timeout: float = 60, socket_path: str = SOCKET) -> None:
         self.timeout, self._socket = timeout, socket_path
         self._prefix = ""
-        version = str(self.get("/version")["ApiVersion"])
-        major, minor = min(NEWEST, tuple(int(part) for part in version.split(".")))
+        self._info: dict[str, Any] = {}
+        self._info_lock = threading.Lock()
+        version = self.get("/version")
+        major, minor = min(NEWEST, tuple(int(part) for part in version["ApiVersion"].split(".")))
         self._prefix = f"/v{major}.{minor}"
+        self.platform = (str(version.get("Os")), str(version.get("Arch")))
+
+    def info(self) -> dict[str, Any]:
+        """The engine's state and settings; read once, because the engine starts programs to find it out."""
+        with self._info_lock:
+            self._info = self._info or self.get("/info")
+            return self._info
 
     def get(self, path: str, **query: Any) -> Any:
         """Read something, as JSON."""
@@ -79,12 +89,12 @@ class Engine:
                 headers=credentials(image),
                 timeout=seconds,
             )
+            if status >= 400:
+                raise _error(plain_http.Answer(status, {}, b"".join(chunks)), "pull")
             text = b""
             for chunk in chunks:
                 *lines, text = (text + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
-            if status >= 400:
-                raise _error(plain_http.Answer(status, {}, text), "pull")
         except plain_http.NoAnswer as error:
             raise EngineError(f"not pulled within {seconds:g} s ({error})") from error
 

@@ -37,7 +37,6 @@ def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
                 **(health.get("headers") or {}),
             },
             timeout=health["timeout"],
-            version="1.1",
             limit=4096,
         )
     except (OSError, plain_http.NoAnswer) as error:

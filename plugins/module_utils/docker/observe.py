@@ -47,7 +47,7 @@ def every_host(app: str) -> dict[str, Any]:
 
 def app_host(app: str, engine: Engine) -> dict[str, Any]:
     """An app host's containers, images and room."""
-    root = engine.get("/info")["DockerRootDir"]
+    root = engine.info()["DockerRootDir"]
     digests = {digest for image in engine.get("/images/json") for digest in image.get("RepoDigests") or []}
     folder = app_folder(app)
     known = ledger.merge_texts([ledger.text(ledger_file(app))]).manifests

@@ -41,7 +41,7 @@ def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> st
     }
     try:
         answer = plain_http.request(
-            ("127.0.0.1", port), "GET", route["verify"], headers=headers, timeout=timeout, version="1.1", limit=4096
+            ("127.0.0.1", port), "GET", route["verify"], headers=headers, timeout=timeout, limit=4096
         )
     except plain_http.NoAnswer as error:
         return f"{where}: no answer ({error})"

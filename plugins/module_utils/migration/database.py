@@ -21,24 +21,20 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration.files impor
     application,
     compare,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import (
-    Address,
-    Connection,
-    DatabaseError,
-    literal,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import Connection, DatabaseError, literal
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import Statement
+from ansible_collections.sluice.stack.plugins.module_utils.migration.url import UrlError, target
 
 # The same for both engines, but for the names of the columns. Prisma's own record: https://www.prisma.io/docs/orm/prisma-migrate
 _RECORDS = {
     "prisma": (
         "_prisma_migrations",
-        "select migration_name as name, checksum, (finished_at is not null)::text as finished, applied_steps_count as steps, logs from {0} "
+        "select migration_name as name, checksum, finished_at is not null as finished, applied_steps_count as steps, logs from {0} "
         "where rolled_back_at is null order by started_at",
     ),
     "sql": (
         TABLE,
-        "select name, checksum, (finished_at is not null)::text as finished, steps, null as logs from {0} order by started_at",
+        "select name, checksum, finished_at is not null as finished, steps, null as logs from {0} order by started_at",
     ),
 }
 _INVALID = (
@@ -56,24 +52,28 @@ def url_of(manifest: Mapping[str, Any], values: Mapping[str, str]) -> str | None
     return environment(service, values).get(migration["database"])
 
 
-def connect(manifest: Mapping[str, Any], url: str) -> Connection:
-    """A session at the database; raises MigrationError that says where the address was set."""
+def connect(manifest: Mapping[str, Any], url: str, read_file: Callable[[str], bytes]) -> Connection:
+    """A session at the database; raises MigrationError that says where the address was set.
+
+    ``read_file`` returns a file of the service's image, for certificates that the URL names; raises FileNotFoundError.
+    """
+    migration = manifest["migration"]
     try:
-        return Connection(Address.of(url))
-    except DatabaseError as error:
-        name = manifest["migration"]["database"]
-        service = manifest["migration"]["service"]
-        raise MigrationError(f"the database of the migration, {name} of service {service}: {error}") from error
+        return Connection(target(url, migration["engine"] == "prisma"), read_file)
+    except (UrlError, DatabaseError) as error:
+        raise MigrationError(
+            f"the database of the migration, {migration['database']} of service {migration['service']}: {error}"
+        ) from error
 
 
 def read(connection: Connection, engine: str, url: str, files: Sequence[File]) -> Status:
     """What the database has of the image's migrations."""
     _unused, select = _RECORDS[engine]
     name = _record(engine, url)
-    there = connection.query(f"select to_regclass({literal(name)}) is not null as there")[0]["there"] == "t"
+    there = connection.query(f"select to_regclass({literal(name)}) is not null as there")[0]["there"]
     rows = connection.query(select.format(name)) if there else []
     invalid = [str(row["name"]) for row in connection.query(_INVALID)]
-    return compare(files, [{**row, "finished": row["finished"] == "true"} for row in rows], invalid)
+    return compare(files, rows, invalid)
 
 
 def _record(engine: str, url: str) -> str:
@@ -98,8 +98,7 @@ def effects(connection: Connection, sql: str) -> tuple[list[Statement], list[boo
     """The statements of a migration, and whether the effect of each is in the database."""
     statements, question = migration_effects.question(sql)
     row = connection.query(question)[0] if statements else {}
-    known = {"true": True, "false": False}
-    return statements, [known.get(str(row[f"s{index}"])) for index in range(len(statements))]
+    return statements, [row[f"s{index}"] for index in range(len(statements))]
 
 
 def wait_for_orphans(connection: Connection, app: str, beat: Callable[[], None]) -> None:

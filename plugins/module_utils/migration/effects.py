@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import literal
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import literal
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import NAME, Statement, plain_name, split
 
 _IF = r"(?:IF (?:NOT )?EXISTS )?"
@@ -59,7 +59,7 @@ def expression(statement: Statement) -> str | None:
 def question(sql: str) -> tuple[list[Statement], str]:
     """The statements of a migration and the query that tells, in a column for each, whether its effect is there."""
     statements = split(sql)
-    columns = [f"({expression(one) or 'null::boolean'})::text as s{index}" for index, one in enumerate(statements)]
+    columns = [f"{expression(one) or 'null::boolean'} as s{index}" for index, one in enumerate(statements)]
     return statements, "select " + ", ".join(columns)
 
 

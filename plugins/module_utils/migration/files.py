@@ -93,6 +93,14 @@ def read_files(engine: str, archive: bytes) -> list[File]:
     return sorted(found, key=lambda one: one.name)
 
 
+def file_in(archive: bytes) -> bytes | str:
+    """The contents of the one file in a tar, or its target when it is a link; empty text for anything else."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        member = next(iter(tar))
+        content = tar.extractfile(member) if member.isfile() else None
+        return content.read() if content else member.linkname
+
+
 def _stem(path: str) -> str:
     return re.sub(r"(?:\.up|\.down)?\.sql$", "", path)
 

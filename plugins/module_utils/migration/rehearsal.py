@@ -31,7 +31,11 @@ def pointed_at(
         "env": {name: value for name, value in original["env"].items() if name != variable},
         "secrets": {**original["secrets"], variable: "rehearsal"},
     }
-    there = urlunsplit(url._replace(netloc=f"{login[0]}{login[1]}{address}"))
+    # These would win over the host part, and lead to the database itself.
+    query = "&".join(
+        part for part in url.query.split("&") if part.partition("=")[0] not in ("host", "hostaddr", "port")
+    )
+    there = urlunsplit(url._replace(netloc=f"{login[0]}{login[1]}{address}", query=query))
     return {**manifest, "services": {**manifest["services"], service: copied}}, {**values, variable: there}
 
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Callable
 
 from ansible_collections.sluice.stack.plugins.module_utils.migration import database
 from ansible_collections.sluice.stack.plugins.module_utils.migration import effects as migration_effects
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import TABLE, File, MigrationError, Status
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Connection, DatabaseError, literal
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import Connection, DatabaseError, literal
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import split
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseError
 
@@ -19,7 +19,6 @@ _CREATE = (
     f"create table if not exists {TABLE} (name text primary key, checksum text not null, started_at timestamptz not null default now(), "
     "finished_at timestamptz, steps int not null default 0, underway boolean not null default false)"
 )
-BEAT_SECONDS = 2.0
 # Two runs wait for each other at the database, whatever hosts they are on. A number that is ours.
 _LOCK = 7_108_117_105
 
@@ -27,7 +26,7 @@ _LOCK = 7_108_117_105
 def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat: Callable[[], None]) -> None:
     """Have the record's table, the session's limits, and the lock that keeps other runs out."""
     lock(connection, seconds, beat)
-    if connection.query(f"select to_regclass({literal(TABLE)}) is null as missing")[0]["missing"] == "t":
+    if connection.query(f"select to_regclass({literal(TABLE)}) is null as missing")[0]["missing"]:
         connection.query(_CREATE)
     for name, value in limits.items():
         connection.query(f"set {name} = {literal(value)}")
@@ -35,7 +34,7 @@ def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat
 
 def lock(connection: Connection, seconds: float, beat: Callable[[], None]) -> None:
     """Wait for runs that are at work, and keep others out until the connection is closed."""
-    with_beat(lambda: connection.query(f"select pg_advisory_lock({_LOCK})", timeout=seconds), beat)
+    connection.query(f"select pg_advisory_lock({_LOCK})", seconds, beat)
 
 
 def apply(
@@ -59,10 +58,10 @@ def apply(
 def _step_by_step(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> None:
     """Run the statements one by one, with a record of each; goes on where an earlier attempt ended."""
     this = f"where name = {literal(file.name)}"
-    row = connection.query(f"select steps, underway::text from {TABLE} {this}")[0]
-    done = int(row["steps"] or 0)
+    row = connection.query(f"select steps, underway from {TABLE} {this}")[0]
+    done = int(row["steps"])
     statements, effects = database.effects(connection, file.sql)
-    if row["underway"] == "true":
+    if row["underway"]:
         # The run that sent it died: whether it ended is in the catalogue, or nowhere.
         if effects[done] is None:
             told = [True] * done + effects[done:]
@@ -80,7 +79,7 @@ def _step_by_step(connection: Connection, file: File, seconds: float, beat: Call
         text = statements[number].text
         connection.query(f"update {TABLE} set steps = {number}, underway = true {this}")
         try:
-            with_beat(lambda text=text: connection.query(text, timeout=seconds), beat, finish=True)  # type: ignore[misc]
+            connection.query(text, seconds, _unbroken(beat))
         except DatabaseError as error:
             if error.sqlstate:  # refused, so it did nothing
                 connection.query(f"update {TABLE} set underway = false {this}")
@@ -114,7 +113,7 @@ def _in_transaction(connection: Connection, parts: list[str], seconds: float, be
         connection.query("begin")
         for part in parts:
             if split(part):
-                with_beat(lambda part=part: connection.query(part, timeout=seconds), beat, finish=True)  # type: ignore[misc]
+                connection.query(part, seconds, _unbroken(beat))
         connection.query("commit")
     except DatabaseError as error:
         if error.sqlstate:
@@ -122,30 +121,14 @@ def _in_transaction(connection: Connection, parts: list[str], seconds: float, be
         raise
 
 
-def with_beat(work: Callable[[], object], beat: Callable[[], None], *, finish: bool = False) -> None:
-    """Do what may take long, and see every two seconds whether this run still has the app; raises LeaseLost when it has not.
+def _unbroken(beat: Callable[[], None]) -> Callable[[], None]:
+    """``beat`` while a statement runs: it runs to its end although the run has lost the app.
 
-    With ``finish`` the work is done first, and the caller's next ``beat`` raises: a statement that was cut off may leave the question
-    whether it happened, and the run that has the app now waits for the lock of migrations.
+    Whether a statement that was cut off had its effect would be an open question. The ``beat`` after it raises.
     """
-    failure: list[BaseException] = []
 
-    def inner() -> None:
-        try:
-            work()
-        except BaseException as error:  # carried over to the thread that waits
-            failure.append(error)
+    def quiet() -> None:
+        with contextlib.suppress(LeaseError):
+            beat()
 
-    thread = threading.Thread(target=inner, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(BEAT_SECONDS)
-        try:
-            if thread.is_alive():
-                beat()
-        except LeaseError:
-            if not finish:
-                raise
-            thread.join()
-    if failure:
-        raise failure[0]
+    return quiet

@@ -13,7 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration import data
 from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import File, MigrationError, Status
 from ansible_collections.sluice.stack.plugins.module_utils.migration.gate import marks
-from ansible_collections.sluice.stack.plugins.module_utils.migration.pg_wire import Connection
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import Connection
 from ansible_collections.sluice.stack.plugins.module_utils.migration.tool import Job
 
 Result = dict[str, Any]
@@ -350,7 +350,7 @@ def _connect(job: Job) -> Connection:
             f"service {job.settings['service']} has no {job.settings['database']} in its env or secrets: app_migration.database names the "
             "variable with the database's URL"
         )
-    return database.connect(job.manifest, job.url)
+    return database.connect(job.manifest, job.url, partial(tool.read_file, job))
 
 
 def _status(job: Job, connection: Connection, files: Sequence[File]) -> Status:

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, one_off
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, NotFound
-from ansible_collections.sluice.stack.plugins.module_utils.migration import database, pg_wire
+from ansible_collections.sluice.stack.plugins.module_utils.migration import database
 from ansible_collections.sluice.stack.plugins.module_utils.migration import effects as migration_effects
 from ansible_collections.sluice.stack.plugins.module_utils.migration import files as migration
 from ansible_collections.sluice.stack.plugins.module_utils.migration.files import File, MigrationError, Status
+from ansible_collections.sluice.stack.plugins.module_utils.migration.session import Connection
+from ansible_collections.sluice.stack.plugins.module_utils.migration.url import with_options
 
 BACK_OFF = (1, 2, 4, 8, 15)  # seconds between two attempts; the last one goes on
 
@@ -58,24 +61,54 @@ class Job:
 
 
 def read_files(job: Job, image: str) -> list[File]:
-    """The migrations of an image, out of a container that is never started."""
+    """The migrations of an image."""
     folder = migration.folder(job.settings)
     if folder is None:
         return []
+    path = _absolute(job, image, folder)
+    try:
+        with _unstarted(job, image) as name:
+            return migration.read_files(job.settings["engine"], job.engine.archive(name, path))
+    except NotFound as error:
+        raise MigrationError(
+            f"image {image} has no {path}: say with app_migration.path where the image has its migrations"
+        ) from error
+
+
+def read_file(job: Job, path: str) -> bytes:
+    """A file of the migration's image. Raises FileNotFoundError."""
+    place = _absolute(job, job.image, path)
+    try:
+        with _unstarted(job, job.image) as name:
+            for _unused in range(5):  # the engine returns a link as a link
+                content = migration.file_in(job.engine.archive(name, place))
+                if isinstance(content, bytes):
+                    return content
+                if content:
+                    place = os.path.normpath(os.path.join(os.path.dirname(place), content))
+    except NotFound:
+        pass
+    raise FileNotFoundError(f"image {job.image} has no file {place}")
+
+
+def _absolute(job: Job, image: str, path: str) -> str:
+    """A path in an image, from its working directory."""
+    if path.startswith("/"):
+        return path
+    base = job.engine.get(f"/images/{image}/json")["Config"].get("WorkingDir") or "/"
+    return f"{base.rstrip('/')}/{path}"
+
+
+@contextmanager
+def _unstarted(job: Job, image: str) -> Iterator[str]:
+    """A container that is never started, to read an image's files from; its name."""
     name = f"{job.name}-files"
-    if not folder.startswith("/"):
-        base = job.engine.get(f"/images/{image}/json")["Config"].get("WorkingDir") or "/"
-        folder = f"{base.rstrip('/')}/{folder}"
     docker_host.remove(job.engine, name, force=True)  # of a run that died
     job.engine.post(
         "/containers/create", {"Image": image, "Cmd": ["-"], "HostConfig": {"NetworkMode": "none"}}, name=name
     )
     try:
-        return migration.read_files(job.settings["engine"], job.engine.archive(name, folder))
-    except NotFound as error:
-        raise MigrationError(
-            f"image {image} has no {folder}: say with app_migration.path where the image has its migrations"
-        ) from error
+        yield name
     finally:
         docker_host.remove(job.engine, name, force=True)
 
@@ -103,7 +136,7 @@ def run(job: Job, command: list[str], version: int) -> tuple[int, str]:
     # libpq and node-postgres read PGOPTIONS. Prisma's engine reads the URL alone, which not every other tool takes options from.
     item["environment"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
     if job.url and job.settings["engine"] == "prisma":
-        item["environment"][job.settings["database"]] = pg_wire.with_options(job.url, limits)
+        item["environment"][job.settings["database"]] = with_options(job.url, limits)
     with job.effect():
         one_off.start(job.engine, item, job.manifest["app"])
     code, output = one_off.wait(job.engine, job.name, job.settings["timeout"], job.beat)
@@ -148,7 +181,7 @@ def _pause(seconds: float, beat: Callable[[], None]) -> None:
         time.sleep(min(left, 2))
 
 
-def recover(job: Job, connection: pg_wire.Connection, files: list[File], status: Status) -> None:
+def recover(job: Job, connection: Connection, files: list[File], status: Status) -> None:
     """See to what an earlier attempt with Prisma did not finish, so that the next may begin; raises when only a person can.
 
     Prisma refuses to go on after a failed migration, and does not know how far it came. Where the first statement left no trace, no
@@ -173,7 +206,7 @@ def recover(job: Job, connection: pg_wire.Connection, files: list[File], status:
         database.note(connection, str(job.url), known[name], "rolled_back")
 
 
-def how_far(job: Job, connection: pg_wire.Connection, files: list[File]) -> str:
+def how_far(job: Job, connection: Connection, files: list[File]) -> str:
     """How much there is of a migration that failed; empty when none did, or its session is not over."""
     status = database.read(connection, "prisma", str(job.url), files)
     for file in files:

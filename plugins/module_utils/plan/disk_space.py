@@ -8,7 +8,8 @@ from typing import Any
 
 Observation = Mapping[str, Any]
 Manifest = Mapping[str, Any]
-Pull = dict[str, Any]  # images: list, bytes: int or None when nobody knows, exact: bool, free: bytes, root: path
+# images: list, bytes: int or None when unknown, why: the reason for that, exact: bool, free: bytes, root: path
+Pull = dict[str, Any]
 
 GIB, MIB = 2**30, 2**20
 
@@ -51,6 +52,7 @@ def pull(manifest: Manifest, names: Sequence[str], observation: Observation, kno
     return {
         "images": images,
         "bytes": total,
+        "why": next((text for image in images if (text := answers.get(image, {}).get("size_unknown"))), ""),
         "exact": exact,
         "free": observation["disk_free"],
         "root": observation["docker_root"],
@@ -80,7 +82,8 @@ def summary(wanted: Pull) -> str:
     if not count:
         return ""
     bound = "" if wanted["exact"] else "up to "
-    much = "of unknown size" if wanted["bytes"] is None else f"{bound}{size(wanted['bytes'])}"
+    why = f": {wanted['why']}" if wanted["why"] else ""
+    much = f"of unknown size{why}" if wanted["bytes"] is None else f"{bound}{size(wanted['bytes'])}"
     return f"pull {count} image{'s' if count != 1 else ''} ({much}; {size(wanted['free'])} free)"
 
 
