@@ -11,7 +11,7 @@ import os
 import pwd
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 LOCK_POLL_SECONDS = 0.05
@@ -55,14 +55,24 @@ def _lock_within(descriptor: int, path: str, seconds: float) -> None:
             time.sleep(LOCK_POLL_SECONDS)
 
 
-def write_atomic(path: str, text: str, mode: int = 0o600, owner: str | None = None, group: str | None = None) -> None:
-    """Replace ``path`` so that a reader, or a power cut, sees the old text or the new, never a part."""
+def write_atomic(
+    path: str,
+    text: str,
+    mode: int = 0o600,
+    owner: str | None = None,
+    group: str | None = None,
+    check: Callable[[str], None] | None = None,
+) -> None:
+    """Replace ``path`` so that a reader, or a power cut, sees the old text or the new, never a part.
+
+    ``check`` gets the path of the new file, and keeps it from being put in place by raising.
+    """
     folder = os.path.dirname(path)
     private_folder(folder)
     temporary = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}-{threading.get_ident()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as handle:
             os.fchmod(handle.fileno(), mode)
             if owner or group:
                 uid = pwd.getpwnam(owner).pw_uid if owner else -1
@@ -71,6 +81,8 @@ def write_atomic(path: str, text: str, mode: int = 0o600, owner: str | None = No
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
+        if check:
+            check(temporary)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

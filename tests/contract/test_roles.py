@@ -177,6 +177,19 @@ def test_a_dispatcher_only_includes(role: str) -> None:
         assert actions <= {"ansible.builtin.import_tasks", "ansible.builtin.include_tasks"}, task["name"]
 
 
+# They change no host: one runs on the controller, the other ships releases to hosts that are provisioned.
+NO_HOST_ROLES = ("bucket", "release")
+
+
+def test_a_host_role_refuses_the_controller_first(role: str) -> None:
+    if role in NO_HOST_ROLES:
+        return
+    assert read(folder(role) / "tasks" / "main.yml")[0]["ansible.builtin.import_tasks"] == "preflight.yml"
+    first = read(folder(role) / "tasks" / "preflight.yml")[0]
+    assert "sluice.stack.host_facts" in first
+    assert (first["register"], first["when"]) == ("sluice_host", "sluice_host is undefined")
+
+
 # The programs a role installs on its hosts: the list of their parts, and the module_utils each begins in.
 PROGRAMS = {
     "backup": {"__backup_sources_pgbackrest": "backup/program", "__backup_sources_pg_dump": "dump/program"},

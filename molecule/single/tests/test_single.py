@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
@@ -47,3 +50,34 @@ def test_managed_files_say_so_and_are_not_for_everybody(host: Host, path: str) -
     file = host.file(path)
     assert file.content_string.startswith("# managed by sluice.stack\n")
     assert file.mode == 0o640
+
+
+# In the apps' range, and outside of it.
+PORT, OTHER = 20990, 21990
+
+
+@contextlib.contextmanager
+def listening(host: Host, *ports: int) -> Iterator[None]:
+    """Something on the host that accepts connections at ports, on every address."""
+    for port in ports:
+        host.check_output(f"systemd-run --unit=listen-{port} python3 -m http.server {port}")
+    try:
+        for port in ports:
+            deadline = time.monotonic() + 20
+            while not host.socket(f"tcp://0.0.0.0:{port}").is_listening:
+                assert time.monotonic() < deadline, port
+        yield
+    finally:
+        for port in ports:
+            host.check_output(f"systemctl stop listen-{port}")
+
+
+def test_only_the_edge_may_connect_to_the_ports_of_apps(host: Host) -> None:
+    with listening(host, PORT, OTHER):
+        # The control: what is outside of the range can be reached from here.
+        socket.create_connection((PUBLIC, OTHER), SECONDS).close()
+        with pytest.raises(TimeoutError):
+            socket.create_connection((PUBLIC, PORT), SECONDS).close()
+        # The edge is on the host itself.
+        for address in ("127.0.0.1", PUBLIC):
+            assert host.run(f"curl -sf -m {SECONDS} -o /dev/null http://{address}:{PORT}/").rc == 0

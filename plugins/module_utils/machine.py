@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which machine this is, and the few facts about it that the host roles need."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MACHINE_ID = "/etc/machine-id"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def read(path: str) -> str:
+    """Return the stripped text of a file, empty when it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read().strip()
+    except OSError:
+        return ""
+
+
+def identity() -> dict[str, str]:
+    """Return what tells this machine from others: its machine id, the kernel's boot id and its host name."""
+    return {"machine_id": read(MACHINE_ID), "boot_id": read(BOOT_ID), "hostname": platform.node()}
+
+
+def same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Return whether two identities are one machine's.
+
+    No part is enough alone: machines made from one image can share the machine id, containers share the kernel's boot id, and host names
+    repeat. An unknown part never matches.
+    """
+    return all(one.get(part) and one.get(part) == other.get(part) for part in ("machine_id", "boot_id", "hostname"))
+
+
+def facts(os_release: str, debian_version: str, meminfo: str, processors: int) -> dict[str, Any]:
+    """Return facts under the names ``ansible.builtin.setup`` uses, from the text of the files they are in."""
+    fields = {name: value.strip("\"'") for name, value in re.findall(r"(?m)^(\w+)=(.*)$", os_release)}
+    memory = re.search(r"(?m)^MemTotal:\s+(\d+) kB", meminfo)
+    # As setup does: Debian's own file has the point release; on testing and unstable it holds names.
+    version = debian_version if re.fullmatch(r"\d+(\.\d+)?", debian_version) else fields.get("VERSION_ID", "")
+    return {
+        "distribution": {"debian": "Debian", "ubuntu": "Ubuntu"}.get(fields.get("ID", ""), fields.get("NAME", "")),
+        "distribution_release": fields.get("VERSION_CODENAME", ""),
+        "distribution_version": version,
+        "memtotal_mb": int(memory[1]) // 1024 if memory else 0,
+        "processor_nproc": processors,
+    }
+
+
+def here() -> dict[str, Any]:
+    """Return the facts about this machine."""
+    release = read("/etc/os-release")
+    return facts(release, read("/etc/debian_version"), read("/proc/meminfo"), len(os.sched_getaffinity(0)))

@@ -1,0 +1,186 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a Postgres cluster and its server, in one call."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: postgres_state
+short_description: Report how a Postgres cluster differs from what is desired
+version_added: 0.2.0
+description:
+  - Reads in one call what the role C(postgres) decides by, so that it calls the modules of C(community.postgresql) and C(community.crypto) only
+    where something differs.
+  - Asks the server as its own user over its socket; the task runs as root. A server that does not answer is a state, not a failure.
+  - Passwords are compared on the host with what the server stores. Neither is in the result.
+author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group]
+options:
+  version:
+    description: Major version of Debian's cluster C(main).
+    type: str
+    required: true
+  port:
+    description: The server's port.
+    type: int
+    default: 5432
+  addresses:
+    description: Addresses it has to listen on.
+    type: list
+    elements: str
+    default: []
+  files:
+    description: Files it reads, to see whether it has read them.
+    type: list
+    elements: path
+    default: []
+  certificate_names:
+    description: Names and addresses that the role's own certificate is for. Empty where the certificate is somebody else's.
+    type: list
+    elements: str
+    default: []
+  tls_directory:
+    description: Where the role's own certificate is.
+    type: path
+    default: /etc/sluice/postgres
+  desired:
+    description:
+      - What the server shall hold, with the keys C(roles) (names), C(members), C(databases), C(guests), C(migrators) and C(grants), each a list.
+      - Empty for a standby.
+    type: dict
+    default: {}
+  passwords:
+    description: The passwords of roles that log in, by name.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    description: It only reads.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: State | See how the cluster differs
+  sluice.stack.postgres_state:
+    version: "17"
+    addresses: [10.0.0.31]
+    desired:
+      roles: [shop]
+      members: []
+      databases: [{name: shop, owner: shop}]
+      guests: [{database: shop, owner: shop, roles: []}]
+      migrators: []
+      grants: []
+    passwords: {shop: "{{ vault_postgres_app_password }}"}
+"""
+
+RETURN = r"""
+cluster:
+  description: Whether the cluster has a configuration, is fenced by a promotion, and is a standby.
+  returned: success
+  type: dict
+  sample: {configured: true, fenced: false, standby: false}
+certificate:
+  description: Why the certificate has to be made or signed again.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/etc/sluice/postgres/server.pem: less than 90 days left"]
+running:
+  description: Whether the server answers.
+  returned: success
+  type: bool
+  sample: true
+reason:
+  description: Why it does not answer.
+  returned: when it does not
+  type: str
+settings:
+  description: Settings that need a restart, as C(community.postgresql.postgresql_info) returns them.
+  returned: success
+  type: dict
+checksums:
+  description: V(on) or V(off); empty when the server does not answer.
+  returned: success
+  type: str
+  sample: "on"
+unread:
+  description: Whether a file is newer than what the server has read.
+  returned: success
+  type: bool
+  sample: false
+pending:
+  description: Settings that wait for a restart.
+  returned: success
+  type: str
+  sample: ""
+refused:
+  description: Rules of pg_hba.conf that the server does not understand.
+  returned: success
+  type: str
+  sample: ""
+deaf:
+  description: Addresses of O(addresses) it does not listen on.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+differences:
+  description: How roles, databases and privileges differ, one line each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["role shop: another password"]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils.postgres import host
+
+ARGUMENTS: dict[str, Any] = {
+    "argument_spec": {
+        "version": {"type": "str", "required": True},
+        "port": {"type": "int", "default": 5432},
+        "addresses": {"type": "list", "elements": "str", "default": []},
+        "files": {"type": "list", "elements": "path", "default": []},
+        "certificate_names": {"type": "list", "elements": "str", "default": []},
+        "tls_directory": {"type": "path", "default": "/etc/sluice/postgres"},
+        "desired": {"type": "dict", "default": {}},
+        "passwords": {"type": "dict", "default": {}, "no_log": True},
+    },
+    "supports_check_mode": True,
+}
+SILENT: dict[str, Any] = {
+    "settings": {},
+    "checksums": "",
+    "unread": False,
+    "pending": "",
+    "refused": "",
+    "differences": [],
+}
+
+
+def main() -> None:
+    """Read and report."""
+    module = AnsibleModule(**ARGUMENTS)
+    params = module.params
+    names = params["certificate_names"]
+    result = {
+        "cluster": host.cluster(params["version"]),
+        "certificate": host.certificate(params["tls_directory"], names) if names else [],
+        "deaf": host.deaf(params["addresses"], params["port"]),
+    }
+    try:
+        answer = host.server(params["files"], params["port"], params["desired"], params["passwords"])
+    except host.NoAnswer as error:
+        module.exit_json(changed=False, running=False, reason=str(error), **result, **SILENT)
+    module.exit_json(changed=False, running=True, **result, **answer)
+
+
+if __name__ == "__main__":
+    main()
