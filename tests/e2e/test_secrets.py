@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -60,7 +59,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(lab: Lab, v1_0_0: str, variant: Variants) -> Iterator[Seen]:
+def seen(lab: Lab, v1_0_0: str, variant: Variants) -> Seen:
     """A release that starts every container anew, one that fails, a rollback and a backup, all as talkative as they can be."""
     crash = variant.push("v1.2.0-crash", CRASH)
     commands = {host: ["docker", "exec", "-i", f"{PREFIX}-{host}", "python3", "-c", SAMPLER] for host in HOSTS}
@@ -93,7 +92,7 @@ def seen(lab: Lab, v1_0_0: str, variant: Variants) -> Iterator[Seen]:
     assert runs["failed deploy"].code != 0
     arguments = {host: text for host, text in said.items() if not host.startswith("temporary ")}
     temporary = {host.removeprefix("temporary "): text for host, text in said.items() if host.startswith("temporary ")}
-    yield Seen(runs, arguments, temporary)
+    return Seen(runs, arguments, temporary)
 
 
 @pytest.fixture(scope="module")
