@@ -122,6 +122,18 @@ def sources_of(module: str) -> dict[str, str]:
     return found
 
 
+def parts_of(name: str) -> list[str]:
+    """The files of module_utils that a host's program takes which begins in ``name``: ``dump/program``, ``files``, ..."""
+    found: set[str] = set()
+    waiting = {name}
+    while waiting:
+        part = waiting.pop()
+        found.add(part)
+        with open(os.path.join(PLUGINS, "module_utils", f"{part}.py"), encoding="utf-8") as handle:
+            waiting |= {item.replace(".", "/") for item in imported(handle.read())} - found
+    return sorted(found)
+
+
 def imported(source: str) -> set[str]:
     """The files of module_utils a source imports, by their dotted names: ``files``, ``backup.status``."""
     names: set[str] = set()
