@@ -7,13 +7,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.plan.outcome import MIGRATED
+
 WAY_OUT = {
     "fence": "bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name",
 }
-
-
-# Steps that can fail when the release's migrations are in the database and the release before serves.
-MIGRATED = ("migrate", "start", "join", "configure", "canary", "flip")
 
 
 def failure(
