@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder
+from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder, write_atomic
 
 Entry = dict[str, Any]
 Manifest = dict[str, Any]
@@ -100,6 +100,13 @@ def text(path: str, last: int | None = None) -> str:
             return "".join(handle.readlines()[-last if last else 0 :])
     except FileNotFoundError:
         return ""
+
+
+def keep_aside(path: str, aside: str) -> None:
+    """Add a ledger that is about to be removed to the file that keeps it."""
+    history = text(path)
+    if history:
+        write_atomic(aside, text(aside) + history)
 
 
 class History:
