@@ -114,11 +114,23 @@ class Modules(Referee):
         yield
         return {}
 
+    def narrow(self, edge: Host, run: Run) -> Module:
+        self.own(edge, run)
+        plan = run.plan or {}
+        edge.config, edge.adopting = plan["narrow"][edge.name], plan["live"]["release"]
+        yield
+        return {}
+
     def reconcile(self, edge: Host, run: Run) -> Module:
         plan = run.plan or {}
+
+        def adopted() -> edge_record.Record:
+            edge.adopting = ""
+            return edge_record.adopt(edge.record, **plan["live"], token=run.token)
+
         if edge.name in plan["converge"]:
             self.require(plan["live"]["release"] in self.confirmed, f"3 {edge.name} adopts what no edge ever confirmed")
-            return self.change(edge, run, lambda: edge_record.adopt(edge.record, **plan["live"], token=run.token))
+            return self.change(edge, run, adopted)
         return self.change(edge, run, lambda: edge_record.abort(edge.record, token=run.token))
 
     def flip(self, edge: Host, run: Run) -> Module:

@@ -53,9 +53,9 @@ class Fleet(RuleBasedStateMachine):
         return self.active()[number % len(self.active())]
 
     def given_up(self) -> frozenset[str]:
-        """What an operator gives up: hosts that are down for everybody, never all of a kind, and not while others have yet to be brought up to date."""
+        """What an operator gives up: hosts that are down for everybody, never all of a kind."""
         down = {host for who, host in self.world.cut if who == "*"}
-        known_limit = set(EDGES) <= down or set(APPS) <= down or not self.world.excused <= down
+        known_limit = set(EDGES) <= down or set(APPS) <= down
         return frozenset() if known_limit else frozenset(down)
 
     @precondition(lambda self: len(self.active()) < 3)

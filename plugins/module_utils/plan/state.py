@@ -148,7 +148,13 @@ def confirmed_by_edges(
     begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
     newest = max(
         heard.values(),
-        key=lambda record: (begun.get(record["confirmed"]["release"], 0), record["token"], record["seq"]),
+        # Halves of a fleet that were excluded in turn gave the same token to two runs; a release's id begins with its time.
+        key=lambda record: (
+            begun.get(record["confirmed"]["release"], 0),
+            record["confirmed"]["release"],
+            record["token"],
+            record["seq"],
+        ),
     )["confirmed"]
     lagging = [host for host in edges if records[host].get("confirmed") != newest]
     return dict(newest), lagging
