@@ -21,6 +21,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.lease import 
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 
 UNITS = "/etc/systemd/system"
+STAMPS = "/var/lib/systemd/timers"  # when each persistent timer ran last
 ALIVE = ("running", "starting", "restarting", "paused")
 Held = Sequence[Mapping[str, Any]]
 
@@ -155,7 +156,8 @@ def unschedule(app: str, service: str) -> None:
     paths = [os.path.join(UNITS, f"{unit(app, service)}.{suffix}") for suffix in ("timer", "service")]
     if any(os.path.exists(path) for path in paths):
         _systemctl(["disable", "--now", f"{unit(app, service)}.timer"])
-        for path in paths:
+        # A job that comes back later must not make up for the runs that it had elsewhere.
+        for path in (*paths, os.path.join(STAMPS, f"stamp-{unit(app, service)}.timer")):
             if os.path.exists(path):
                 os.unlink(path)
         _systemctl(["daemon-reload"])

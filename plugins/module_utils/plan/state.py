@@ -32,7 +32,7 @@ class State:
 
     def spread(self, manifest: Manifest) -> dict[str, list[str]]:
         """App host → the services it has of a release when this run is done."""
-        return placement.spread(manifest, self.desired.apps, self.apps)
+        return placement.spread(manifest, self.desired.apps, self.apps, self.desired.excluded | self.drained)
 
     def holds(self, host: str, manifest: Manifest, slot: str, healthy: bool = False) -> bool:
         """Whether an app host has everything of a release that it shall have of it, in the slot."""
