@@ -141,9 +141,8 @@ def confirmed_by_edges(
     confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
     if not confirmed:
         return None, []
-    left_out = {host: item["token"] for item in history.entries for host in item.get("without", [])}
     heard = {
-        host: record for host, record in confirmed.items() if record["token"] >= left_out.get(host, 0)
+        host: record for host, record in confirmed.items() if record["token"] >= history.left_out.get(host, 0)
     } or confirmed
     begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
     newest = max(

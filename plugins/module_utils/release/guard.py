@@ -6,13 +6,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, app_folder
+from ansible_collections.sluice.stack.plugins.module_utils.release import compaction, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
     Lease,
     LeaseError,
@@ -184,12 +184,19 @@ class Guard:
         with locked(self._lock):
             yield self.undisturbed()
 
-    def finish(self, entries: Sequence[dict[str, Any]], *, release_lease: bool) -> bool:
-        """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost."""
-        written = False
+    def finish(
+        self, entries: Sequence[dict[str, Any]], *, release_lease: bool, keep: int = 0, pinned: Collection[str] = ()
+    ) -> bool:
+        """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost.
+
+        With ``keep`` the ledger is compacted to so many releases, and those ``pinned``.
+        """
+        written, path = False, os.path.join(self.folder, "ledger.jsonl")
         if entries:
             with self.effect():
-                written = ledger.append(os.path.join(self.folder, "ledger.jsonl"), entries)
+                written = ledger.append(path, entries)
+                if keep:
+                    compaction.compact_file(path, keep, pinned)
         if release_lease:
             self.release()
         return written
