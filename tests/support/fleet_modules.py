@@ -197,8 +197,8 @@ class Modules(Referee):
         return {**item, "release": plan["manifest"]["id"], "previous": plan["previous"], "without": plan["excluded"]}
 
     def compact(self, host: Host, pinned: Collection[str]) -> None:
-        """As Guard.finish and release_retire do it, with as little kept as the contract allows."""
-        host.ledger = compaction.compact(host.ledger, 1, pinned)
+        """As Guard.finish and release_retire do it."""
+        host.ledger = compaction.compact(host.ledger, self.keep_releases, pinned)
 
     def failed(self, host: Host, run: Run) -> Module:
         """As release_ledger after a step that failed."""

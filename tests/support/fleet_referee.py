@@ -139,6 +139,7 @@ class Referee:
     noted: Collection[str] = barrier.NOTED
     noted_before_undo: Collection[str] = ()
     engine = "prisma"
+    keep_releases = 5
 
     def __init__(self, edges: int = 2, apps: int = 2) -> None:
         self.t = 0.0

@@ -267,3 +267,23 @@ def test_an_edge_that_only_missed_a_confirm_is_not_reloaded() -> None:
     run = deploy(world, "v3")
     assert run.plan and run.verdict["ok"]
     assert run.plan["converge"] == ["edge1"] and not run.plan["narrow"] and not run.plan["configure"]
+
+
+def test_a_host_that_was_away_while_ledgers_were_compacted_brings_back_no_old_release() -> None:
+    world = World()
+    world.keep_releases = 1
+    deploy(world, "v1")
+    world.step_background(1000)
+    world.cut = {("*", "app2")}
+    for version in ("v2", "v3", "v4", "v5"):
+        assert deploy(world, version, excluded=frozenset({"app2"})).verdict["ok"]
+        world.step_background(1000)
+    world.cut.clear()
+    assert any(item["release"].endswith("-v1") for item in world.hosts["app2"].ledger)
+    assert deploy(world, "v5").verdict["ok"]
+    assert deploy(world, "v5").plan["status"] == "nothing"  # type: ignore[index]
+    back = world.finish(world.begin(Run("back", "rollback", "v5")))
+    assert back.verdict["ok"] and live_version(world) == "v4"
+    world.step_background(1000)
+    further = world.finish(world.begin(Run("further", "rollback", "v5")))
+    assert "no earlier release is left" in further.verdict["message"]
