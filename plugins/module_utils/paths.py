@@ -20,6 +20,11 @@ def ledger_file(app: str, root: str = STATE_ROOT) -> str:
     return os.path.join(app_folder(app, root), "ledger.jsonl")
 
 
+def removed_ledger(app: str, root: str = STATE_ROOT) -> str:
+    """What is kept of an app that was removed: its history."""
+    return os.path.join(root, "removed", f"{app}.jsonl")
+
+
 def drained_file(app: str, root: str = STATE_ROOT) -> str:
     """Says, by being there, that the host gets none of the app's requests until it joins again."""
     return os.path.join(app_folder(app, root), "drained")

@@ -23,7 +23,7 @@ options:
   action:
     description: What the run does; messages name it.
     type: str
-    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, provision]
+    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, remove, provision]
     required: true
   edges:
     description: The inventory's edge hosts.

@@ -55,6 +55,10 @@ options:
     description: How long one answer may take, in seconds.
     type: float
     default: 5
+  keep_releases:
+    description: To how many releases the ledger is compacted when it is written; 0 for no compaction.
+    type: int
+    default: 0
   http_port:
     description: The edge's public port.
     type: int
@@ -268,7 +272,8 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
             ) from error
     verified = time.monotonic()
     # After the record, which is the truth: what the ledger then lacks, the next run adds.
-    guard.finish(params["entries"], release_lease=params["release_lease"])
+    served = [choice["release"] for choice in (after["confirmed"], after["pending"]) if choice]
+    guard.finish(params["entries"], release_lease=params["release_lease"], keep=params["keep_releases"], pinned=served)
     return before, after, {"change": round(changed - begin, 3), "verify": round(verified - changed, 3)}
 
 
@@ -288,6 +293,7 @@ ARGUMENTS: dict[str, Any] = {
         "verify": {"type": "list", "elements": "dict", "default": []},
         "verify_times": {"type": "int", "default": 3},
         "verify_timeout": {"type": "float", "default": 5},
+        "keep_releases": {"type": "int", "default": 0},
         "http_port": {"type": "int", "default": 80},
         "notice": {"type": "str", "default": "This service is being worked on and will be back soon."},
         "retry_after": {"type": "int", "default": 300},

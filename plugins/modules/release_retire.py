@@ -14,7 +14,8 @@ description:
   - Waits until the slot has no open connections or O(drain_seconds) are over, then stops and removes its containers, of whichever release.
   - With O(wait=false) a process on the host does this after the module has ended, and leaves the slot alone for O(warm_seconds) first, so
     that a rollback finds it running. It needs no lease, and ends when a later run changes the app on this host.
-  - Then removes the images of the app that none of its last O(keep_releases) releases and no other app refers to.
+  - Then removes the images of the app that none of its last O(keep_releases) releases and no other app refers to, and of older releases the
+    manifests in the host's ledger and the stored secrets.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
@@ -35,7 +36,7 @@ options:
     type: float
     default: 30
   keep_releases:
-    description: Of how many releases images are kept, the live one included.
+    description: Of how many releases images, manifests and secrets are kept, the live one included.
     type: int
     default: 5
 attributes:
@@ -75,7 +76,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire, slot
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import compaction, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
     OUTCOME_ARGUMENTS,
     RUN_ARGUMENTS,
@@ -126,6 +127,21 @@ def remove_images(engine: Engine, app: str, keep: int) -> None:
             continue  # somebody uses it after all
 
 
+def clean(guard: Guard, engine: Engine, keep: int) -> None:
+    """Remove what belongs to releases that are too old to roll back to: images, then their manifests in the ledger, then secrets."""
+    remove_images(engine, guard.app, keep)
+    with guard.afterwards() as undisturbed:
+        if undisturbed:
+            path = ledger_file(guard.app)
+            held = [
+                *docker_host.app_containers(engine, guard.app),
+                *docker_host.worker_containers(engine, guard.app),
+            ]
+            running = {item["release"] for item in held}
+            compaction.compact_file(path, keep, running)
+            compaction.remove_secrets(guard.folder, ledger.read(path), running)
+
+
 def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engine: Engine) -> None:
     """Retire now, or leave it to a process of its own."""
     known = manifest_of(ledger.read(ledger_file(guard.app)), held)
@@ -138,7 +154,7 @@ def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engi
         if held:
             slot.empty(engine, guard, known, held, drain_seconds=drain)
         guard.finish([], release_lease=params["release_lease"])
-        remove_images(engine, params["app"], params["keep_releases"])
+        clean(guard, engine, params["keep_releases"])
         return
     if held:
         grace = max(slot.grace_of(known, item["service"]) for item in held)
@@ -156,7 +172,7 @@ def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engi
                 warm=params["warm_seconds"],
                 drain=drain,
             )
-        remove_images(engine, params["app"], params["keep_releases"])
+        clean(guard, engine, params["keep_releases"])
 
     retire.in_background(f"retire {params['app']} {params['slot']}", later)
 

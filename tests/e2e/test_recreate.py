@@ -63,7 +63,7 @@ class Watch:
 
 def most_at_once(lab: Lab, since: str, until: str) -> int:
     """How many containers of the service ran at the same time, as the engine tells it."""
-    label = "label=stack.sluice.background=lock"
+    label = "label=stack.sluice.workers=lock"
     events = lab.shell(
         "app1",
         f"docker events --since {since} --until {until} --filter {label} --filter event=start --filter event=die "
@@ -107,6 +107,6 @@ def test_what_must_not_run_twice_is_replaced_beside_the_rest(lab: Lab, v1_0_0: s
     until(lambda: lab.ask("/lock").text == "two", 10, "the one before answers again")
 
     lab.deploy("v1.0.0", *QUICK).good()
-    label = "label=stack.sluice.background=lock"
+    label = "label=stack.sluice.workers=lock"
     assert lab.shell("app1", f"docker ps -aq --filter {label}").split() == []
     assert not any(lab.leases().values())

@@ -41,7 +41,7 @@ def workers(lab: Lab, host: str) -> dict[str, str]:
         "--filter",
         label,
         "--filter",
-        "label=stack.sluice.background=ticker",
+        "label=stack.sluice.workers=ticker",
     ).split()
     return {name: lab.shell(host, f"docker logs {name} 2>&1 | head -1").strip() for name in names}
 

@@ -64,6 +64,21 @@ def test_the_control_endpoint_tells_maintenance(edge: Edge) -> None:
     assert edge.control()["shares"] == [{"release": "r1", "slot": "blue", "percent": 100}]
 
 
+def test_an_app_that_was_removed_is_forgotten_and_begins_anew(edge: Edge) -> None:
+    """Nginx refuses a record that is older than its own; one of an app that is gone is not compared with."""
+    path, fresh = edge.folder / "records" / "shop.json", {**edge_record.empty("shop"), "seq": 1}
+    with pytest.raises(edge_control.EdgeRefused, match="which is newer"):
+        edge_control.hold(fresh, socket_path=edge.socket)
+    with pytest.raises(edge_control.EdgeRefused, match=r"shop\.json is there"):
+        edge_control.forget("shop", socket_path=edge.socket)
+    assert edge.ask()[0] == 200
+    path.unlink()
+    for _unused in range(2):
+        edge_control.forget("shop", socket_path=edge.socket)
+    assert edge.ask()[0] == 503
+    edge_control.hold(fresh, socket_path=edge.socket)
+
+
 def test_maintenance_is_logged_without_a_slot(edge: Edge) -> None:
     edge.maintain()
     edge.ask(client="198.51.100.77")

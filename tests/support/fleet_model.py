@@ -73,6 +73,7 @@ class World(Modules):
     def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
         """What a step does on a host, in the playbook's order."""
         return {
+            "narrow": lambda host: self.narrow(host, run),
             "reconcile": lambda host: self.reconcile(host, run),
             "migrate": lambda host: self.migrate(host, run),
             "start": lambda host: self.start(host, run),
@@ -98,6 +99,8 @@ class World(Modules):
                 run.verdict = barrier.judge(step, answers, run.verdict, noted=noted)
             if step == "configure" and run.verdict["ok"]:
                 self.given_up |= set(plan["excluded"]) & set(self.apps)
+            if step == "reconcile" and run.verdict["ok"]:
+                self.excused -= set(plan["converge"])  # from here on their clients get the live release
             if step == ("confirm" if plan["flip"] else "configure") and run.verdict["ok"]:
                 self.excused -= {*everyone}  # they have been brought up to date
         run.at = "report"

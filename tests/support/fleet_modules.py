@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.release import compaction, ledger, ports
 from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, ports
 
 from tests.support.fleet_referee import (
     CONFIRM,
@@ -114,11 +114,23 @@ class Modules(Referee):
         yield
         return {}
 
+    def narrow(self, edge: Host, run: Run) -> Module:
+        self.own(edge, run)
+        plan = run.plan or {}
+        edge.config, edge.adopting = plan["narrow"][edge.name], plan["live"]["release"]
+        yield
+        return {}
+
     def reconcile(self, edge: Host, run: Run) -> Module:
         plan = run.plan or {}
+
+        def adopted() -> edge_record.Record:
+            edge.adopting = ""
+            return edge_record.adopt(edge.record, **plan["live"], token=run.token)
+
         if edge.name in plan["converge"]:
             self.require(plan["live"]["release"] in self.confirmed, f"3 {edge.name} adopts what no edge ever confirmed")
-            return self.change(edge, run, lambda: edge_record.adopt(edge.record, **plan["live"], token=run.token))
+            return self.change(edge, run, adopted)
         return self.change(edge, run, lambda: edge_record.abort(edge.record, token=run.token))
 
     def flip(self, edge: Host, run: Run) -> Module:
@@ -157,6 +169,7 @@ class Modules(Referee):
             )
             self.confirmed.add(release)
             edge.append(self.entry(run, "confirmed"))
+            self.compact(edge, {choice["release"] for choice in (after["confirmed"], after["pending"]) if choice})
             return after
 
         changed = self.change(edge, run, made_permanent)
@@ -182,6 +195,10 @@ class Modules(Referee):
         manifest = plan["manifest"] if event != "failed" else None
         item = ledger.entry(event, token=run.token, time="", run=run.ledger_run, manifest=manifest)
         return {**item, "release": plan["manifest"]["id"], "previous": plan["previous"], "without": plan["excluded"]}
+
+    def compact(self, host: Host, pinned: Collection[str]) -> None:
+        """As Guard.finish and release_retire do it."""
+        host.ledger = compaction.compact(host.ledger, self.keep_releases, pinned)
 
     def failed(self, host: Host, run: Run) -> Module:
         """As release_ledger after a step that failed."""
@@ -279,6 +296,7 @@ class Modules(Referee):
         self.own(host, run)
         if plan["confirm"]:
             host.append(self.entry(run, "confirmed"))
+        self.compact(host, {item["release"] for item in host.containers})
         old = plan["retire"]
         host.retiring = None  # an earlier run's
         if old:

@@ -80,6 +80,7 @@ class Host:
     unhealthy: set[str] = field(default_factory=set)  # versions that do not get well here
     owner: str | None = None  # who fenced it last and has not given it back
     flip_ends: float = 0.0
+    adopting: str = ""  # the release that an edge has been narrowed to, and adopts next
     changed: float = 0.0  # when its record was last changed, by its own clock
 
     def append(self, entry: ledger.Entry) -> None:
@@ -138,6 +139,7 @@ class Referee:
     noted: Collection[str] = barrier.NOTED
     noted_before_undo: Collection[str] = ()
     engine = "prisma"
+    keep_releases = 5
 
     def __init__(self, edges: int = 2, apps: int = 2) -> None:
         self.t = 0.0
@@ -202,7 +204,7 @@ class Referee:
                 )
                 for host in self.reached(edge, slot):
                     self.require(
-                        self.serves(host, slot, release),
+                        self.serves(host, slot, release) or self.serves(host, slot, edge.adopting),
                         f"1 {edge.name} sends visitors to {release} in {slot}; {host.name} has {host.containers}",
                     )
 

@@ -278,6 +278,7 @@ class Schema(World):
         self.own(host, run)
         if plan["confirm"]:
             host.append(self.entry(run, "confirmed"))
+        self.compact(host, {item["release"] for item in host.containers})
         host.retiring = None
         yield
         if plan["retire"]:

@@ -11,6 +11,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release import lease 
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import Lease
 
 from tests.support.fleet_model import LEASE, Host, Run, Violation, World, upstreams
+from tests.support.fleet_referee import Module
 from tests.unit.test_state_machine import APPS, EDGES, VERSIONS, live_version
 
 
@@ -215,3 +216,74 @@ def test_a_run_that_does_not_know_when_it_began_goes_back_twice() -> None:
     world = ForgetsWhenItBegan()
     two_rollbacks_at_once(world)
     assert live_version(world) == "v1"
+
+
+class AdoptsAtOnce(World):
+    """Edges that adopt the live release with the upstreams they had."""
+
+    def narrow(self, edge: Host, run: Run) -> Module:
+        yield from ()
+        return {}
+
+
+def both_halves_were_excluded(world: World) -> None:
+    """One half of the fleet got v2 while the other was lost, and then the other way round with v3."""
+    deploy(world, "v1")
+    world.step_background(1000)
+    for version, lost in (("v2", {"edge2", "app2"}), ("v3", {"edge1", "app1"})):
+        world.cut = {("*", name) for name in lost}
+        assert deploy(world, version, excluded=frozenset(lost)).verdict["ok"]
+        world.step_background(1000)
+    world.cut.clear()
+
+
+@pytest.mark.parametrize("version", ["v3", "v4"])
+def test_an_edge_adopts_the_live_release_with_the_hosts_that_have_it(version: str) -> None:
+    world = World()
+    both_halves_were_excluded(world)
+    run = deploy(world, version)  # the referee looks after each effect
+    assert run.plan and run.verdict["ok"], run.verdict
+    assert run.plan["narrow"]
+    assert deploy(world, version).plan["status"] == "nothing"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("version", ["v3", "v4"])
+def test_an_edge_that_adopts_at_once_sends_requests_to_hosts_without_the_release(version: str) -> None:
+    world = AdoptsAtOnce()
+    both_halves_were_excluded(world)
+    with pytest.raises(Violation, match=r"^1 edge\d sends visitors to"):
+        deploy(world, version)
+
+
+def test_an_edge_that_only_missed_a_confirm_is_not_reloaded() -> None:
+    world = World()
+    for version in ("v1", "v2"):
+        deploy(world, version)
+        world.step_background(1000)
+    died = world.finish(world.begin(Run("died", "deploy", "v3")), until="confirm")
+    world.step(died, first=1)
+    world.kill(died)
+    world.wait(10 * LEASE)
+    run = deploy(world, "v3")
+    assert run.plan and run.verdict["ok"]
+    assert run.plan["converge"] == ["edge1"] and not run.plan["narrow"] and not run.plan["configure"]
+
+
+def test_a_host_that_was_away_while_ledgers_were_compacted_brings_back_no_old_release() -> None:
+    world = World()
+    world.keep_releases = 1
+    deploy(world, "v1")
+    world.step_background(1000)
+    world.cut = {("*", "app2")}
+    for version in ("v2", "v3", "v4", "v5"):
+        assert deploy(world, version, excluded=frozenset({"app2"})).verdict["ok"]
+        world.step_background(1000)
+    world.cut.clear()
+    assert any(item["release"].endswith("-v1") for item in world.hosts["app2"].ledger)
+    assert deploy(world, "v5").verdict["ok"]
+    assert deploy(world, "v5").plan["status"] == "nothing"  # type: ignore[index]
+    back = world.finish(world.begin(Run("back", "rollback", "v5")))
+    assert back.verdict["ok"] and live_version(world) == "v4"
+    world.step_background(1000)
+    further = world.finish(world.begin(Run("further", "rollback", "v5")))
+    assert "no earlier release is left" in further.verdict["message"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.plan import placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
 
 
@@ -90,3 +91,57 @@ def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:
         PlanError, match=r"app_services\.mailer\.hosts names app3, which is no app host of the inventory"
     ):
         fleet.plan()
+
+
+@pytest.fixture
+def with_job(fleet: Any) -> Any:
+    """The report runs on the first host; it is live, and there."""
+    fleet.variables["app_services"]["report"] = {"image": "registry.test:5000/shop/report", "schedule": "daily"}
+    release = fleet.run()["manifest"]["id"]
+    fleet.observed["app1"]["workers"] = [workers("report", release, "exited")]
+    assert fleet.plan()["status"] == "nothing"
+    return fleet
+
+
+def test_a_job_whose_host_is_excluded_runs_on_the_next_one(with_job: Any) -> None:
+    plan = with_job.plan(excluded=frozenset({"app1"}))
+    assert plan["workers"] == {"app2": ["report"]}
+    assert plan["start"] == ["app2"], "its image is pulled before"
+    with_job.version("v1.1.0")
+    assert with_job.plan(excluded=frozenset({"app1"}))["workers"] == {"app2": ["report"]}
+
+
+def test_it_goes_home_when_its_host_is_back(with_job: Any) -> None:
+    release = with_job.observed["app1"]["workers"][0]["release"]
+    with_job.observed["app2"]["workers"] = [workers("report", release, "exited")]
+    assert with_job.plan()["workers"] == {"app2": []}
+
+
+def test_a_job_of_a_drained_host_runs_once(with_job: Any) -> None:
+    plan = with_job.plan("drain", host="app1")
+    assert plan["workers"] == {"app1": [], "app2": ["report"]}
+
+
+def test_a_job_stays_where_a_host_merely_does_not_answer(with_job: Any) -> None:
+    """It may run there: nobody has said that the host is lost."""
+    with_job.version("v1.1.0")
+    with_job.run()
+    plan = with_job.plan("rollback", unreachable=frozenset({"app1"}))
+    assert "report" not in plan["services"].get("app2", [])
+
+
+def test_a_job_that_names_its_host_goes_on_after_it_in_the_inventory() -> None:
+    services = {"report": {"port": None, "schedule": "daily", "hosts": ["b"]}}
+    named = ["a", "b", "c"]
+    for away, host in (((), "b"), (("b",), "c"), (("b", "c"), "a"), (("a", "b", "c"), None)):
+        taking_part = [one for one in named if one not in away]
+        found = placement.spread({"services": services}, named, taking_part, away)
+        assert [one for one, names in found.items() if names] == ([host] if host else [])
+
+
+def test_a_singleton_service_does_not_move_by_itself(fleet: Any) -> None:
+    lock = {"image": "registry.test:5000/shop/lock", "port": 5000, "strategy": "recreate"}
+    fleet.variables["app_services"]["lock"] = lock
+    fleet.run()
+    with pytest.raises(PlanError, match="service lock would run nowhere"):
+        fleet.plan(excluded=frozenset({"app1"}))

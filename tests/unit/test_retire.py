@@ -89,7 +89,7 @@ def test_a_run_that_retires_takes_back_the_note_of_the_run_before(
     guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rollback makes the slot live that the deploy was to stop. A note that stayed would hide what a killed run leaves there."""
-    monkeypatch.setattr(release_retire, "remove_images", lambda *_: None)
+    monkeypatch.setattr(release_retire, "clean", lambda *_: None)
     later = Guard("shop", "b", 4, str(tmp_path))
     take(later)
     params = {

@@ -59,7 +59,9 @@ class UndoesFirst(Schema):
 
     def steps(self, run: Run) -> dict[str, Callable[[Host], Module]]:
         found = super().steps(run)
-        first = {step: found[step] for step in ("reconcile", "pending", "schema_check", "rollback_check", "revert")}
+        first = {
+            step: found[step] for step in ("narrow", "reconcile", "pending", "schema_check", "rollback_check", "revert")
+        }
         return first | found
 
 

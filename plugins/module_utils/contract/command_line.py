@@ -12,7 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 # The variables of a run, which pipelines fill with names that other people chose. All others are an inventory's: a map such as
 # app_secrets may well say {{ vault_password }}.
 OF_A_RUN = re.compile(
-    r"app_(name|version|environment)|(release|rollback|restore|restored|maintenance|lease|history|logs|run|files|drill|promote|rejoin)(_\w+)?"
+    r"app_(name|version|environment)|(release|remove|rollback|restore|restored|maintenance|lease|history|logs|run|files|drill|promote|rejoin)(_\w+)?"
 )
 # What Jinja begins with, and Ansible's header that changes what Jinja begins with.
 TEMPLATE = re.compile(r"\{\{|\{%|\{#|^#jinja2:")

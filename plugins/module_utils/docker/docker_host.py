@@ -105,7 +105,7 @@ def worker_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
 
     One that answers requests has the state ``starting`` until it has been healthy, as in a slot.
     """
-    labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}background"]})
+    labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}workers"]})
     listed = engine.get("/containers/json", all="true", filters=labels)
     return sorted(
         (

@@ -21,6 +21,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.lease import 
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 
 UNITS = "/etc/systemd/system"
+STAMPS = "/var/lib/systemd/timers"  # when each persistent timer ran last
 ALIVE = ("running", "starting", "restarting", "paused")
 Held = Sequence[Mapping[str, Any]]
 
@@ -135,6 +136,7 @@ def schedule(
 ) -> None:
     """Have a job's next run be the release's; one that runs now ends as it began. Raises WorkersError."""
     wanted = worker_containers(manifest, service, slot, secrets)[0]
+    was_job = os.path.exists(os.path.join(UNITS, f"{unit(manifest['app'], service)}.timer"))
     if not any(item["name"] == wanted["name"] for item in held):
         docker_host.ensure_network(engine, wanted["network"], manifest["app"])
         docker_host.create(engine, wanted)
@@ -146,7 +148,11 @@ def schedule(
     _systemctl(["enable", "--now", timer])
     _systemctl(["restart", timer])
     for item in held:
-        if item["name"] != wanted["name"] and item["state"] != "running":
+        if item["name"] == wanted["name"]:
+            continue
+        if not was_job:  # a worker of this name, which would run for ever beside the job
+            docker_host.stop_and_remove(engine, item["id"], 30)
+        elif item["state"] != "running":
             docker_host.remove(engine, item["id"])
 
 
@@ -155,7 +161,8 @@ def unschedule(app: str, service: str) -> None:
     paths = [os.path.join(UNITS, f"{unit(app, service)}.{suffix}") for suffix in ("timer", "service")]
     if any(os.path.exists(path) for path in paths):
         _systemctl(["disable", "--now", f"{unit(app, service)}.timer"])
-        for path in paths:
+        # A job that comes back later must not make up for the runs that it had elsewhere.
+        for path in (*paths, os.path.join(STAMPS, f"stamp-{unit(app, service)}.timer")):
             if os.path.exists(path):
                 os.unlink(path)
         _systemctl(["daemon-reload"])
@@ -189,7 +196,9 @@ def apply(
         now = sum(1 for item in mine if item["release"] == manifest["id"] and item["state"] == "running")
         if kind(settings) == "job":
             schedule(engine, manifest, service, slot, secrets, mine)
-        elif now != settings["replicas"] or len(mine) != now:
+            continue
+        unschedule(manifest["app"], service)  # it may have been a job before
+        if now != settings["replicas"] or len(mine) != now:
             changed[service] = switch(engine, manifest, service, slot, secrets, mine, address, check)
     for item in held:
         if item["service"] not in services:

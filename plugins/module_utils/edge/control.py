@@ -45,6 +45,11 @@ def hold(record: Mapping[str, Any], *, socket_path: str = SOCKET) -> None:
         raise EdgeRefused(f"Nginx holds another record of {record['app']} than it was given: {answer.get('record')}")
 
 
+def forget(app: str, *, socket_path: str = SOCKET) -> None:
+    """Have all workers forget an app whose record's file is gone. Raises EdgeDown or EdgeRefused."""
+    call("DELETE", f"/split/{app}", socket_path=socket_path)
+
+
 def running_config(app: str, *, socket_path: str = SOCKET) -> str:
     """The fingerprint of the app's configuration as a worker runs it; empty when it runs none. Raises EdgeDown or EdgeRefused."""
     return str(call("GET", f"/config/{app}", socket_path=socket_path)["fingerprint"])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
@@ -15,16 +15,32 @@ Manifest = Mapping[str, Any]
 BESIDE_THE_SLOTS = ("worker", "job", "singleton")
 
 
-def spread(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str]) -> dict[str, list[str]]:
-    """App host → the services it has of the release, for each of the inventory's hosts ``named``; of those that take part."""
+def spread(
+    manifest: Manifest, named: Sequence[str], taking_part: Sequence[str], away: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """App host → the services it has of the release, for each of the inventory's hosts ``named``; of those that take part.
+
+    ``away`` are the hosts that an operator excluded or drained: their jobs run elsewhere meanwhile.
+    """
     found: dict[str, list[str]] = {host: [] for host in named}
     for name, service in sorted(manifest["services"].items()):
-        # A job stays where it is named, or on the inventory's first host: another one might run it twice.
-        alone = manifests.kind(service) == "job"
-        for host in service["hosts"] or (named[:1] if alone else taking_part):
+        hosts = service["hosts"] or taking_part
+        if manifests.kind(service) == "job":
+            hosts = _of_a_job(service["hosts"] or named[:1], named, away)
+        for host in hosts:
             if host in taking_part:
                 found[host].append(name)
     return found
+
+
+def _of_a_job(home: Sequence[str], named: Sequence[str], away: Collection[str]) -> Sequence[str]:
+    """Where a job runs: at home, or on the next host of the inventory that is not away.
+
+    A host that merely does not answer may still run it, so it stays there: only an operator knows that a host is lost. A singleton service
+    never moves like this. A job that runs once too often is over soon; two singletons would both hold what only one may.
+    """
+    start = named.index(home[0]) if home[0] in named else 0
+    return [host for host in (*home, *named[start:], *named[:start]) if host not in away][:1]
 
 
 def fault(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str], strict: bool) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.plan import (
+    adoption,
     backups,
     disk_space,
     facts,
@@ -44,7 +45,8 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         raise PlanError(fault)
     same = live_manifest is not None and live_manifest["fingerprint"] == wanted["fingerprint"]
     revert = migrations.revert(desired, history, live, live_manifest if same and live_manifest else wanted, now.apps)
-    body = _repair(now, revert) if same else _change(now, wanted)
+    narrow = adoption.narrowed(now)
+    body = _repair(now, revert, narrow) if same else _change(now, wanted, narrow)
     target: Manifest = body["manifest"]
     if desired.action == "rehearsal":
         body = {**body, **_NO_CHANGE}
@@ -61,6 +63,7 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         "addresses": dict(desired.addresses),
         "abort": [host for host in now.edges if observed[host]["edge"]["pending_alive"]],
         "converge": list(now.lagging),
+        "narrow": narrow,
         "excluded": sorted({*desired.excluded, *desired.unreachable}),
         "drained": sorted(now.drained),
         "join": [desired.host] if desired.action == "join" and observed[str(desired.host)]["drained"] else [],
@@ -111,7 +114,7 @@ _NO_CHANGE: Plan = {
 }
 
 
-def _change(now: State, wanted: Manifest) -> Plan:
+def _change(now: State, wanted: Manifest, narrow: Mapping[str, str]) -> Plan:
     """Bring another release up in the idle slot, and go over to it."""
     live = now.live
     slot = "green" if live and live["slot"] == "blue" else "blue"
@@ -119,7 +122,7 @@ def _change(now: State, wanted: Manifest) -> Plan:
     before = now.live_manifest
     on = list(now.apps)
     config = now.config(before, target, slot)
-    if config["configure"] and live and before:
+    if (config["configure"] or narrow) and live and before:
         # A reload that is due must not bring a host into the live slot that does not hold the live release.
         on = [host for host in now.apps if now.holds(host, before, live["slot"])]
         config = now.config(before, target, slot, on)
@@ -129,7 +132,7 @@ def _change(now: State, wanted: Manifest) -> Plan:
         "migrate": now.migration(target),
         # Where it still runs, well, from when it was live, there is nothing to start.
         "start": now.lacking(target, slot, healthy=True),
-        **config,
+        **_after(narrow, config),
         "canary": now.desired.contract["canary"] if now.desired.action == "deploy" and live else None,
         "flip": list(now.edges),
         "confirm": list(now.edges),
@@ -139,7 +142,7 @@ def _change(now: State, wanted: Manifest) -> Plan:
     }
 
 
-def _repair(now: State, revert: Mapping[str, Any] | None) -> Plan:
+def _repair(now: State, revert: Mapping[str, Any] | None, narrow: Mapping[str, str]) -> Plan:
     """Make the live release whole: what an earlier run left undone, and what went missing since."""
     live, target = now.live, now.live_manifest
     if live is None or target is None:
@@ -155,10 +158,11 @@ def _repair(now: State, revert: Mapping[str, Any] | None) -> Plan:
         "slot": slot,
         "migrate": migrate,
         "start": now.lacking(target, slot),
-        **(
+        **_after(
+            narrow,
             now.config(now.history.manifests.get(before["release"]), target, slot, before["hosts"])
             if before
-            else now.config(None, target, slot)
+            else now.config(None, target, slot),
         ),
         "canary": None,
         "flip": [],
@@ -167,6 +171,12 @@ def _repair(now: State, revert: Mapping[str, Any] | None) -> Plan:
         "record": (now.answering() if revert else list(now.apps)) if unrecorded or left else [],
         "previous": before,
     }
+
+
+def _after(narrow: Mapping[str, str], config: Plan) -> Plan:
+    """The configuration of the edges, some of which have a narrower one by then."""
+    stale = {*config["configure"], *narrow} - {edge for edge, text in narrow.items() if text == config["edge_config"]}
+    return {**config, "configure": sorted(stale)}
 
 
 def _brings_up(now: State, target: Manifest) -> bool:
@@ -206,6 +216,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
     """The steps that have something to do, in the playbook's order, each with the hosts that must have done it."""
     revert = [plan["revert"]["host"]] if plan["revert"] and not plan["revert"]["waits_for"] else []
     targets = {
+        "narrow": list(plan["narrow"]),
         "reconcile": [*plan["converge"], *(host for host in plan["abort"] if host not in plan["converge"])],
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
         "schema_check": [plan["schema_check"]["host"]] if plan["schema_check"] else [],

@@ -32,7 +32,7 @@ class State:
 
     def spread(self, manifest: Manifest) -> dict[str, list[str]]:
         """App host → the services it has of a release when this run is done."""
-        return placement.spread(manifest, self.desired.apps, self.apps)
+        return placement.spread(manifest, self.desired.apps, self.apps, self.desired.excluded | self.drained)
 
     def holds(self, host: str, manifest: Manifest, slot: str, healthy: bool = False) -> bool:
         """Whether an app host has everything of a release that it shall have of it, in the slot."""
@@ -141,14 +141,19 @@ def confirmed_by_edges(
     confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
     if not confirmed:
         return None, []
-    left_out = {host: item["token"] for item in history.entries for host in item.get("without", [])}
     heard = {
-        host: record for host, record in confirmed.items() if record["token"] >= left_out.get(host, 0)
+        host: record for host, record in confirmed.items() if record["token"] >= history.left_out.get(host, 0)
     } or confirmed
     begun = {item["release"]: item["token"] for item in history.entries if item["event"] in ("started", "confirmed")}
     newest = max(
         heard.values(),
-        key=lambda record: (begun.get(record["confirmed"]["release"], 0), record["token"], record["seq"]),
+        # Halves of a fleet that were excluded in turn gave the same token to two runs; a release's id begins with its time.
+        key=lambda record: (
+            begun.get(record["confirmed"]["release"], 0),
+            record["confirmed"]["release"],
+            record["token"],
+            record["seq"],
+        ),
     )["confirmed"]
     lagging = [host for host in edges if records[host].get("confirmed") != newest]
     return dict(newest), lagging

@@ -172,7 +172,7 @@ def _silent(summary: Summary) -> list[str]:
 def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
     """What happened, the newest run first, as a person reads it; a line for each run, and one for each thing it had to say."""
     by_run: dict[tuple[int, str], list[ledger.Entry]] = {}
-    for item in history.entries:
+    for item in (one for one in [*history.past, *history.entries] if one["event"] != ledger.MARK):
         by_run.setdefault((item["token"], item["run_id"]), []).append(item)
     lines = [f"{app}: {len(by_run)} runs are recorded"]
     for (token, run_id), items in list(by_run.items())[: -runs - 1 : -1]:

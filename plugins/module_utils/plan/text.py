@@ -61,6 +61,10 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
     return [
         ("abort", f"the unconfirmed flip on {', '.join(edges)}" if edges else ""),
         *(("converge", f"{edge} from {facts.late[edge]} to {serving}, which another edge confirmed") for edge in late),
+        *(
+            ("narrow", f"{edge}: only hosts with {serving} until the others have it; one reload of Nginx")
+            for edge in plan["narrow"]
+        ),
         *(("backup", line) for line in plan["backup_limits"]),
         ("backup", backups.summary(point, plan["manifest"]["id"]) if point else ""),
         (

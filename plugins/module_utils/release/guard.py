@@ -6,13 +6,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, app_folder
+from ansible_collections.sluice.stack.plugins.module_utils.release import compaction, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release import lease as leases
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import (
     Lease,
     LeaseError,
@@ -90,6 +90,10 @@ class Guard:
                 write_json(self._file, after.to_dict())
             return before
 
+    def _forgotten(self) -> bool:
+        """Whether the app was removed from this host: who comes late must not make its folder again."""
+        return not os.path.isdir(self.folder)
+
     def _proved(self, lease: Lease, now: Now) -> Lease:
         return leases.prove(lease, run_id=self.run_id, token=self.token, now=now)
 
@@ -139,20 +143,26 @@ class Guard:
 
     def renew(self, ttl: float) -> None:
         """Keep the app for ``ttl`` seconds from now. Raises LeaseLost when another run has it for good."""
+        if self._forgotten():
+            raise LeaseLost(f"app {self.app} was removed from this host")
         self._change(lambda lease, now: leases.renew(lease, run_id=self.run_id, ttl=ttl, now=now))
 
     def expire(self) -> bool:
         """Let another run take the app at once; this one's controller has ended. Whether the app was this run's."""
+        if self._forgotten():
+            return False
         before = self._change(lambda lease, now: leases.expire(lease, run_id=self.run_id, now=now))
         return before.run_id == self.run_id
 
     def break_lease(self) -> None:
         """Take the app from this run, which may still live."""
-        self._change(lambda lease, now: leases.break_lease(lease, run_id=self.run_id, now=now))
+        if not self._forgotten():
+            self._change(lambda lease, now: leases.break_lease(lease, run_id=self.run_id, now=now))
 
     def release(self) -> None:
         """Give the app back on this host, if this run has it."""
-        self._change(lambda lease, _unused: leases.release(lease, run_id=self.run_id))
+        if not self._forgotten():
+            self._change(lambda lease, _unused: leases.release(lease, run_id=self.run_id))
 
     def undisturbed(self) -> bool | None:
         """Whether no other run has changed the app since this one did; None while another one has fenced this host.
@@ -168,15 +178,25 @@ class Guard:
     @contextlib.contextmanager
     def afterwards(self) -> Iterator[bool | None]:
         """Hold the lock over an effect that needs no lease; gives what ``undisturbed`` says under it."""
+        if self._forgotten():
+            yield False
+            return
         with locked(self._lock):
             yield self.undisturbed()
 
-    def finish(self, entries: Sequence[dict[str, Any]], *, release_lease: bool) -> bool:
-        """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost."""
-        written = False
+    def finish(
+        self, entries: Sequence[dict[str, Any]], *, release_lease: bool, keep: int = 0, pinned: Collection[str] = ()
+    ) -> bool:
+        """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost.
+
+        With ``keep`` the ledger is compacted to so many releases, and those ``pinned``.
+        """
+        written, path = False, os.path.join(self.folder, "ledger.jsonl")
         if entries:
             with self.effect():
-                written = ledger.append(os.path.join(self.folder, "ledger.jsonl"), entries)
+                written = ledger.append(path, entries)
+                if keep:
+                    compaction.compact_file(path, keep, pinned)
         if release_lease:
             self.release()
         return written

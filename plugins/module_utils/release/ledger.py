@@ -3,6 +3,9 @@
 
 A line is a checksum and a JSON entry. A torn last line (a host that lost power while writing) fails its checksum and is
 skipped by readers; the next writer starts a new line. Copies may miss entries, so readers merge them by (token, seq).
+
+A ledger is compacted (compaction.py): what happened before a *mark* is kept as history only, without manifests, and decides nothing any more, in
+whichever copy it is. So a host that was away, and has it all still, brings back no old fact.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder
+from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder, write_atomic
 
 Entry = dict[str, Any]
 Manifest = dict[str, Any]
 
 # The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
-SEQUENCE = {"started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5}
+MARK = "compacted"
+SEQUENCE = {MARK: 0, "started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5}
 
 
 def entry(
@@ -94,12 +98,22 @@ def read(path: str) -> list[Entry]:
 
 
 def text(path: str, last: int | None = None) -> str:
-    """The file as it is, or its ``last`` lines; empty when there is no file."""
+    """The file as it is, or all that decides anything, and at least its ``last`` lines; empty when there is no file."""
     try:
         with open(path, encoding="utf-8", errors="replace") as handle:
-            return "".join(handle.readlines()[-last if last else 0 :])
+            lines = handle.readlines()
     except FileNotFoundError:
         return ""
+    marks = [number for number, line in enumerate(lines) if f'"event":"{MARK}"' in line]
+    first = max(0, len(lines) - last) if last else 0
+    return "".join(lines[min(first, *marks[-1:]) if marks else first :])
+
+
+def keep_aside(path: str, aside: str) -> None:
+    """Add a ledger that is about to be removed to the file that keeps it."""
+    history = text(path)
+    if history:
+        write_atomic(aside, text(aside) + history)
 
 
 class History:
@@ -107,6 +121,8 @@ class History:
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
+        self.past: list[Entry] = []  # what happened before, and decides nothing
+        self.left_out: dict[str, int] = {}  # host → the token of the last run that went on without it
         self.manifests: dict[str, Manifest] = {}
         self.confirmed: list[str] = []  # release ids, in the order of their first confirmation
         self.rolled_back: set[str] = set()
@@ -138,15 +154,17 @@ def merge_texts(copies: Iterable[str]) -> History:
 
 def merge(copies: Iterable[Iterable[Entry]]) -> History:
     """One history out of all copies, in the order of (token, seq); the order of the copies does not matter."""
-    unique: dict[tuple[int, int, str, str], Entry] = {}
-    for item in (item for copy in copies for item in copy):
-        key = (item["token"], item["seq"], item["event"], item["run_id"])
-        # Each host writes its own time into an entry: of two copies the same one is taken every time.
-        unique[key] = min(unique.get(key, item), item, key=to_line)
-    history = History([unique[key] for key in sorted(unique)])
+    ordered = _ordered(copies)
+    floor = max((item["token"] for item in ordered if item["event"] == MARK), default=0)
+    history = History([item for item in ordered if item["token"] >= floor])
+    history.past = [item for item in ordered if item["token"] < floor]
     contracted_at: list[tuple[str, list[str]]] = []
-    for item in history.entries:
+    for item in ordered:
         release = str(item["release"])
+        if item["event"] == MARK:
+            _forget(history, item)
+            continue
+        history.left_out |= dict.fromkeys(item.get("without") or [], item["token"])
         contracted_at.append((item["time"], history.contracted))
         if item["event"] == "restored":
             history.contracted = _contracted_in(item["to"], history, contracted_at)
@@ -190,6 +208,31 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         if history.restored and history.restored["left_by"] == release:
             history.restored = None
     return history
+
+
+def _ordered(copies: Iterable[Iterable[Entry]]) -> list[Entry]:
+    """The entries of all copies, each once."""
+    unique: dict[tuple[int, int, str, str], Entry] = {}
+    for item in (item for copy in copies for item in copy):
+        # Marks of the same run may differ, and all of them count.
+        own = to_line(item) if item["event"] == MARK else item["run_id"]
+        key = (item["token"], item["seq"], item["event"], own)
+        # Each host writes its own time into an entry, and may have dropped its manifest: of two copies the same one is taken every time.
+        unique[key] = min(unique.get(key, item), item, key=lambda one: (not one.get("manifest"), to_line(one)))
+    return [unique[key] for key in sorted(unique)]
+
+
+def _forget(history: History, mark: Entry) -> None:
+    """Start anew at a mark, with what its summary and all that is known of before say of the database and of hosts.
+
+    Manifests stay: an edge that was away may serve a release of before.
+    """
+    history.confirmed, history.rolled_back, history.current = [], set(), None
+    history.before, history.origins, history.contracts, history.revert = {}, {}, {}, {}
+    history.contracted = [*history.contracted, *(one for one in mark["contracted"] if one not in history.contracted)]
+    history.restored = history.restored or mark["restored"]
+    for host, token in mark["left_out"].items():
+        history.left_out[host] = max(token, history.left_out.get(host, 0))
 
 
 def _contracted_in(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slot ports: given out once, the same on every app host, recorded for ever."""
+"""Slot ports: given out once, the same on every app host, recorded until the app is removed."""
 
 from __future__ import annotations
 
@@ -87,6 +87,11 @@ def records(app: str, ports: Ports) -> dict[str, int]:
         for slot, numbers in slots.items()
         for replica, port in enumerate(numbers)
     }
+
+
+def of_app(recorded: Mapping[str, int], app: str) -> dict[str, int]:
+    """The part of a host's record that is an app's."""
+    return {name: port for name, port in recorded.items() if name.split("/", 1)[0] == app}
 
 
 def clash(recorded: Mapping[str, int], wanted: Mapping[str, int]) -> str | None:

@@ -192,6 +192,7 @@ function stranger(r) {
 // The control endpoint, on a Unix socket of root's.
 //   GET  /split/<app>    the dictionary's record, and what it means now
 //   PUT  /split/<app>    keep another record; an older one is refused
+//   DELETE /split/<app>  forget an app whose file is gone
 //   GET  /config/<app>   the fingerprint of the app's configuration that this worker runs
 function control(r) {
     const parts = r.uri.split('/');
@@ -203,6 +204,8 @@ function control(r) {
         reply(r, 200, {fingerprint: r.variables[`sluice_config_${app.replace(/-/g, '_')}`] || ''});
     } else if (call === 'PUT split') {
         put(r, app);
+    } else if (call === 'DELETE split') {
+        forget(r, app);
     } else if (call === 'GET split') {
         show(r, app);
     } else {
@@ -229,6 +232,16 @@ function put(r, app) {
         reply(r, 507, {error: `no room for another record, raise nginx_split_zone_size: ${e.message}`});
         return;
     }
+    show(r, app);
+}
+
+// An app of the same name may come later, and its record begins anew.
+function forget(r, app) {
+    if (fileText(app)) {
+        reply(r, 409, {error: `${RECORDS}/${app}.json is there: remove it first`});
+        return;
+    }
+    held.delete(app);
     show(r, app);
 }
 
