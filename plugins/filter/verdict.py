@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the run knows after its steps, from what every host answered."""
+"""The run's verdict after its steps, from every host's results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def verdict(
 ) -> barrier.Verdict:
     """See the documentation in verdict.yml."""
     needless: set[str] = set()
-    # What a step that follows relies on is not merely noted.
+    # A failure that a later step depends on is not only noted.
     noted = () if "revert" in targets else barrier.NOTED
     for step, hosts in targets.items():
         if step == until or not before["ok"]:

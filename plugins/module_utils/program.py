@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every program that a role installs on a host does with a command: its exit code, its answer for people or for playbooks."""
+"""The command line of programs that roles install on hosts: exit codes, and output as text or JSON."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def answer(
     settings: Callable[[], Mapping[str, Any]],
     errors: tuple[type[Exception], ...],
 ) -> int:
-    """Run ``asked.command`` and print what it answers, in JSON when ``asked.json``; its exit code.
+    """Run ``asked.command`` and print its result, in JSON with ``asked.json``; returns the exit code.
 
-    0 is well, 1 is not well, 2 is: could not be done, which is what ``errors`` and OSError mean. An answer has ``lines`` for people.
+    0 is success, 1 a bad result, 2 an error (``errors`` and OSError). A result has ``lines`` for text output.
     """
     os.umask(0o077)
     expected: tuple[type[Exception], ...] = (*errors, OSError)

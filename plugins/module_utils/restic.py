@@ -76,7 +76,7 @@ def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECOND
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            # Told to end it takes its lock away.
+            # Message to end it takes its lock away.
             process.terminate()
             try:
                 out, err = process.communicate(timeout=END_SECONDS)

@@ -10,15 +10,15 @@ module: edge_config
 short_description: Install an app's routes and upstreams on an edge
 version_added: 0.1.0
 description:
-  - Writes the app's part of Nginx's configuration, has Nginx check all of it, reloads, and waits until only new workers take requests.
-  - When Nginx refuses the configuration, or does not come to serve it, the old file is put back.
+  - Writes the app's part of Nginx's configuration, checks all of it with C(nginx -t), reloads, and waits until only new workers take requests.
+  - When Nginx rejects the configuration, or does not apply it in time, the old file is restored.
   - Two apps on one edge cannot have the same host name; the second one is refused.
-  - Which slot is served is not decided here; that is M(sluice.stack.edge_split), without a reload.
+  - M(sluice.stack.edge_split) decides which slot is live, without a reload.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
-    description: Whether the app shall have a configuration here.
+    description: Whether the app should have a configuration here.
     type: str
     choices: [present, absent]
     default: present
@@ -26,12 +26,12 @@ options:
     description: The configuration, as the plan rendered it. Required with O(state=present).
     type: str
   reload_seconds:
-    description: How long the new workers may take to come up.
+    description: How long the new workers may take to start.
     type: float
     default: 15
 attributes:
   check_mode:
-    description: Reports whether the configuration would change, and whether another app has its host names.
+    description: Reports whether the configuration would change, and whether its host names conflict with another app.
     support: full
   diff_mode:
     description: Shows the configuration before and after.
@@ -49,12 +49,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fingerprint:
-  description: The fingerprint of the configuration, empty when there is none.
+  description: The fingerprint of the configuration, empty without one.
   returned: success
   type: str
   sample: 8c2f0a6d1b7e4935
 seconds:
-  description: What the check, the reload and the wait for the new workers took.
+  description: Seconds of the check, the reload and the wait for the new workers.
   returned: changed
   type: float
   sample: 0.4
@@ -73,18 +73,18 @@ from ansible_collections.sluice.stack.plugins.module_utils.files import locked, 
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_CONFIGS, STATE_ROOT
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
-# Nginx checks the files of all apps together, so only one of them may be in the making.
+# Nginx checks the files of all apps together, so only one may be changed at a time.
 LOCK = os.path.join(STATE_ROOT, "edge.lock")
 PID_FILE = "/run/nginx.pid"
 COMMAND_SECONDS = 20
 
 
 class ConfigError(Exception):
-    """The configuration cannot be installed; the message has Nginx's own words."""
+    """The configuration cannot be installed; the message has Nginx's output."""
 
 
 def read(path: str) -> str:
-    """The text of a file, empty when there is none."""
+    """Return the text of a file, empty without one."""
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read()
@@ -93,7 +93,7 @@ def read(path: str) -> str:
 
 
 def put(path: str, text: str) -> None:
-    """Make a file have the text; none for an empty one."""
+    """Write the text to a file; remove it when the text is empty."""
     if text:
         write_atomic(path, text, mode=0o644)
     elif os.path.exists(path):
@@ -113,7 +113,7 @@ def refuse_clash(app: str, content: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a program; raises ConfigError with what it said when it fails."""
+    """Run a program; raises ConfigError with its output when it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -124,7 +124,7 @@ def run(*command: str) -> None:
 
 
 def accepting_workers() -> set[int]:
-    """The workers that take new connections: Nginx renames those that do not, before they close their listening sockets."""
+    """Return the workers that accept connections: Nginx renames the others before they close their listening sockets."""
     master = read(PID_FILE).strip()
     found = set()
     for folder in glob.glob("/proc/[0-9]*"):
@@ -149,14 +149,14 @@ def wait_served(app: str, fingerprint: str, old: set[int], seconds: float) -> No
             return
         if time.monotonic() > deadline:
             raise ConfigError(
-                f"Nginx was told to reload and still serves the old configuration after {seconds:g} s: see /var/log/nginx/error.log"
+                f"Nginx was reloaded but still runs the old configuration after {seconds:g} s: see /var/log/nginx/error.log"
             )
         time.sleep(0.02)
 
 
 def install(app: str, path: str, before: str, content: str, seconds: float) -> None:
-    """Make Nginx serve the content, or put the old file back."""
-    edge_control.running_config(app)  # a server that does not run is said plainly, before anything is written
+    """Make Nginx run the content, or restore the old file."""
+    edge_control.running_config(app)  # fail early, before anything is written, when Nginx is not running
     put(path, content and content + edge_nginx.UNSERVED)
     try:
         run("nginx", "-t", "-q")
@@ -197,7 +197,7 @@ def main() -> None:
     try:
         if content and not edge_nginx.fingerprint(content):
             raise ConfigError(
-                f"the content for app {app} is not a configuration that the plan rendered: nothing was written"
+                f"the content for app {app} is not a configuration rendered by the plan: nothing was written"
             )
         refuse_clash(app, content)
         if module.check_mode or before == content:

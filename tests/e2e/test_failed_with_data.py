@@ -66,7 +66,7 @@ def test_by_itself_where_the_environment_says_so(
     failed = run.error()
     print(f"{run.seconds:.0f} s; visitors: {load.report}")
     assert "on failure all data go back to the moment before by themselves" in said(run)
-    assert failed.startswith("deploy failed in step start: ") and f"Release {before} goes on serving" in failed
+    assert failed.startswith("deploy failed in step start: ") and f"Release {before} is still live" in failed
     last = "The data went back to the moment before its migration 2_late, 3_rest; what that undid is counted above"
     assert failed.split("\n")[-1] == last, failed
     assert counted(run)["Message"] == (3, 0, 0)

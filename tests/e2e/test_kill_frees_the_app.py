@@ -111,7 +111,7 @@ def test_a_host_that_is_cut_off_during_a_step_is_free_when_it_is_back(lab: Lab, 
         try:
             message = started.wait().error()
             assert message.startswith("deploy failed in step start: app2: cannot be reached"), message
-            assert f"Release {begin} goes on serving" in message
+            assert f"Release {begin} is still live" in message
             until(lambda: not started.processes("sluice-lease"), 30, "no process of the run is left")
         finally:
             lab.hear("app2")

@@ -92,7 +92,7 @@ def test_what_a_tool_applied_it_takes_back_by_name_the_newest_first(lab: Lab, be
     assert columns(lab) == {"hot", "late", "message_late"}
 
     run = lab.rollback(*DOWN).good()
-    assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
+    assert f"undo       migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and set(lab.leases().values()) == {None}
     assert (

@@ -148,7 +148,7 @@ def test_a_migration_whose_container_is_killed_is_done_again_when_nothing_of_it_
     assert "exit code 137" in message
     assert attempts(lab, "crash")[-1] == ["f", "f"]
     run = lab.deploy(tag, *settings()).good()
-    assert "failed earlier, to be seen to first: 30000101_crash" in run.output, str(run)
+    assert "failed earlier, resolve first: 30000101_crash" in run.output, str(run)
     assert attempts(lab, "crash")[-1] == ["t", "f"]
     assert set(lab.served().values()) == {"v1.1.0"}  # what the image's code calls itself
 

@@ -38,7 +38,7 @@ def fails_alone(lab: Lab, deploy: Callable[[], Run]) -> str:
     message = run.error()
     assert "\n" not in message, message
     assert message.startswith("deploy failed in step start: "), message
-    assert f"Release {lab.live()} goes on serving" in message
+    assert f"Release {lab.live()} is still live" in message
     assert run.ran("Flip | Send") == set()
     assert lab.record() == before
     assert set(lab.leases().values()) == {None}

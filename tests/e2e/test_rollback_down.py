@@ -93,7 +93,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     report = load.report
     print(f"{run.seconds:.1f} s; visitors: {report}")
     assert report.failed == 0 and report.total > 100, str(report)
-    assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
+    assert f"undo       migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and others(lab) == kept
     written = lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')
@@ -149,7 +149,7 @@ def test_a_deploy_that_fails_takes_back_what_it_migrated(lab: Lab, begin: None, 
     tag = push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY)
     with writes(lab) as load:
         failed = lab.deploy(tag, *AUTOMATIC, *health_window(3)).error()
-    assert failed.startswith("deploy failed in step start: ") and f"Release {before} goes on serving" in failed
+    assert failed.startswith("deploy failed in step start: ") and f"Release {before} is still live" in failed
     assert failed.split("\n")[-1] == "Its migration 2_late, 3_rest was undone", failed
     assert load.report.failed == 0, str(load.report)
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]

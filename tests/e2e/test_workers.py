@@ -66,7 +66,7 @@ def test_workers_and_jobs_follow_the_release_and_go_with_it(lab: Lab, v1_0_0: st
         assert list(workers(lab, host).values()) == ["tick two"]
         assert not set(workers(lab, host)) & set(first[host])
 
-    # One that dies: the release is live, what ran before runs again, and the command says so.
+    # One that dies: the release is live, the previous release runs again, and the command says so.
     before = {host: set(workers(lab, host)) for host in APP_HOSTS}
     run = lab.deploy("v1.0.0", *services("console.error('no queue'); process.exit(3)", "three"))
     message = run.error()

@@ -263,7 +263,7 @@ def test_a_window_is_named_by_its_begin_or_its_length() -> None:
     [
         ({"since": SINCE + 90}, "the window is empty"),
         ({"seconds": 0.0}, "the window is empty"),
-        ({"seconds": 60.0, "block_seconds": 0.0}, "block_seconds is 0: it has to be above 0"),
+        ({"seconds": 60.0, "block_seconds": 0.0}, "block_seconds is 0: it must be above 0"),
         ({"seconds": 60.0, "releases": {"new": OLD, "old": OLD}}, "cannot be compared with itself"),
     ],
 )

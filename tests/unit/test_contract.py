@@ -122,7 +122,7 @@ def test_images_that_services_share_are_asked_for_once(variables: Variables) -> 
 def test_an_empty_version_says_how_to_give_one(variables: Variables, version: str | None) -> None:
     given = {**variables(), "app_version": version}
     assert problems(given) == [
-        "app_version is empty: say which version to deploy with -e app_version=... or in APP_VERSION"
+        "app_version is empty: set the version to deploy with -e app_version=... or in APP_VERSION"
     ]
 
 
@@ -180,7 +180,7 @@ def test_what_is_no_deploy_needs_no_version(variables: Variables) -> None:
         ),
         (
             {"app_migration": {"engine": "prisma", "service": "backend", "status": ["x"]}},
-            "app_migration.status is for the engine 'command' alone: leave it out",
+            "app_migration.status is only for the engine 'command': remove it",
         ),
         (
             {"app_migration": {"engine": "prisma", "service": "backend", "database": "DB_URL"}},
@@ -318,7 +318,7 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
             {"port": 80, "health": {"headers": {"X-A": "a\r\nX-B: b"}}},
             "app_services.more.health.headers.X-A is 'a\\r\\nX-B: b': it must be printable ASCII",
         ),
-        ({"health": {"path": "/ready"}}, "app_services.more.health.path cannot be asked without a port"),
+        ({"health": {"path": "/ready"}}, "app_services.more.health.path needs a port"),
         ({"schedule": "daily", "hosts": ["a", "b"]}, "app_services.more.hosts names several hosts: a job runs on one"),
         ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),
         ({"port": 80, "strategy": "recreate", "hosts": ["app1"]}, ""),
@@ -366,7 +366,7 @@ def test_a_canarys_settings_are_read_as_its_verdict_wants_them(variables: Variab
         ({"steps": [50, 10]}, "app_canary.steps must rise from step to step"),
         ({"steps": []}, "app_canary.steps must rise from step to step"),
         ({"analysis": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
-        ({"analysis": {"checks": 2.5}}, "canary setting checks is 2.5: it has to be a whole number"),
+        ({"analysis": {"checks": 2.5}}, "canary setting checks is 2.5: it must be a whole number"),
     ],
 )
 def test_a_canary_that_cannot_be_meant(variables: Variables, canary: dict[str, Any], problem: str) -> None:

@@ -20,7 +20,7 @@ TOOL = {"engine": "command", "service": "backend", "command": ["up"]}
             {},
             "app_rollback.data is 'down', and prisma has no way back: say 'forward' or 'restore', or use the engine sql",
         ),
-        ({"data": "down"}, {"app_migration": None}, "and there is no app_migration that could be undone"),
+        ({"data": "down"}, {"app_migration": None}, "and app_migration is not set: there is nothing to revert"),
         (
             {"data": "down"},
             {"app_migration": {**TOOL, "down": ["d"]}},

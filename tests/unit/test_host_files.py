@@ -56,7 +56,7 @@ def test_what_is_missing_is_created_and_a_link_is_replaced() -> None:
 
 @pytest.mark.parametrize(("kind", "there"), [("file", "directory"), ("directory", "file"), ("directory", "other")])
 def test_another_kind_is_refused(kind: str, there: str) -> None:
-    with pytest.raises(HostFilesError, match=rf"^/etc/x is a {there}, and has to be a {kind}: move it away$"):
+    with pytest.raises(HostFilesError, match=rf"^/etc/x is a {there}, not a {kind}: move it away$"):
         host_files.compare(wanted(kind=kind), Found(there), None)
 
 
@@ -127,7 +127,7 @@ def test_a_file_its_checker_refuses_is_not_written(tmp_path: Path) -> None:
 
 def test_faults_are_one_line_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "missing/x"
-    with pytest.raises(HostFilesError, match=rf"^{path}: the directory it belongs in is missing$"):
+    with pytest.raises(HostFilesError, match=rf"^{path}: its directory is missing$"):
         make(mine(path))
     with pytest.raises(HostFilesError, match=rf"^{tmp_path}/x: nobody-here:{MINE} is no user and group of this host"):
         make(mine(tmp_path / "x", owner="nobody-here"))

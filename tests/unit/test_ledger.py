@@ -143,7 +143,7 @@ def test_a_rollback_to_what_never_was_lists_what_was() -> None:
     past = history(("deploy", "r1"), ("deploy", "r2"))
     with pytest.raises(ledger.NothingToGoBackTo) as caught:
         ledger.rollback_target(past, "r2", "v9")
-    assert str(caught.value) == "release_to=v9 is not a release that was ever confirmed; confirmed releases: r1, r2"
+    assert str(caught.value) == "release_to=v9 is not a confirmed release; confirmed releases: r1, r2"
 
 
 def test_a_rollback_to_what_is_live_is_refused() -> None:

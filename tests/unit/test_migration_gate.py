@@ -73,7 +73,7 @@ def test_a_finding_says_where_why_and_what_to_do_instead(found: dict[str, list[g
     assert finding["statement"] == 'CREATE INDEX "Booking_createdAt_idx" ON "Booking"("createdAt")'
     assert (finding["line"], finding["rule"], finding["kind"]) == (13, "require-concurrent-index-creation", "locks")
     text = "\n".join(gate.lines([finding]))
-    assert "nobody can write to the table while the index is built" in text
+    assert "writes to the table are blocked while the index is built" in text
     assert "safe: CREATE INDEX CONCURRENTLY" in text
 
 

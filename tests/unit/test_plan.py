@@ -269,7 +269,7 @@ def test_too_little_disk_is_refused_before_anything_is_pulled(fleet: Any) -> Non
     with pytest.raises(PlanError) as caught:
         fleet.plan()
     assert str(caught.value) == (
-        "app2 has 512.0 MiB free for images in /var/lib/docker, app_disk_free wants 1.0 GiB: "
+        "app2 has 512.0 MiB free for images in /var/lib/docker, app_disk_free requires 1.0 GiB: "
         "free some (docker image prune) or lower app_disk_free"
     )
 

@@ -39,7 +39,7 @@ def test_a_host_joins_with_the_live_release_before_it_gets_requests(fleet: Any) 
 
 def test_a_host_nobody_knows_can_neither_join_nor_be_drained(fleet: Any) -> None:
     fleet.run()
-    with pytest.raises(PlanError, match="release_host=app22 is no app host of the inventory: did you mean 'app2'"):
+    with pytest.raises(PlanError, match="release_host=app22 is not an app host of the inventory: did you mean 'app2'"):
         fleet.plan("drain", host="app22")
     with pytest.raises(PlanError, match="app2 does not answer"):
         fleet.plan("join", host="app2", excluded=frozenset({"app2"}))

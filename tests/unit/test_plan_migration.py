@@ -57,7 +57,7 @@ def test_what_the_undone_release_brought_goes_last_and_on_the_host_that_migrates
     assert plan["revert"]["manifest"]["id"] == plan["revert"]["release"] == second["manifest"]["id"]
     assert plan["steps"] == STEPS
     assert plan["targets"]["rollback_check"] == plan["targets"]["revert"] == ["app1"]
-    reported = f"  revert     migration 3_c, 2_b of {second['manifest']['id']}, once that is stopped, on app1"
+    reported = f"  revert     migration 3_c, 2_b of {second['manifest']['id']}, once that release is stopped, on app1"
     assert plan["lines"][-1] == reported
 
 
@@ -258,7 +258,7 @@ def test_a_plan_says_what_becomes_of_the_data_when_the_deploy_fails(fleet: Any, 
     by_hand = fleet.plan(data="down")
     assert by_hand["on_failure"]["automatic"] is False
     assert by_hand["on_failure"]["serving"]["id"] == two[1]["manifest"]["id"]
-    assert by_hand["lines"][-1] == "  on failure the command is printed that undoes what was migrated"
+    assert by_hand["lines"][-1] == "  on failure the command is printed that reverts the migrations"
     assert "takes the data back to the moment before" in fleet.plan(data="restore")["lines"][-1]
     fleet.variables["app_rollback"] = {"data": "down", "automatic": True}
     plan = fleet.plan(data="down")
@@ -285,6 +285,6 @@ def test_a_deploy_whose_migrations_could_not_be_undone_is_refused(fleet: Any) ->
     fleet.run()
     fleet.version("v2")
     with pytest.raises(
-        PlanError, match=r"^release_data=down cannot undo the migrations of this release: prisma has no way back"
+        PlanError, match=r"^release_data=down cannot revert the migrations of this release: prisma has no way back"
     ):
         fleet.plan(data="down")

@@ -180,7 +180,7 @@ def test_of_an_image_for_several_platforms_the_hosts_own_counts(server: Server) 
     assert registry.sizes(engine(), server.image, 10)["size"] == 107
     del index["manifests"][1]
     server.answers["sha256:new"] = (200, {}, json.dumps(index).encode())
-    assert registry.sizes(engine(), server.image, 10) == {"size_unknown": "the registry has nothing for linux/arm64"}
+    assert registry.sizes(engine(), server.image, 10) == {"size_unknown": "the registry has no image for linux/arm64"}
 
 
 def test_a_token_is_fetched_where_a_registry_wants_one(server: Server) -> None:
@@ -215,14 +215,14 @@ def test_a_redirect_is_followed_and_gets_no_password(server: Server) -> None:
         ((404, {}, b"{}"), "not in registry {}: no such name, version or tag; push it, or check app_version"),
         ((200, {}, b"not JSON"), "registry {} answered with status 200 and no manifest"),
         ((500, {}, b"{}"), "registry {} answered with status 500 and no manifest"),
-        ((200, {}, b'{"layers": [{}]}'), "registry {} answered with something that is no manifest"),
+        ((200, {}, b'{"layers": [{}]}'), "registry {} did not return a manifest"),
         (
             (401, {"WWW-Authenticate": "Basic realm=x"}, b""),
-            "registry {} refuses the credentials: check docker_host_registries and run provision.yml",
+            "registry {} rejected the credentials: check docker_host_registries and run provision.yml",
         ),
         (
             (401, {"WWW-Authenticate": 'Bearer realm="ftp://plain.test/token"'}, b""),
-            "registry {} refuses the credentials: check docker_host_registries and run provision.yml",
+            "registry {} rejected the credentials: check docker_host_registries and run provision.yml",
         ),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_registry_that_is_away_or_hangs_is_said_in_one_line(server: Server) ->
     with socket.create_server(("127.0.0.1", 0)) as silent:
         image = f"127.0.0.1:{silent.getsockname()[1]}/web@sha256:new"
         why = registry.sizes(engine(), image, 0.2)["size_unknown"]
-    assert "does not answer in time: is it up and reachable from this host?" in why
+    assert "timed out: check that it is up and reachable from this host" in why
     why = registry.sizes(engine(), image, 10)["size_unknown"]
     assert "cannot be reached from this host ([Errno 111] Connection refused)" in why
     assert "\n" not in why

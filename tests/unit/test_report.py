@@ -22,7 +22,7 @@ def failed(step: str, answer: dict[str, Any], reached: tuple[str, ...] = ("fence
 def test_a_failure_says_step_host_reason_and_what_is_served() -> None:
     verdict = failed("start", {"failed": True, "msg": "container shop-1 exited with code 1; last log lines:\n    boom"})
     assert report.failure(RUN, {"live": LIVE, "status": "change"}, verdict).split("\n") == [
-        "deploy failed in step start: app2: container shop-1 exited with code 1. Release r1 goes on serving.",
+        "deploy failed in step start: app2: container shop-1 exited with code 1. Release r1 is still live.",
         "  app2:",
         "    boom",
     ]
@@ -40,7 +40,7 @@ def test_a_silent_host_comes_with_the_way_out() -> None:
     ("step", "live", "summary"),
     [
         ("start", None, "Nothing is live yet"),
-        ("flip", LIVE, "Release r1 goes on serving"),
+        ("flip", LIVE, "Release r1 is still live"),
         ("confirm", LIVE, "run the same command again, it rolls forward"),
     ],
 )
@@ -51,7 +51,7 @@ def test_what_is_served_depends_on_how_far_it_came(step: str, live: dict[str, st
 
 @pytest.mark.parametrize("step", ["flip", "confirm"])
 def test_a_run_that_lost_the_app_does_not_say_what_is_live(step: str) -> None:
-    verdict = failed(step, {"failed": True, "msg": "run a does not own app shop on this host; the owner is nobody"})
+    verdict = failed(step, {"failed": True, "msg": "run a does not hold the lease of app shop on this host; its holder is none"})
     message = report.failure(RUN, {"live": LIVE, "status": "change"}, verdict)
     assert "playbooks/app/history.yml" in message
     assert "serving" not in message
@@ -122,7 +122,7 @@ def test_data_that_were_taken_back_are_said_to_be_so_or_how_a_person_does_it() -
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [back]
     plan["on_failure"] = {"data": "restore", "automatic": True}
     assert report.failure(RUN, plan, verdict, {"names": ["1_a"]}).split("\n")[1] == (
-        "Taking the data back to the moment before its migration 1_a was not begun: not every host has written the failure down and left the app"
+        "Taking the data back to the moment before its migration 1_a was not started: not every host has recorded the failure and released the lease"
     )
     data["reverted"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; its output is above"}
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [

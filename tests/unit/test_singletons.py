@@ -54,7 +54,7 @@ def test_it_is_replaced_when_the_release_is_live_and_the_plan_says_for_how_long(
     assert plan["steps"] == ["pending", "migrate", "start", "flip", "confirm", "workers", "retire", "unlock"]
     assert plan["workers"] == {"app1": ["lock"]}
     assert said(plan, "recreate") == [
-        "app1: lock: 503 from its stop until the new one is well, at most 70 s; 1.8 s the last time"
+        "app1: lock: 503 from its stop until the new one is healthy, at most 70 s; 1.8 s the last time"
     ]
     assert said(plan, "workers") == []
     assert plan["manifest"]["ports"]["lock"] == first["manifest"]["ports"]["lock"] == {"singleton": [20590]}
@@ -189,7 +189,7 @@ def test_it_never_runs_twice(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_one_that_does_not_get_well_gives_way_to_the_one_before(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = Engine(monkeypatch, container("old", "r1"), ill=True)
-    with pytest.raises(WorkersError, match="service lock: what ran before runs again; container is not healthy"):
+    with pytest.raises(WorkersError, match="service lock: the previous release runs again; container is not healthy"):
         workers.switch(engine, manifest(shop), "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
     assert engine.done == ["stop old", "start shop-lock-r2-0", "remove shop-lock-r2-0", "start old"]
 
@@ -206,7 +206,7 @@ def test_what_a_dead_run_had_stopped_runs_again_when_the_new_one_does_not(
 ) -> None:
     there = [container("older", "r0", "exited"), container("old", "r1", "exited")]
     engine: Any = Engine(monkeypatch, *there, ill=True)
-    with pytest.raises(WorkersError, match="what ran before runs again"):
+    with pytest.raises(WorkersError, match="the previous release runs again"):
         workers.switch(engine, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
     assert engine.running == {"old"}
 

@@ -147,8 +147,8 @@ def test_a_run_that_was_killed_is_nobody_who_changes_the_app(fleet: Any) -> None
     fleet.run()
     fleet.observed["app1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "left": 0.0}
     found = summary(fleet)
-    assert any("deploy by anna@build (run abc), ended without giving it back" in line for line in status.lines(found))
+    assert any("deploy by anna@build (run abc), expired, not released" in line for line in status.lines(found))
     assert status.lease_lines(found) == [
         "shop: nobody is changing it",
-        "  app1       deploy by anna@build, run abc, ended without giving it back",
+        "  app1       deploy by anna@build, run abc, expired, not released",
     ]
