@@ -83,7 +83,7 @@ molecule: images ## Molecule scenarios on real hosts
 	@scripts/molecule $(or $(SCENARIO),$(SCENARIOS))
 
 e2e: images ## End to end on the lab: load, faults, browser
-	$(call part,End to end,pytest tests/e2e)
+	$(call part,End to end,pytest tests/e2e --durations=20)
 
 bench: images ## What releases, backups and restores cost, as ratios; writes build/bench.json
 	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 # The steps that run in check mode: they check, and change nothing.
 LOOKS = ("pending", "schema_check", "rollback_check", "restore_point")
+# The range of container networks where a host sets none, as in the role docker_host.
+CONTAINERS = "172.20.0.0/14"
 # The plan when it was refused.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",
@@ -83,6 +86,8 @@ class ActionModule(ActionBase):
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
             plan = plans.decide(desired, observed)
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
+            if plan["rehearse"]:
+                plan["rehearse"] |= self._copy(plan["rehearse"], hostvars)
         except plans.PlanError as error:
             return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
         say.show(plan["lines"], "bright blue")
@@ -109,3 +114,14 @@ class ActionModule(ActionBase):
     def _address(variables: Any, host: str) -> str:
         """Return the private address of a host, which the edges use."""
         return str(variables.get("stack_address") or variables.get("ansible_host") or host)
+
+    def _copy(self, rehearse: Mapping[str, Any], hostvars: Any) -> dict[str, Any]:
+        """Return where the copy of the database listens, and its clients: the migrating host, or its containers on the same host."""
+        database, migrating = rehearse["host"], rehearse["on"]
+        pool = str(hostvars[migrating].get("docker_host_address_pool") or CONTAINERS)
+        client = self._address(hostvars[migrating], migrating)
+        single = f"{client}/{128 if ':' in client else 32}"
+        return {
+            "address": self._address(hostvars[database], database),
+            "clients": [pool if database == migrating else single],
+        }

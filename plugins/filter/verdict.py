@@ -1,40 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run's verdict after its steps, from every host's results."""
+"""What a run knows after its steps, from the results that the hosts' steps registered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
+from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier, outcome
+from ansible_collections.sluice.stack.plugins.module_utils.plan.barrier import Results, Verdict
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+
+Hostvars = Mapping[str, Mapping[str, Any]]
 
 
 def verdict(
-    before: barrier.Verdict,
-    hostvars: Mapping[str, Mapping[str, Any]],
+    before: Verdict,
+    hostvars: Hostvars,
     targets: Mapping[str, list[str]],
     until: str = "",
     unreachable_allowed: Collection[str] = (),
     through: Mapping[str, str] | None = None,
-) -> barrier.Verdict:
+) -> Verdict:
     """See the documentation in verdict.yml."""
-    needless: set[str] = set()
-    # A failure that a later step depends on is not only noted.
-    noted = () if "revert" in targets else barrier.NOTED
-    for step, hosts in targets.items():
-        if step == until or not before["ok"]:
-            break
-        if step in needless:
-            continue
-        answers = {host: hostvars[(through or {}).get(host, host)].get(f"__release_{step}") for host in hosts}
-        # A step of several rounds has judged them itself, and may have found that a later step has nothing to do.
-        concluded = next((answer for answer in answers.values() if answer and "verdict" in answer), None)
-        if concluded:
-            before = concluded["verdict"]
-            needless |= {*concluded.get("needless", ())}
-        else:
-            before = barrier.judge(step, answers, before, unreachable_allowed=unreachable_allowed, noted=noted)
-    return before
+    return barrier.verdict(
+        before, _results(hostvars), targets, until=until, unreachable_allowed=unreachable_allowed, through=through
+    )
+
+
+def release_outcome(
+    plan: Mapping[str, Any], hostvars: Hostvars, verdict: Verdict, hosts: Sequence[str]
+) -> dict[str, Any]:
+    """See the documentation in release_outcome.yml."""
+    run = outcome.Run(plan, verdict, _results(hostvars), hosts, _now())
+    failure = outcome.failure(run)
+    return {"entries": outcome.entries(run), "failure": failure, "reverted": outcome.reverted_entry(run, failure)}
+
+
+def restored_entry(run: Mapping[str, Any], token: int, to: Mapping[str, Any]) -> ledger.Entry:
+    """See the documentation in restored_entry.yml."""
+    return ledger.entry(
+        "restored", token=int(token), time=_now(), run={**run, "action": "restore"}, manifest=None, to=to
+    )
+
+
+def _results(hostvars: Hostvars) -> Results:
+    """Ansible puts a host's variables together anew at each access: once is enough."""
+    variables = cache(lambda host: hostvars[host])
+    return lambda step, host: variables(host).get(f"__release_{step}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class FilterModule:
@@ -42,4 +60,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """By name."""
-        return {"verdict": verdict}
+        return {"verdict": verdict, "release_outcome": release_outcome, "restored_entry": restored_entry}

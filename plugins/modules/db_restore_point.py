@@ -77,14 +77,17 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.backup import age as backup_age
-from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest as backup_pgbackrest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_point
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import DRILL_RECORD, HostError, backup, settings
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
+    DRILL_RECORD,
+    HostError,
+    backup,
+    database_settings,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
-from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import Refused
 from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
 from ansible_collections.sluice.stack.plugins.module_utils.dump import store as dump_store
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client, restore_point
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
@@ -109,7 +112,7 @@ class Engine(NamedTuple):
 
 
 ENGINES = {
-    "pgbackrest": Engine(backup_pgbackrest.repositories, "incr", restore_point.make),
+    "pgbackrest": Engine(client.repositories, "incr", restore_point.make),
     "pg_dump": Engine(
         dump_store.repositories,
         "full",
@@ -123,12 +126,12 @@ def main() -> None:
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:
-        host = settings()
+        host = database_settings()
         notes = _check_ages(host, params, module.check_mode)
         if module.check_mode or not params["point"]:
             module.exit_json(changed=module.check_mode or bool(notes), notes=notes)
         made = ENGINES[_engine(host)].point(host, params["name"], params["timeout"])
-    except (HostError, Refused) as error:
+    except HostError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, restore_point=made, notes=notes)
 

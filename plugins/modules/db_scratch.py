@@ -81,7 +81,7 @@ rewritten:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, settings
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, database_settings
 from ansible_collections.sluice.stack.plugins.module_utils.migration import db_copy
 
 ARGUMENTS: dict[str, Any] = {
@@ -103,8 +103,8 @@ def main() -> None:
         module.exit_json(changed=True)
     try:
         if params["state"] == "absent":
-            module.exit_json(changed=True, rewritten=db_copy.take_down(settings()))
-        made = db_copy.bring_up(settings(), params["address"], params["clients"])
+            module.exit_json(changed=True, rewritten=db_copy.take_down(database_settings()))
+        made = db_copy.bring_up(database_settings(), params["address"], params["clients"])
     except (HostError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, **made)

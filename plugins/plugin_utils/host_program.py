@@ -20,6 +20,8 @@ from typing import Any
 
 PACKAGE = "ansible_collections.sluice.stack.plugins"
 PLUGINS = os.path.join(os.path.dirname(__file__), "..")
+# Where the programs that roles install on hosts have their code.
+LIBRARY = "/usr/local/lib/sluice"
 # Marks the result in a host's other output.
 MARK = "SLUICE-RESULT "
 
@@ -121,6 +123,31 @@ def sources_of(module: str) -> dict[str, str]:
             found[f"{PACKAGE}.{name}"] = handle.read()
         waiting += [f"module_utils.{part}" for part in imported(found[f"{PACKAGE}.{name}"])]
     return found
+
+
+def parts_of(name: str) -> list[str]:
+    """The files of module_utils that a host's program takes which begins in ``name``: ``dump/program``, ``files``, ..."""
+    found: set[str] = set()
+    waiting = {name}
+    while waiting:
+        part = waiting.pop()
+        found.add(part)
+        with open(os.path.join(PLUGINS, "module_utils", f"{part}.py"), encoding="utf-8") as handle:
+            waiting |= {item.replace(".", "/") for item in imported(handle.read())} - found
+    return sorted(found)
+
+
+def code_of(name: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what a host's program that begins in ``name`` is installed from, as the ``directories`` and ``files`` host_files takes.
+
+    Its files have the names they have in the collection, so that they import each other.
+    """
+    parts, place = parts_of(name), f"{LIBRARY}/{PACKAGE.replace('.', '/')}/module_utils"
+    source = os.path.join(os.path.abspath(PLUGINS), "module_utils")
+    return {
+        "directories": [{"path": f"{place}/{folder}".rstrip("/")} for folder in sorted({*map(os.path.dirname, parts)})],
+        "files": [{"path": f"{place}/{part}.py", "src": f"{source}/{part}.py", "diff": False} for part in parts],
+    }
 
 
 def imported(source: str) -> set[str]:

@@ -12,7 +12,6 @@ import jinja2
 import jinja2.nodes
 import pytest
 import yaml
-from ansible_collections.sluice.stack.plugins.plugin_utils import host_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1].name for path in (REPOSITORY / "roles").glob("*/meta/argument_specs.yml"))
@@ -188,18 +187,3 @@ def test_a_host_role_refuses_the_controller_first(role: str) -> None:
     first = read(folder(role) / "tasks" / "preflight.yml")[0]
     assert "sluice.stack.host_facts" in first
     assert (first["register"], first["when"]) == ("sluice_host", "sluice_host is undefined")
-
-
-# The programs a role installs on its hosts: the list of their parts, and the module_utils each begins in.
-PROGRAMS = {
-    "backup": {"__backup_sources_pgbackrest": "backup/program", "__backup_sources_pg_dump": "dump/program"},
-    "file_backup": {"__file_backup_sources": "file_backup/program"},
-}
-
-
-def test_a_program_is_installed_whole(role: str) -> None:
-    for listed, begins in PROGRAMS.get(role, {}).items():
-        installed = set(read(folder(role) / "vars" / "main.yml")[listed])
-        sources = (REPOSITORY / "plugins" / "module_utils" / f"{name}.py" for name in installed)
-        needed = {name.replace(".", "/") for path in sources for name in host_program.imported(path.read_text())}
-        assert installed == needed | {begins}

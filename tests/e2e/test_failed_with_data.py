@@ -87,7 +87,7 @@ def test_what_does_not_go_back_by_itself_ends_with_the_command(
         *("-e", f"app_version={cold}"),
         *AUTOMATIC,
         *health_window(3),
-        kill="result:Failure | Write it into every ledger",
+        kill="result:Failure | Record it",
         instead=f"docker exec {PREFIX}-db1 mv {program} {program}.away",
     ).wait()
     lab.on("db1", "mv", f"{program}.away", program)

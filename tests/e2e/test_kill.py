@@ -41,7 +41,7 @@ TASKS = (
     "Flip | Send",
     "Confirm | Make the flip permanent",
     "Retire | Record",
-    "Report | Say what is live",
+    "Report | Print the result",
 )
 # What a task leaves is complete on all hosts or on one, so a result of each kind is enough for a run on every change.
 # A run that died after the fence is test_two_controllers.py's dead owner.

@@ -95,7 +95,7 @@ def test_a_restore_that_nobody_proved_stops_a_release(lab: Lab, begin: str) -> N
     try:
         message = lab.deploy("v1.1.0", *wanting(drill_max_age_hours=192)).error()
         assert (
-            "db1: no restore was ever proved here, and app_backup.drill_max_age_hours is 192; run playbooks/backup/drill.yml"
+            "db1: no restore was ever tried, and app_backup.drill_max_age_hours is 192; run playbooks/backup/drill.yml"
             in message
         )
         assert lab.live() == begin

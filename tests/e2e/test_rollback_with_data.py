@@ -67,7 +67,7 @@ def said(run: Run) -> str:
 
 def counted(run: Run) -> dict[str, tuple[int, int, int]]:
     """What the run printed: table → inserted, updated, deleted. The last word on each table counts."""
-    found = re.findall(rf"undone +{APP}\.public\.(\S+): (\d+) inserted, (\d+) updated, (\d+) deleted", said(run))
+    found = re.findall(rf"reverted +{APP}\.public\.(\S+): (\d+) inserted, (\d+) updated, (\d+) deleted", said(run))
     return {name: (int(a), int(b), int(c)) for name, a, b, c in found}
 
 
@@ -110,7 +110,7 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
     assert rows(lab) == unmigrated
     assert not any(item[0].startswith(MIGRATION) for item in lab.migrations())
     status = json.loads(lab.on("db1", "sluice-backup", "--json", "status"))
-    assert status["wrong"] == []
+    assert status["problems"] == []
     history = " ".join(lab.playbook("playbooks/app/history").good().output.split())
     assert f"restore restored the data, to the restore point of {reverted} by" in history
     # The same again finds that it was done, and goes back no further.

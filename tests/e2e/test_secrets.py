@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets reach the containers, and show up nowhere else: not in process arguments, output, logs or records."""
+"""Secrets reach the containers and show up nowhere else over a deploy, a failed deploy, a rollback and a backup.
+
+Nowhere else: process arguments, output at -vvv, diffs, journals, ledgers, temporary files, and the settings of containers that do not list them.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.lab import APP, APP_HOSTS, HOSTS, PREFIX, STATE, Lab
+from tests.support.images import CRASH, Variants
+from tests.support.lab import APP, APP_HOSTS, HOSTS, PREFIX, STATE, Lab, health_window
 from tests.support.playbook import Run
 
 # Collects every command line that shows up on a host until its input ends, as fast as it can without eating a whole core.
@@ -30,43 +33,66 @@ print(b"\\n".join(seen).replace(b"\\0", b" ").decode(errors="replace"))
 CANARY = "canary-in-an-argument"
 
 
-class Seen:
-    """A deploy with everything it printed, and every command line the hosts and the controller ran meanwhile."""
+# Runs on a host until its input ends, and keeps the text of every temporary file that it can open meanwhile.
+TEMPORARY = """
+import os, select, sys
+seen = set()
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    for top in ("/tmp", "/var/tmp", "/dev/shm", "/run/sluice", "/root/.ansible/tmp", "/home/admin/.ansible/tmp"):
+        for folder, _, names in os.walk(top):
+            for name in names:
+                try:
+                    with open(os.path.join(folder, name), "rb") as handle:
+                        seen.add(handle.read(1 << 20))
+                except OSError:
+                    pass
+print(b"\\n".join(seen).decode(errors="replace"))
+"""
 
-    def __init__(self, run: Run, arguments: dict[str, str]) -> None:
-        self.run, self.arguments = run, arguments
+
+class Seen:
+    """What the runs printed, every command line of the hosts and the controller meanwhile, and the hosts' temporary files."""
+
+    def __init__(self, runs: dict[str, Run], arguments: dict[str, str], temporary: dict[str, str]) -> None:
+        self.runs, self.arguments, self.temporary = runs, arguments, temporary
 
 
 @pytest.fixture(scope="module")
-def seen(lab: Lab, v1_0_0: str) -> Iterator[Seen]:
-    """A release that starts every container anew, deployed as talkatively as it can be."""
+def seen(lab: Lab, v1_0_0: str, variant: Variants) -> Seen:
+    """A release that starts every container anew, one that fails, a rollback and a backup, all as talkative as they can be."""
+    crash = variant.push("v1.2.0-crash", CRASH)
     commands = {host: ["docker", "exec", "-i", f"{PREFIX}-{host}", "python3", "-c", SAMPLER] for host in HOSTS}
     commands["controller"] = ["python3", "-c", SAMPLER]
+    commands |= {
+        f"temporary {host}": ["docker", "exec", "-i", f"{PREFIX}-{host}", "python3", "-c", TEMPORARY] for host in HOSTS
+    }
     samplers = {
         host: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for host, command in commands.items()
     }
+    quick = ("-vvv", "--diff", "-e", "app_drain_seconds=1")
+    runs: dict[str, Run] = {}
     try:
         for sampler in samplers.values():
             assert sampler.stdout is not None
             assert sampler.stdout.readline() == "ready\n"
         lab.shell("app1", f": {CANARY}; sleep 0.3; true")
-        run = lab.deploy(
-            "v1.0.0",
-            "-vvv",
-            "--diff",
-            "-e",
-            json.dumps({"app_extra": {"banner": "talkative"}}),
-            "-e",
-            "app_drain_seconds=1",
-        )
-        arguments = {host: sampler.communicate("\n", timeout=30)[0] for host, sampler in samplers.items()}
+        lab.shell("app1", f"echo {CANARY} >/tmp/canary; sleep 0.5; rm /tmp/canary")
+        banner = json.dumps({"app_extra": {"banner": "talkative"}, "app_env": {"BANNER": "talkative"}})
+        runs["deploy"] = lab.deploy("v1.0.0", *quick, "-e", banner).good()
+        runs["failed deploy"] = lab.deploy(crash, *quick, *health_window(10))
+        runs["rollback"] = lab.rollback(*quick).good()
+        lab.on("db1", "sluice-backup", "incr", timeout=240)
+        said = {host: sampler.communicate("\n", timeout=60)[0] for host, sampler in samplers.items()}
     finally:
         for sampler in samplers.values():
             sampler.kill()
             sampler.wait()
-    yield Seen(run.good(), arguments)
-    lab.rollback("-e", "app_drain_seconds=1").good()
+    assert runs["failed deploy"].code != 0
+    arguments = {host: text for host, text in said.items() if not host.startswith("temporary ")}
+    temporary = {host.removeprefix("temporary "): text for host, text in said.items() if host.startswith("temporary ")}
+    return Seen(runs, arguments, temporary)
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +118,29 @@ def test_no_process_has_one_in_its_arguments(seen: Seen, forms: dict[str, str]) 
 
 def test_the_most_talkative_output_has_none(seen: Seen, forms: dict[str, str]) -> None:
     # The control: the output does show what modules were given.
-    assert "talkative" in seen.run.output
-    assert "SSH: EXEC" in seen.run.output
-    assert found(seen.run.output, forms) == []
+    assert "talkative" in seen.runs["deploy"].output
+    for name, run in seen.runs.items():
+        assert "SSH: EXEC" in run.output, name
+        assert found(run.output, forms) == [], name
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_temporary_file_has_one(seen: Seen, forms: dict[str, str], host: str) -> None:
+    # The control: a file that was there for half a second was read.
+    assert CANARY in seen.temporary["app1"]
+    assert found(seen.temporary[host], forms) == []
+
+
+@pytest.mark.parametrize("host", APP_HOSTS)
+def test_a_container_has_those_that_its_service_lists(lab: Lab, seen: Seen, forms: dict[str, str], host: str) -> None:
+    names = lab.shell(host, "docker ps -a --format '{{.Names}}'").split()
+    shown = {name: lab.shell(host, f"docker inspect {name}") for name in names}
+    backend = {name for name in names if "-backend-" in name}
+    # The control: the backend has some.
+    assert backend and all(found(shown[name], forms) for name in backend)
+    assert {name: found(text, forms) for name, text in shown.items() if name not in backend} == {
+        name: [] for name in shown if name not in backend
+    }
 
 
 def test_the_most_talkative_provisioning_has_none(provisioned: tuple[Lab, Run], forms: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,44 @@ class Host:
             timeout=timeout,
             check=False,
         )
+
+
+CANARY = "planted-canary-in-the-clear"
+# What a command could leave while it runs or afterwards: arguments and environments, temporary files, logs and the journal.
+LEAKS = r"""
+cat > /root/patterns
+rm -f /root/stop; since=$(date '+%F %T')
+(n=0; while [ ! -e /root/stop ]; do
+  cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' | grep -qaFf /root/patterns && echo processes
+  grep -rlaFf /root/patterns /tmp /var/tmp /dev/shm FOLDERS 2>/dev/null
+  n=$((n+1)); sleep 0.1
+done; echo looks $n) > /root/seen &
+bash /root/command >/root/output 2>&1; code=$?; touch /root/stop; wait
+sort -u /root/seen; echo code $code
+grep -qaFf /root/patterns /root/output && echo output
+journalctl --no-pager --since "$since" | grep -qaFf /root/patterns && echo journal
+grep -rlaFf /root/patterns /var/log --exclude-dir=journal
+rm -f /root/patterns /root/seen /root/stop /root/command /root/output
+true
+"""
+
+
+def leaks(host: Host, secrets: Iterable[str], command: str, *folders: str) -> set[str]:
+    """Where any of these secrets is seen while a command runs on a host, or is left by it: ``processes``, ``output``, ``journal``, paths.
+
+    ``folders`` are searched on top of those for temporary files. The command has to succeed.
+    """
+    host.must(f"cat > /root/command <<'END'\n{command}\nEND")
+    listed = "\n".join(secrets)
+    head, _, rest = LEAKS.replace("FOLDERS", " ".join(folders)).lstrip().partition("\n")
+    found = host.must(f"{head} <<'END'\n{listed}\nEND\n{rest}").splitlines()
+    looks = next(int(line.split()[1]) for line in found if line.startswith("looks "))
+    assert "code 0" in found and looks > 5, found
+    return {line for line in found if not line.startswith(("looks ", "code "))}
+
+
+PLANT = f"logger {CANARY}; echo {CANARY} > /tmp/planted; echo {CANARY}; bash -c ': {CANARY}; sleep 1; true'; rm /tmp/planted"
+PLANTED = {"processes", "output", "journal", "/tmp/planted"}
 
 
 def ansible(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ def test_an_action_without_the_capability_is_refused_and_says_who_could() -> Non
     with pytest.raises(engines.NotCapable) as refused:
         engines.require(engines.engine("pg_dump"), "restore_to_time")
     assert str(refused.value) == (
-        "restore_to_time refused: the data is backed up by a logical dump of each database (backup_engine=pg_dump), and it can only go back to "
+        "restore_to_time refused: the data is backed up by a logical dump of each database (backup_engine=pg_dump), and it can only restore "
         "moments at which a backup was made; engines that can: pgbackrest"
     )
     engines.require(engines.engine("pgbackrest"), "restore_to_time")

@@ -13,7 +13,9 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Ho
 
 def test_a_host_that_was_never_provisioned(tmp_path: Any) -> None:
     with pytest.raises(HostError, match=r"is not backed up from here; run provision.yml"):
-        backup_host.settings(str(tmp_path / "backup.json"))
+        backup_host.settings(
+            str(tmp_path / "backup.json"), "this database is not backed up from here; run provision.yml"
+        )
 
 
 def test_waiting_ends() -> None:

@@ -7,9 +7,9 @@ import socket
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest as backup_pgbackrest
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client
 
 HOST = {"stanza": "main"}
 FORKED = "ERROR: [058]: target timeline 3 forked from backup timeline 2 at 0/f000b1b0 which is before backup lsn of 0/fc000028"
@@ -30,24 +30,24 @@ class Commands:
 
 def test_a_backup_made_after_going_back_is_restored_on_its_own_timeline(monkeypatch: pytest.MonkeyPatch) -> None:
     commands = Commands(Done(58, "", FORKED), Done(0, "", ""))
-    monkeypatch.setattr(backup_pgbackrest, "pgbackrest", commands)
-    assert backup_pgbackrest.restore_files(HOST, "latest", "--repo=1", timeout=1).code == 0
+    monkeypatch.setattr(client, "pgbackrest", commands)
+    assert client.restore_files(HOST, "latest", "--repo=1", timeout=1).code == 0
     assert [words[1] for words in commands.asked] == ["--target-timeline=latest", "--target-timeline=current"]
 
 
 def test_a_timeline_that_was_asked_for_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     commands = Commands(Done(58, "", FORKED))
-    monkeypatch.setattr(backup_pgbackrest, "pgbackrest", commands)
-    assert backup_pgbackrest.restore_files(HOST, "3", timeout=1).code == 58
+    monkeypatch.setattr(client, "pgbackrest", commands)
+    assert client.restore_files(HOST, "3", timeout=1).code == 58
 
 
 def test_the_last_file_of_an_older_timeline(monkeypatch: pytest.MonkeyPatch) -> None:
     listing = (
         "17-1/0000000200000000/0000000200000000000000FC-ab.zst\n17-1/0000000200000001/000000020000000100000001-cd.zst\n"
     )
-    monkeypatch.setattr(backup_pgbackrest, "pgbackrest", Commands(Done(0, listing, "")))
-    assert backup_pgbackrest.last_on(HOST, STORE, 2) == "000000020000000100000001"
-    assert backup_pgbackrest.last_on(HOST, STORE, 3) == STORE.last_wal
+    monkeypatch.setattr(client, "pgbackrest", Commands(Done(0, listing, "")))
+    assert client.last_on(HOST, STORE, 2) == "000000020000000100000001"
+    assert client.last_on(HOST, STORE, 3) == STORE.last_wal
 
 
 def test_a_store_where_nobody_listens_is_known_at_once() -> None:
@@ -55,6 +55,6 @@ def test_a_store_where_nobody_listens_is_known_at_once() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     host = {**HOST, "repositories": [{"name": "store", "endpoint": f"127.0.0.1:{port}"}]}
-    (found,) = backup_pgbackrest.repositories(host)
+    (found,) = client.repositories(host)
     assert found.failure and found.failure.kind == "unreachable"
     assert f"the object store 127.0.0.1:{port} does not answer" in found.failure.message

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import output
 
 MIB16 = 16 * 2**20
 RECORDED = Path(__file__).parent / "fixtures" / "pgbackrest-2.55.1-info.json"
 NAMES = ["store", "local"]
 
 
-def read(info: list[dict[str, Any]]) -> list[repository.Repository]:
-    return [repository.read(info, number, name) for number, name in enumerate(NAMES, start=1)]
+def read(info: list[dict[str, Any]]) -> list[Repository]:
+    return [output.read(info, number, name) for number, name in enumerate(NAMES, start=1)]
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ def test_what_info_says() -> None:
 
 def test_a_repository_without_a_backup() -> None:
     store, _ = read([])
-    assert store.failure and store.failure.kind == "empty"
+    assert store.failure and store.failure.kind == "absent"
     assert store.newest is None and store.last_wal is None
 
 
@@ -66,12 +67,12 @@ def test_a_backup_that_ended_in_an_error_does_not_count() -> None:
     ],
 )
 def test_the_file_that_holds_a_position(lsn: str, timeline: int, name: str) -> None:
-    assert repository.segment_of(lsn, timeline, MIB16) == name
+    assert output.segment_of(lsn, timeline, MIB16) == name
 
 
 def test_the_next_file_goes_over_to_the_next_group() -> None:
-    assert repository.next_segment("0000000100000000000000FE", MIB16) == "0000000100000000000000FF"
-    assert repository.next_segment("0000000100000000000000FF", MIB16) == "000000010000000100000000"
+    assert output.next_segment("0000000100000000000000FE", MIB16) == "0000000100000000000000FF"
+    assert output.next_segment("0000000100000000000000FF", MIB16) == "000000010000000100000000"
 
 
 @pytest.mark.parametrize(
@@ -89,12 +90,12 @@ def test_the_next_file_goes_over_to_the_next_group() -> None:
     ],
 )
 def test_a_file_that_a_recovery_missed(end: str, last: str | None, missing: str | None) -> None:
-    assert repository.hole(1, end, last, MIB16) == missing
+    assert output.hole(1, end, last, MIB16) == missing
 
 
 def test_the_timeline_a_server_left() -> None:
     history = "1\t0/5000000\tno recovery target specified\n\n2\t0/9000028\tat restore point\n"
-    assert repository.parent(history) == (2, "0/9000028")
+    assert output.parent(history) == (2, "0/9000028")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_the_timeline_a_server_left() -> None:
         (
             "ERROR: [029]: raised from local-2 protocol: zst error: [-20] Data corruption detected",
             True,
-            "corrupt",
+            "damaged",
             "is damaged: [029]",
         ),
         (
@@ -120,12 +121,12 @@ def test_the_timeline_a_server_left() -> None:
             "passphrase",
         ),
         # A block that cannot be decrypted with a passphrase that reads the rest is a damaged one.
-        ("ERROR: [095]: CryptoError: unable to flush", True, "corrupt", "is damaged"),
-        ("P00  ERROR: [075]: no backup set found to restore", True, "empty", "no backup set found"),
-        ("", False, "other", "it said nothing"),
+        ("ERROR: [095]: CryptoError: unable to flush", True, "damaged", "is damaged"),
+        ("P00  ERROR: [075]: no backup set found to restore", True, "absent", "no backup set found"),
+        ("", False, "other", "it printed nothing"),
     ],
 )
 def test_what_an_error_means(text: str, readable: bool, kind: str, said: str) -> None:
-    failure = repository.explain(text, readable=readable)
+    failure = output.explain(text, readable=readable)
     assert failure.kind == kind and said in failure.message
     assert "\n" not in failure.message and "4@" not in failure.message

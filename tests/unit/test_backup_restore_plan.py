@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import restore
 
 NOW = datetime(2026, 11, 23, 2, 53, 20, tzinfo=UTC).timestamp()
 DAY = 86400.0
@@ -24,26 +25,34 @@ LOCAL = Repository("local", 2, None, BACKUPS[2:], "000000010000000000000009")
 DOWN = Repository("store", 1, Failure("unreachable", "the object store does not answer"), (), None)
 
 
-def test_without_a_target_it_is_the_newest_backup_and_all_wal() -> None:
+def choose(
+    monkeypatch: pytest.MonkeyPatch, repositories: list[Repository], wanted: plans.Target, name: str = ""
+) -> tuple[Repository, Backup]:
+    monkeypatch.setattr(restore, "repositories", lambda _: repositories)
+    return restore.choose({}, wanted, name)
+
+
+def options(wanted: plans.Target) -> list[str]:
+    """pgBackRest's, beyond the backup and where WAL comes from."""
+    return restore.recovery({"stanza": "main"}, 1, "old", wanted.kind, wanted.value)[2:]
+
+
+def test_without_a_target_it_is_the_newest_backup_and_all_wal(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = plans.target("", "", NOW)
-    assert plans.choose([STORE, LOCAL], wanted, "") == (STORE, BACKUPS[2])
-    assert plans.pgbackrest_arguments(wanted) == []
+    assert choose(monkeypatch, [STORE, LOCAL], wanted) == (STORE, BACKUPS[2])
+    assert options(wanted) == []
 
 
-def test_a_time_takes_the_last_backup_that_had_ended_by_then() -> None:
+def test_a_time_takes_the_last_backup_that_had_ended_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = plans.target("2026-11-21T04:00:00+01:00", "", NOW)
-    assert plans.choose([STORE, LOCAL], wanted, "")[1].label == "middle"
-    assert "--target=2026-11-21 03:00:00+00:00" in plans.pgbackrest_arguments(wanted)
+    assert choose(monkeypatch, [STORE, LOCAL], wanted)[1].label == "middle"
+    assert "--target=2026-11-21 03:00:00+00:00" in options(wanted)
 
 
-def test_a_release_says_itself_when_its_restore_point_was_set() -> None:
+def test_a_release_says_itself_when_its_restore_point_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = plans.target("", "20261122T010000Z-v1.4.2", NOW)
-    assert plans.choose([STORE], wanted, "")[1].label == "middle"
-    assert plans.pgbackrest_arguments(wanted) == [
-        "--type=name",
-        "--target-action=promote",
-        "--target=20261122T010000Z-v1.4.2",
-    ]
+    assert choose(monkeypatch, [STORE], wanted)[1].label == "middle"
+    assert options(wanted) == ["--type=name", "--target-action=promote", "--target=20261122T010000Z-v1.4.2"]
 
 
 @pytest.mark.parametrize(
@@ -61,21 +70,22 @@ def test_a_target_that_is_none(time: str, point: str, said: str) -> None:
         plans.target(time, point, NOW)
 
 
-def test_a_moment_before_all_backups() -> None:
+def test_a_moment_before_all_backups(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(plans.Refused) as refused:
-        plans.choose([DOWN, LOCAL], plans.target("2026-11-21T00:00:00Z", "", NOW), "")
+        choose(monkeypatch, [DOWN, LOCAL], plans.target("2026-11-21T00:00:00Z", "", NOW))
     assert str(refused.value) == (
-        "nothing goes back to time 2026-11-21 00:00:00 UTC: store: the object store does not answer; "
-        "local: its oldest backup ended at 2026-11-22 02:53:20 UTC"
+        "there is no backup to restore time 2026-11-21 00:00:00 UTC from: store: the object store does not answer; "
+        "local: its oldest backup is of 2026-11-22 02:53:20 UTC"
     )
 
 
-def test_a_repository_that_does_not_answer_is_passed_over_unless_it_is_named() -> None:
-    assert plans.choose([DOWN, LOCAL], plans.target("", "", NOW), "")[0] is LOCAL
+def test_a_repository_that_does_not_answer_is_passed_over_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    latest = plans.target("", "", NOW)
+    assert choose(monkeypatch, [DOWN, LOCAL], latest)[0] is LOCAL
     with pytest.raises(plans.Refused, match="does not answer"):
-        plans.choose([DOWN, LOCAL], plans.target("", "", NOW), "store")
+        choose(monkeypatch, [DOWN, LOCAL], latest, "store")
     with pytest.raises(plans.Refused, match="no repository nowhere; there are store, local"):
-        plans.choose([STORE, LOCAL], plans.target("", "", NOW), "nowhere")
+        choose(monkeypatch, [STORE, LOCAL], latest, "nowhere")
 
 
 def test_another_backup_is_another_plan() -> None:
@@ -86,7 +96,7 @@ def test_another_backup_is_another_plan() -> None:
 
 def made(**changes: Any) -> dict[str, Any]:
     return {
-        "words": "the last change in the archive",
+        "summary": "the last change in the archive",
         "repository": "store",
         "backup": "new",
         "backup_ended": NOW,
@@ -95,10 +105,9 @@ def made(**changes: Any) -> dict[str, Any]:
         "last_wal": "000000010000000000000009",
         "data": "/data",
         "host": "db1",
-        "here": {"system_id": 7},
+        "current": {"system_id": 7},
         "aside": "/data.before-1",
-        "needed": 2**30,
-        "free": 2**31,
+        "space": [{"folder": "/", "needed": 2**30, "free": 2**31}],
         "lost": "nothing",
         "id": "1",
         **changes,
@@ -106,15 +115,15 @@ def made(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_plan_says_what_happens_to_what_is_there() -> None:
-    assert "moved aside to /data.before-1" in "\n".join(plans.described(made()))
-    assert "another cluster (system 8)" in "\n".join(plans.described(made(here={"system_id": 8})))
-    assert "no cluster in it" in "\n".join(plans.described(made(here={"system_id": None})))
-    assert plans.described(made())[-1] == "confirm   1"
+    assert "moved aside to /data.before-1" in "\n".join(restore.described(made()))
+    assert "another cluster (system 8)" in "\n".join(restore.described(made(current={"system_id": 8})))
+    assert "no cluster in it" in "\n".join(restore.described(made(current={"system_id": None})))
+    assert restore.described(made())[-1] == "confirm   1"
 
 
 def test_what_will_be_lost() -> None:
     latest, time = plans.target("", "", NOW), plans.target("2026-11-23T02:23:20Z", "", NOW)
-    assert plans.lost(latest, "9", NOW, True, True, NOW).startswith("nothing")
-    assert plans.lost(latest, "9", None, False, True, NOW) == "changes after the last WAL file in the archive, 9"
-    assert plans.lost(latest, "9", NOW - 5, True, False, NOW).endswith("shipped 5 s ago")
-    assert plans.lost(time, "9", None, False, True, NOW) == "all changes of the last 30.0 minutes"
+    assert restore.lost(latest, "9", NOW, True, NOW).startswith("nothing")
+    assert restore.lost(latest, "9", None, True, NOW) == "changes after the last WAL file in the archive, 9"
+    assert restore.lost(latest, "9", NOW - 5, False, NOW).endswith("shipped 5 s ago")
+    assert restore.lost(time, "9", None, True, NOW) == "all changes of the last 30.0 minutes"

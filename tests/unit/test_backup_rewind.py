@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
-from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_plan as plans
-from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
+from ansible_collections.sluice.stack.plugins.module_utils.backup import write_lock
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import restore, rewind
 
 POINT = "20261123T100000Z-v1.1.0"
 COUNTS = {
@@ -34,7 +33,7 @@ class World:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.done: list[str] = []
         self.fails: dict[str, BaseException] = {}
-        self.closed, self.timeline = False, 1
+        self.locked, self.timeline = False, 1
         self.data, self.scratch = folder / "main", folder / "main.rewind"
         self.host = {
             "stanza": "main",
@@ -46,21 +45,21 @@ class World:
         }
         self.data.mkdir()
         (self.data / "live").touch()
-        patch.setattr(backup_rewind, "STATE", str(folder))
-        patch.setattr(backup_rewind, "RECORD", str(folder / "rewind.json"))
-        patch.setattr(backup_rewind, "sql", lambda *_: "f")
-        patch.setattr(backup_rewind, "control_data", lambda *_: {"Database system identifier": "7"})
-        patch.setattr(backup_rewind, "_restored", self.restored)
-        patch.setattr(backup_rewind, "systemctl", lambda verb, *_, **__: self.step(f"{verb} server"))
-        patch.setattr(backup_rewind.backup_scratch, "start_at", lambda *_: self.step("hold scratch"))
-        patch.setattr(backup_rewind.backup_scratch, "stop", lambda *_: None)
-        patch.setattr(backup_rewind.backup_compare, "differences", lambda *_: self.step("count") or COUNTS)
-        for name in ("close", "reopen", "open_files", "start_units", "stop_jobs"):
-            patch.setattr(backup_closed, name, getattr(self, name))
-        patch.setattr(backup_closed, "is_closed", lambda _: self.closed)
-        patch.setattr(backup_restore, "recover", lambda _: self.step("recover"))
-        patch.setattr(backup_restore, "timeline", lambda _: self.timeline)
-        patch.setattr(backup_restore, "end", self.end)
+        patch.setattr(rewind, "STATE", str(folder))
+        patch.setattr(rewind, "RECORD", str(folder / "rewind.json"))
+        patch.setattr(rewind, "sql", lambda *_: "f")
+        patch.setattr(rewind, "control_data", lambda *_: {"Database system identifier": "7"})
+        patch.setattr(rewind, "_restored", self.restored)
+        patch.setattr(rewind, "stop_unit", lambda _: self.step("stop server"))
+        patch.setattr(rewind.backup_scratch, "start_at", lambda *_: self.step("hold scratch"))
+        patch.setattr(rewind.backup_scratch, "stop", lambda *_: None)
+        patch.setattr(rewind.rows, "differences", lambda *_: self.step("count") or COUNTS)
+        for name in ("lock", "unlock", "remove_files", "start_units", "stop_jobs"):
+            patch.setattr(write_lock, name, getattr(self, name))
+        patch.setattr(write_lock, "is_locked", lambda _: self.locked)
+        patch.setattr(restore, "recover", lambda _: self.step("recover"))
+        patch.setattr(restore, "timeline", lambda _: self.timeline)
+        patch.setattr(restore, "end", self.end)
 
     def step(self, name: str) -> None:
         self.done.append(name)
@@ -73,17 +72,17 @@ class World:
         (self.scratch / "data" / "past").touch()
         return {"point": POINT, "system_id": 7, "repository": "store", "number": 1, "backup": "b"}
 
-    def close(self, _: Any) -> None:
-        self.closed = True
-        self.step("close")
+    def lock(self, _: Any) -> None:
+        self.locked = True
+        self.step("lock")
 
-    def reopen(self, _: Any) -> None:
-        self.step("reopen")
-        self.closed = False
+    def unlock(self, _: Any) -> None:
+        self.step("unlock")
+        self.locked = False
 
-    def open_files(self, _: Any) -> None:
-        self.step("open")
-        self.closed = False
+    def remove_files(self, _: Any) -> None:
+        self.step("remove files")
+        self.locked = False
 
     def start_units(self) -> None:
         self.step("start units")
@@ -93,18 +92,18 @@ class World:
 
     def end(self, _: Any) -> dict[str, Any]:
         self.timeline = 2
-        return {"new_timeline": 2, "new_system_id": 7, "beat": None}
+        return {"new_timeline": 2, "new_system_id": 7, "heartbeat": None}
 
     def holds(self) -> str:
         """What the live directory has in it."""
         return ", ".join(path.name for path in self.data.iterdir()) if self.data.exists() else "nothing"
 
     def record(self) -> dict[str, Any]:
-        found: dict[str, Any] = read_json(backup_rewind.RECORD, {})
+        found: dict[str, Any] = read_json(rewind.RECORD, {})
         return found
 
     def rewind(self) -> dict[str, Any]:
-        return backup_rewind.rewind(self.host, POINT, "", POINT)
+        return rewind.rewind(self.host, POINT, "", POINT)
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_a_comparison_leaves_nothing(world: World) -> None:
-    found = backup_rewind.compare(world.host, POINT, "", keep=False)
+    found = rewind.compare(world.host, POINT, "", keep=False)
     assert found["tables"] == COUNTS["tables"]
     assert world.done == ["restore", "hold scratch", "count"]
     assert world.holds() == "live" and not world.scratch.exists() and world.record() == {}
@@ -121,71 +120,80 @@ def test_a_comparison_leaves_nothing(world: World) -> None:
 
 def test_nobody_can_write_between_the_count_and_the_move(world: World) -> None:
     record = world.rewind()
-    assert world.done == ["restore", "hold scratch", "close", "count", "stop server", "open", "recover", "start units"]
+    assert world.done == [
+        "restore",
+        "hold scratch",
+        "lock",
+        "count",
+        "stop server",
+        "remove files",
+        "recover",
+        "start units",
+    ]
     assert world.holds() == "past" and not world.scratch.exists()
     assert (
         Path(record["aside"], "live").exists()
-        and record["back"] == f"sluice-backup back --restore {POINT} && sluice-backup full"
+        and record["revert"] == f"sluice-backup revert --restore {POINT} && sluice-backup full"
     )
     assert world.record()["tables"] == COUNTS["tables"]
 
 
 def test_what_was_compared_and_kept_is_what_is_gone_over_to(world: World) -> None:
-    backup_rewind.compare(world.host, POINT, "", keep=True)
+    rewind.compare(world.host, POINT, "", keep=True)
     world.rewind()
     assert world.done.count("restore") == 1 and world.done.count("count") == 2
 
 
 def test_another_points_scratch_is_not_taken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    backup_rewind.compare(world.host, POINT, "", keep=True)
-    backup_rewind.backup_scratch.remove(backup_rewind._scratch(world.host))
-    monkeypatch.setattr(backup_rewind, "control_data", lambda *_: {"Database system identifier": "8"})
-    backup_rewind.compare(world.host, POINT, "", keep=False)
+    rewind.compare(world.host, POINT, "", keep=True)
+    rewind.backup_scratch.remove(rewind._scratch(world.host))
+    monkeypatch.setattr(rewind, "control_data", lambda *_: {"Database system identifier": "8"})
+    rewind.compare(world.host, POINT, "", keep=False)
     assert world.done.count("restore") == 2
 
 
 def test_it_is_confirmed_with_the_releases_name(world: World) -> None:
-    with pytest.raises(backup_restore.NotConfirmed, match="confirm with the name of the release"):
-        backup_rewind.rewind(world.host, POINT, "", "yes")
+    with pytest.raises(plans.Refused, match="confirm with the id of the release"):
+        rewind.rewind(world.host, POINT, "", "yes")
     assert world.done == []
 
 
 @pytest.mark.parametrize("point", ["20261123T100000Z-v1; rm -rf /", "", "-x"])
 def test_a_name_that_is_none(world: World, point: str) -> None:
-    with pytest.raises(plans.Refused, match="a release's id is one"):
-        backup_rewind.compare(world.host, point, "", keep=False)
+    with pytest.raises(plans.Refused, match="a name is up to 63 letters"):
+        rewind.compare(world.host, point, "", keep=False)
 
 
-@pytest.mark.parametrize("step", ["restore", "hold scratch", "close", "count"])
+@pytest.mark.parametrize("step", ["restore", "hold scratch", "lock", "count"])
 def test_a_failure_before_the_move_changes_nothing(world: World, step: str) -> None:
     world.fails = {step: HostError("no")}
     with pytest.raises(HostError, match=r"no\. Nothing was changed, and the database takes connections$"):
         world.rewind()
-    assert world.holds() == "live" and not world.closed and not world.scratch.exists() and world.record() == {}
-    assert world.done[-1] == ("reopen" if step in ("close", "count") else "start units")
+    assert world.holds() == "live" and not world.locked and not world.scratch.exists() and world.record() == {}
+    assert world.done[-1] == ("unlock" if step in ("lock", "count") else "start units")
 
 
 def test_a_failure_that_cannot_be_undone_says_so(world: World) -> None:
-    world.fails = {"count": HostError("no"), "reopen": HostError("the server did not come up again")}
+    world.fails = {"count": HostError("no"), "unlock": HostError("the server did not come up again")}
     with pytest.raises(
-        HostError, match=r"Nothing was changed, and the server did not come up again. Then: sluice-backup reopen"
+        HostError, match=r"Nothing was changed, and the server did not come up again. Then: sluice-backup unlock"
     ):
         world.rewind()
 
 
-@pytest.mark.parametrize("step", ["stop server", "open", "recover", "start units"])
+@pytest.mark.parametrize("step", ["stop server", "remove files", "recover", "start units"])
 def test_a_run_that_was_killed_is_taken_up_where_it_was(world: World, step: str) -> None:
     world.fails = {step: Killed()}
     with pytest.raises(Killed):
         world.rewind()
     counted = world.done.count("count")
     world.fails = {}
-    if step in ("open", "recover"):
+    if step in ("remove files", "recover"):
         # A playbook compares before it goes back: that must leave alone what the rewind goes on with.
-        assert backup_rewind.compare(world.host, POINT, "", keep=True)["half_done"]
+        assert rewind.compare(world.host, POINT, "", keep=True)["interrupted"]
         assert world.done.count("count") == counted
     record = world.rewind()
-    assert world.holds() == "past" and not world.closed and record["new_timeline"] == 2
+    assert world.holds() == "past" and not world.locked and record["new_timeline"] == 2
     assert world.done[-1] == "start units"
     # What was not moved yet is counted again; what was moved has its count, which is the last there can be.
     assert world.done.count("count") == counted + (step == "stop server")
@@ -197,32 +205,32 @@ def test_a_failure_in_the_middle_says_both_ways_out(world: World) -> None:
     with pytest.raises(HostError) as failed:
         world.rewind()
     assert (
-        f"To go on: sluice-backup rewind --point {POINT} --confirm {POINT}. To go back: sluice-backup back --restore {POINT}"
+        f"To continue: sluice-backup rewind --point {POINT} --confirm {POINT}. To revert: sluice-backup revert --restore {POINT}"
         in str(failed.value)
     )
-    with pytest.raises(HostError, match=r"the data has been moved already\. To go on"):
-        backup_rewind.reopen(world.host)
+    with pytest.raises(HostError, match=r"the data have been moved already\. To continue"):
+        rewind.unlock(world.host)
     other = POINT.replace("v1.1.0", "v1.2.0")
     with pytest.raises(HostError, match=f"a rewind to {POINT} is under way"):
-        backup_rewind.rewind(world.host, other, "", other)
+        rewind.rewind(world.host, other, "", other)
 
 
 def test_what_was_done_is_not_done_again(world: World) -> None:
     world.rewind()
     done = list(world.done)
     assert world.rewind()["already"] and world.done == done
-    assert backup_rewind.compare(world.host, POINT, "", keep=True)["already"] and world.done == done
+    assert rewind.compare(world.host, POINT, "", keep=True)["already"] and world.done == done
     # Somebody went back to what was there before, and kept what was moved aside: it is no longer what came of it.
     world.timeline = 1
-    with pytest.raises(plans.Refused, match="this was gone back from before; remove it"):
+    with pytest.raises(plans.Refused, match="this rewind was done before; remove it"):
         world.rewind()
 
 
-def test_after_a_kill_the_door_can_be_opened_again(world: World) -> None:
-    world.fails = {"count": Killed(), "reopen": Killed()}
+def test_after_a_kill_the_lock_can_be_ended(world: World) -> None:
+    world.fails = {"count": Killed(), "unlock": Killed()}
     with pytest.raises(Killed):
         world.rewind()
     world.fails = {}
-    assert world.closed and backup_rewind.reopen(world.host) and not world.closed
+    assert world.locked and rewind.unlock(world.host) and not world.locked
     assert not world.scratch.exists() and world.record() == {} and world.holds() == "live"
-    assert not backup_rewind.reopen(world.host)
+    assert not rewind.unlock(world.host)

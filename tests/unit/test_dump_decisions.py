@@ -7,60 +7,58 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restic_output import Snapshot
 from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import Refused, Target, target
-from ansible_collections.sluice.stack.plugins.module_utils.dump import catalog as dump_catalog
 from ansible_collections.sluice.stack.plugins.module_utils.dump import make as dump_make
 from ansible_collections.sluice.stack.plugins.module_utils.dump import restore as dump_restore
 from ansible_collections.sluice.stack.plugins.module_utils.dump import sql as dump_sql
-from ansible_collections.sluice.stack.plugins.module_utils.dump.catalog import Dump, Store
-from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure, Snapshot
+from ansible_collections.sluice.stack.plugins.module_utils.dump import store as dump_store
 
 NOW = 1_800_000_000.0
 RELEASE = "20261123T100000Z-v1.4.2"
 LATEST = Target("latest", "", None)
 
 
-def dump(name: str, ended: float, release: str = "", system: int = 7) -> Dump:
-    return Dump(name, ended - 5, ended, 2**20, 2**19, system, release, "/staging/dump")
+def dump(name: str, ended: float, release: str = "", system: int = 7) -> Backup:
+    return Backup(name[:8], "full", ended - 5, ended, 2**20, 2**19, "", system, name, "/staging/dump", release=release)
 
 
 OLD, POINT, NEW = dump("aaaaaaaaaa", NOW - 300), dump("bbbbbbbbbb", NOW - 200, RELEASE), dump("cccccccccc", NOW - 100)
-STORE = Store("store", None, (OLD, POINT, NEW))
-DOWN = Store("store", Failure("unreachable", "the object store does not answer"), ())
-EMPTY = Store("store", None, ())
+STORE = Repository("store", 1, None, (OLD, POINT, NEW))
+DOWN = Repository("store", 1, Failure("unreachable", "the object store does not answer"), ())
+EMPTY = Repository("store", 1, None, ())
 
 
-def snapshot(item: Dump, *more: str) -> Snapshot:
-    return Snapshot(item.id, item.ended + 1, "dump", item.path, None, (*dump_catalog.tags(item), *more))
+def snapshot(item: Backup, *more: str) -> Snapshot:
+    return Snapshot(item.id, item.ended + 1, "dump", item.path, None, (*dump_store.tags(item), *more))
 
 
 # what is kept
 
 
 def test_what_a_dump_is_of_comes_back_from_its_tags() -> None:
-    found = dump_catalog.read([snapshot(NEW), snapshot(POINT), snapshot(OLD)])
+    found = dump_store.dumps([snapshot(NEW), snapshot(POINT), snapshot(OLD)])
     assert found == (OLD, POINT, NEW)
-    assert dump_catalog.tags(POINT)[0] == "release" and dump_catalog.tags(NEW)[0] == "dump"
-    assert not any("," in tag for tag in dump_catalog.tags(POINT)), "a comma parts tags"
+    assert dump_store.tags(POINT)[0] == "release" and dump_store.tags(NEW)[0] == "dump"
+    assert not any("," in tag for tag in dump_store.tags(POINT)), "a comma parts tags"
 
 
 @pytest.mark.parametrize(
     "tags", [(), ("dump",), ("dump", "begun=yesterday", "ended=1", "bytes=1", "size=1", "system=1")]
 )
 def test_what_has_not_all_of_a_dumps_tags_is_none(tags: tuple[str, ...]) -> None:
-    assert dump_catalog.read([Snapshot("dd", 1.0, "x", "/", None, tags)]) == ()
-
-
-def test_a_store_as_the_status_knows_repositories() -> None:
-    found = dump_catalog.as_repository(1, STORE, 99)
-    assert (
-        found.newest and found.newest_full == found.newest and found.newest.label == "cccccccc" and found.stored == 99
-    )
-    failed = dump_catalog.as_repository(1, DOWN, 0)
-    assert failed.failure and failed.failure.kind == "unreachable" and failed.newest is None
+    assert dump_store.dumps([Snapshot("dd", 1.0, "x", "/", None, tags)]) == ()
 
 
 # which dump
+
+
+def choose(
+    monkeypatch: pytest.MonkeyPatch, stores: list[Repository], wanted: Target, name: str = ""
+) -> tuple[Repository, Backup]:
+    monkeypatch.setattr(dump_store, "repositories", lambda _: stores)
+    return dump_store.choose({}, wanted, name)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +72,14 @@ def test_a_store_as_the_status_knows_repositories() -> None:
         (Target("time", "", NOW - 250), OLD),
     ],
 )
-def test_the_dump_to_go_back_to(wanted: Target, found: Dump) -> None:
-    assert dump_catalog.choose([STORE], wanted, "")[1] == found
+def test_the_dump_to_restore(monkeypatch: pytest.MonkeyPatch, wanted: Target, found: Backup) -> None:
+    assert choose(monkeypatch, [STORE], wanted)[1] == found
 
 
-def test_the_first_store_that_has_it_or_the_one_that_is_named() -> None:
-    other = STORE._replace(name="local", dumps=(OLD,))
-    assert dump_catalog.choose([DOWN, other], LATEST, "")[0].name == "local"
-    assert dump_catalog.choose([STORE, other], LATEST, "local")[1] == OLD
+def test_the_first_store_that_has_it_or_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = STORE._replace(name="local", backups=(OLD,))
+    assert choose(monkeypatch, [DOWN, other], LATEST)[0].name == "local"
+    assert choose(monkeypatch, [STORE, other], LATEST, "local")[1] == OLD
 
 
 @pytest.mark.parametrize(
@@ -91,22 +89,24 @@ def test_the_first_store_that_has_it_or_the_one_that_is_named() -> None:
             [STORE],
             Target("time", "", NOW - 400),
             "",
-            "there is no dump of 2027-01-15 07:53:20 UTC or before: store: its oldest dump is of",
+            "there is no dump of 2027-01-15 07:53:20 UTC or before: store: its oldest backup is of",
         ),
         (
             [STORE],
             Target("point", "20260101T000000Z-v0", None),
             "",
-            "no dump of release 20260101T000000Z-v0: store: no dump was made for it",
+            "there is no dump made before release 20260101T000000Z-v0: store: its oldest backup is of",
         ),
         ([DOWN], LATEST, "", "store: the object store does not answer"),
-        ([EMPTY], LATEST, "", "store: it holds no dump"),
+        ([EMPTY], LATEST, "", "there is no dump: store: it holds no backup"),
         ([STORE], LATEST, "moon", "there is no repository moon; there are store"),
     ],
 )
-def test_why_there_is_none(stores: list[Store], wanted: Target, name: str, said: str) -> None:
+def test_why_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, stores: list[Repository], wanted: Target, name: str, said: str
+) -> None:
     with pytest.raises(Refused, match=said):
-        dump_catalog.choose(stores, wanted, name)
+        choose(monkeypatch, stores, wanted, name)
 
 
 def test_a_time_to_come_is_no_time_to_go_back_to() -> None:
@@ -135,14 +135,14 @@ def test_a_cluster_adds_to_its_own_history_alone(system: int, restored: Any, is_
 
 # the exchange
 
-MADE = {"id": "0123456789", "here": {"shop": 16384, "new": None}}
+MADE = {"id": "0123456789", "current": {"shop": 16384, "new": None}}
 
 
 def test_what_was_there_is_kept_and_goes_back() -> None:
     there = {"shop": "live", "new_restored_0123456789": "restored new", "shop_restored_0123456789": "restored"}
     after = renamed(there, dump_restore.moves(MADE))
     assert after == {"shop": "restored", "shop_before_0123456789": "live", "new": "restored new"}
-    assert renamed(after, dump_restore.back(MADE)) == {
+    assert renamed(after, dump_restore.moves_back(MADE)) == {
         "shop": "live",
         "shop_left_0123456789": "restored",
         "new_left_0123456789": "restored new",
@@ -160,7 +160,7 @@ def renamed(databases: dict[str, str], moves: list[tuple[str, str]]) -> dict[str
 
 def test_names_that_postgres_would_cut_are_cut_before() -> None:
     for name in ("x" * 63, "ü" * 31):
-        beside = dump_sql.beside(name, "restored", "0123456789")
+        beside = dump_sql.alongside(name, "restored", "0123456789")
         assert len(beside.encode()) <= 63 and beside.endswith("_restored_0123456789")
 
 
@@ -319,7 +319,7 @@ def test_a_fresh_server_gets_them_with_their_passwords() -> None:
 def test_a_plan_for_people_says_what_goes_and_what_stays() -> None:
     made: dict[str, Any] = {
         **MADE,
-        "words": "the database",
+        "summary": "the newest dump",
         "repository": "store",
         "snapshot": "cccccccccc",
         "begun": NOW,
@@ -327,8 +327,8 @@ def test_a_plan_for_people_says_what_goes_and_what_stays() -> None:
         "size": 2**20,
         "host": "db1",
         "moves": dump_restore.moves(MADE),
-        "stay": ["other"],
-        "rooms": [{"folder": "/var/lib/postgresql", "needed": 2**30, "free": 2**31}],
+        "unchanged": ["other"],
+        "space": [{"folder": "/var/lib/postgresql", "needed": 2**30, "free": 2**31}],
         "lost": "all changes of the last 5.0 minutes",
     }
     text = "\n".join(dump_restore.described(json.loads(json.dumps(made))))

@@ -5,27 +5,30 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sluice.stack.plugins.module_utils import restic
-from ansible_collections.sluice.stack.plugins.module_utils.backup import commands as backup_commands
+from ansible_collections.sluice.stack.plugins.module_utils.backup import drill, program, restic, restore_plan
+from ansible_collections.sluice.stack.plugins.module_utils.backup import host as hosts
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
-from ansible_collections.sluice.stack.plugins.module_utils.backup import verdict as backup_verdict
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
-from ansible_collections.sluice.stack.plugins.module_utils.dump import catalog as dump_catalog
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
+    Backup,
+    Failure,
+    Repository,
+    RepositoryError,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restic_output import Saved
 from ansible_collections.sluice.stack.plugins.module_utils.dump import drill as dump_drill
 from ansible_collections.sluice.stack.plugins.module_utils.dump import make as dump_make
 from ansible_collections.sluice.stack.plugins.module_utils.dump import program as dump_program
 from ansible_collections.sluice.stack.plugins.module_utils.dump import restore as dump_restore
 from ansible_collections.sluice.stack.plugins.module_utils.dump import store as dump_store
-from ansible_collections.sluice.stack.plugins.module_utils.dump.catalog import Dump, Store
-from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
-from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure, Saved
 
-NEWEST = Dump("cccccccccc", 1.0, 2.0, 2**20, 2**19, 7, "", "/staging/dump")
+NEWEST = Backup("cccccccc", "full", 1.0, 2.0, 2**20, 2**19, "", 7, "cccccccccc", "/staging/dump")
 DATABASES = [{"name": "shop", "oid": 5, "bytes": 2**20}, {"name": "it's", "oid": 6, "bytes": 0}]
 
 
@@ -55,7 +58,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server()
-    for module in (backup_commands, dump_make, dump_program, dump_restore):
+    for module in (drill, dump_make, dump_program, dump_restore):
         monkeypatch.setattr(module, "sql", found.sql)
     monkeypatch.setattr(dump_make, "as_postgres", found.run)
     return found
@@ -65,22 +68,23 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> dict[str, Any]:
     """Settings whose places are all in a directory of the test; two repositories, that keep what they are sent."""
     for module, names in (
-        (dump_store, {"LOCK": "lock", "RUNS": "runs.json"}),
+        (dump_store, {"LOCK": "drill-lock", "RUNS": "runs.json"}),
         (dump_make, {"RESTORED": "restore.json"}),
         (dump_restore, {"RESTORED": "restore.json"}),
-        (backup_verdict, {"RECORD": "drill.json"}),
+        (drill, {"RECORD": "drill.json"}),
     ):
         for name, file in names.items():
             monkeypatch.setattr(module, name, str(tmp_path / file))
-    monkeypatch.setattr(backup_verdict, "STATE", str(tmp_path))
+    monkeypatch.setattr(drill, "STATE", str(tmp_path))
     monkeypatch.setattr(dump_store.shutil, "chown", lambda *_: None)
-    monkeypatch.setattr(restic, "free", lambda _: None)
+    monkeypatch.setattr(restic, "unlock", lambda _: None)
     monkeypatch.setattr(restic, "forget", lambda *_: None)
     monkeypatch.setattr(restic, "prune", lambda _: 99)
     monkeypatch.setattr(restic, "backup", lambda *_: (Saved("abcd", 1, 1), ""))
-    monkeypatch.setattr(dump_store, "look", lambda item: Store(item["name"], None, (NEWEST,)))
+    monkeypatch.setattr(dump_store, "look", lambda item, _=0: Repository(item["name"], 1, None, (NEWEST,)))
     monkeypatch.setattr(backup_scratch, "remove", lambda _: None)
     settings = {
+        "engine": "pg_dump",
         "stanza": "main",
         "version": "17",
         "socket": "/run",
@@ -102,17 +106,23 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> dic
         "drill_max_rpo_seconds": 3600,
         "drill_checks": [],
     }
-    monkeypatch.setattr(dump_program, "settings", lambda: settings)
+    engine = dump_program.ENGINE._replace(settings=lambda: settings, state=str(tmp_path))
+    monkeypatch.setattr(dump_program, "ENGINE", engine)
     return settings
 
 
+def replaced(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> None:
+    """The engine with other parts."""
+    monkeypatch.setattr(dump_program, "ENGINE", dump_program.ENGINE._replace(**parts))
+
+
 def asked_of(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
-    code = dump_program.main(["--json", *words])
+    code = program.main(dump_program.ENGINE, ["--json", *words])
     return code, json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
-    "words", [["incr"], ["compare", "--point", "x"], ["rewind", "--point", "x", "--confirm", "x"], ["reopen"]]
+    "words", [["incr"], ["compare", "--point", "x"], ["rewind", "--point", "x", "--confirm", "x"], ["unlock"]]
 )
 def test_what_takes_another_engine_is_refused_in_one_line(
     host: dict[str, Any], server: Server, capsys: pytest.CaptureFixture[str], words: list[str]
@@ -132,7 +142,7 @@ def test_a_timeline_is_refused_and_a_misspelt_option_too(
     code, answer = asked_of(capsys, "restore", "--timeline", "3")
     assert code == 2 and answer["failed"].startswith("restore_timeline refused")
     with pytest.raises(SystemExit):
-        dump_program.main(["full", "--pont", "x"])
+        asked_of(capsys, "full", "--pont", "x")
 
 
 def test_a_dump_has_every_database_and_the_roles_and_leaves_nothing(
@@ -170,18 +180,18 @@ def test_a_dump_that_failed_is_kept_nowhere(
 def test_a_run_that_was_killed_left_its_files_and_the_next_has_them_not(host: dict[str, Any], server: Server) -> None:
     left = Path(host["staging"]) / "dump" / "0"
     left.mkdir(parents=True)
-    with dump_make._staged(host) as folder:
+    with dump_make.staged(host) as folder:
         assert list(Path(folder).iterdir()) == []
 
 
 def test_a_store_that_fails_does_not_keep_the_next_from_its_dump(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def free(repository: Any) -> None:
+    def unlock(repository: Any) -> None:
         if repository["name"] == "store":
-            raise ResticError(Failure("unreachable", "it does not answer"))
+            raise RepositoryError(Failure("unreachable", "it does not answer"))
 
-    monkeypatch.setattr(restic, "free", free)
+    monkeypatch.setattr(restic, "unlock", unlock)
     code, answer = asked_of(capsys, "full")
     assert code == 1 and answer["lines"][0] == "store: FAILED: it does not answer" and answer["runs"]["local"]["ok"]
 
@@ -193,8 +203,8 @@ def test_retention_does_not_let_the_timers_dumps_push_out_those_of_releases(
     monkeypatch.setattr(restic, "forget", lambda repository, *words: asked.append((repository["name"], *words)))
     assert asked_of(capsys, "full")[0] == 0
     assert asked[:2] == [
-        ("store", "main", ["dump"], {"within": "2d", "weekly": 4}, "host"),
-        ("store", "main", ["release"], {"within": "30d"}, "host"),
+        ("store", "main", "dump", {"within": "2d", "weekly": 4}, "host"),
+        ("store", "main", "release", {"within": "30d"}, "host"),
     ]
 
 
@@ -202,11 +212,11 @@ def test_a_dump_that_is_kept_while_old_ones_stay_is_red(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def prune(_: Any) -> int:
-        raise ResticError(Failure("damaged", "what is stored is damaged"))
+        raise RepositoryError(Failure("damaged", "what is stored is damaged"))
 
     monkeypatch.setattr(restic, "prune", prune)
     code, answer = asked_of(capsys, "full")
-    assert code == 1 and answer["lines"][0].endswith("the dump is kept, but old ones stay: what is stored is damaged")
+    assert code == 1 and answer["lines"][0].endswith("it is backed up, but old backups stay: what is stored is damaged")
 
 
 def test_half_a_snapshot_is_taken_away(
@@ -223,7 +233,9 @@ def test_half_a_snapshot_is_taken_away(
 def test_another_clusters_history_is_added_to_by_nobody_else(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(dump_store, "look", lambda item: Store(item["name"], None, (NEWEST._replace(system_id=8),)))
+    monkeypatch.setattr(
+        dump_store, "look", lambda item, _=0: Repository(item["name"], 1, None, (NEWEST._replace(system_id=8),))
+    )
     monkeypatch.setattr(restic, "backup", lambda *_: pytest.fail("it was added to"))
     code, answer = asked_of(capsys, "full")
     assert (
@@ -233,10 +245,21 @@ def test_another_clusters_history_is_added_to_by_nobody_else(
     )
 
 
+def test_a_repository_whose_dumps_cannot_be_read_takes_none(
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They could be another cluster's."""
+    failed = Failure("other", "its list of snapshots cannot be read")
+    monkeypatch.setattr(dump_store, "look", lambda item, _=0: Repository(item["name"], 1, failed, ()))
+    monkeypatch.setattr(restic, "backup", lambda *_: pytest.fail("it was added to"))
+    code, answer = asked_of(capsys, "full")
+    assert code == 1 and answer["lines"][0] == "store: FAILED: its list of snapshots cannot be read"
+
+
 def test_no_room_for_a_dump(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(dump_make, "free_bytes", lambda _: 2**20)
+    monkeypatch.setattr(hosts, "free_bytes", lambda _: 2**20)
     code, answer = asked_of(capsys, "full")
     assert code == 1 and "has 0.0 GiB free and the dump needs 0.5" in answer["lines"][0]
 
@@ -245,7 +268,7 @@ def test_a_dump_that_would_fill_the_disk_is_stopped(
     host: dict[str, Any], server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped = threading.Event()
-    monkeypatch.setattr(dump_make, "free_bytes", lambda folder: 2**40 if folder.endswith("dump") else 2**20)
+    monkeypatch.setattr(dump_make, "free_bytes", lambda _: 2**20)
     monkeypatch.setattr(
         dump_make,
         "sql",
@@ -281,7 +304,7 @@ def test_what_a_stores_failure_means_for_a_drill(
     code: int,
     verdict: str,
 ) -> None:
-    monkeypatch.setattr(dump_store, "look", lambda item: Store(item["name"], Failure(kind, "why"), ()))
+    monkeypatch.setattr(dump_store, "look", lambda item, _=0: Repository(item["name"], 1, Failure(kind, "why"), ()))
     found, answer = asked_of(capsys, "drill")
     assert (found, answer["verdict"], answer["reason"]) == (code, verdict, "store: why")
     assert "sluice_backup_drill_proved 0" in (Path(host["textfile"]) / "sluice_backup_drill.prom").read_text()
@@ -290,29 +313,29 @@ def test_what_a_stores_failure_means_for_a_drill(
 def test_a_drill_of_nothing_and_one_without_room(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(backup_verdict, "free_bytes", lambda _: 2**20)
+    monkeypatch.setattr(hosts, "free_bytes", lambda _: 2**20)
     code, answer = asked_of(capsys, "drill")
     assert code == 2 and "drill needs 0.5" in answer["reason"]
-    monkeypatch.setattr(dump_store, "look", lambda item: Store(item["name"], None, ()))
+    monkeypatch.setattr(dump_store, "look", lambda item, _=0: Repository(item["name"], 1, None, ()))
     code, answer = asked_of(capsys, "drill")
     assert (code, answer["reason"]) == (1, "store: it holds no backup")
 
 
-@pytest.mark.parametrize(("lost", "code"), [(3599.0, 0), (3601.0, 1)])
+@pytest.mark.parametrize(("lost", "code"), [(3590.0, 0), (3601.0, 1)])
 def test_a_drill_of_an_old_dump_fails(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lost: float, code: int
 ) -> None:
     monkeypatch.setattr(dump_drill, "_restore", lambda _, __, record: record.update(rto_seconds=1.0))
-    monkeypatch.setattr(backup_verdict, "measure_loss", lambda _, record, __: record.update(rpo_seconds=lost))
-    monkeypatch.setattr(backup_verdict, "look_through", lambda *_: None)
+    monkeypatch.setattr(drill, "last_heartbeat", lambda _: time.time() - lost)
+    monkeypatch.setattr(drill, "as_postgres", lambda *_, **__: Done(0, "", ""))
     assert asked_of(capsys, "drill")[0] == code
 
 
 def test_a_restore_with_another_plans_id_does_nothing(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(dump_restore, "plan", lambda *_: {"id": "2222222222"})
-    monkeypatch.setattr(dump_restore.backup_closed, "stop_jobs", lambda: pytest.fail("something was stopped"))
+    replaced(monkeypatch, plan=lambda *_: {"id": "2222222222"})
+    monkeypatch.setattr(dump_restore.write_lock, "stop_jobs", lambda: pytest.fail("something was stopped"))
     code, answer = asked_of(capsys, "restore", "--confirm", "1111111111")
     assert code == 2 and "is not the plan, which is 2222222222" in answer["failed"]
 
@@ -320,13 +343,20 @@ def test_a_restore_with_another_plans_id_does_nothing(
 def test_a_failure_before_the_exchange_leaves_nothing_and_is_told(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = {"id": "2222222222", "repository": "store", "snapshot": NEWEST.id, "databases": [], "here": {}, "moves": []}
+    made = {
+        "id": "2222222222",
+        "repository": "store",
+        "snapshot": NEWEST.id,
+        "databases": [],
+        "current": {},
+        "moves": [],
+    }
     removed: list[bool] = []
-    monkeypatch.setattr(dump_restore, "plan", lambda *_: made)
-    monkeypatch.setattr(dump_restore.backup_closed, "stop_jobs", lambda: None)
+    replaced(monkeypatch, plan=lambda *_: made)
+    monkeypatch.setattr(dump_restore.write_lock, "stop_jobs", lambda: None)
     monkeypatch.setattr(dump_restore, "_remove_restored", lambda _: removed.append(True))
     monkeypatch.setattr(
-        dump_store, "fetch", lambda *_: (_ for _ in ()).throw(ResticError(Failure("damaged", "a pack is damaged")))
+        dump_store, "fetch", lambda *_: (_ for _ in ()).throw(RepositoryError(Failure("damaged", "a pack is damaged")))
     )
     monkeypatch.setattr(dump_restore, "exchange", lambda *_: pytest.fail("something was exchanged"))
     code, answer = asked_of(capsys, "restore", "--confirm", "2222222222")
@@ -337,22 +367,22 @@ def test_nothing_goes_back_from_a_restore_that_was_not_done(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(dump_restore, "exchange", lambda *_: pytest.fail("something was exchanged"))
-    assert asked_of(capsys, "back", "--restore", "1111111111")[1]["failed"].endswith("none was done here")
-    Path(dump_restore.RESTORED).write_text(json.dumps({"id": "2222222222", "here": {"shop": 4}}))
-    assert asked_of(capsys, "back", "--restore", "1111111111")[1]["failed"].endswith("the last one was 2222222222")
-    answer = asked_of(capsys, "back", "--restore", "2222222222")[1]
-    assert "shop_before_2222222222 is not there any more" in answer["failed"]
+    assert asked_of(capsys, "revert", "--restore", "1111111111")[1]["failed"].endswith("none was done here")
+    Path(dump_restore.RESTORED).write_text(json.dumps({"id": "2222222222", "current": {"shop": 4}}))
+    assert asked_of(capsys, "revert", "--restore", "1111111111")[1]["failed"].endswith("the last one was 2222222222")
+    answer = asked_of(capsys, "revert", "--restore", "2222222222")[1]
+    assert "shop_before_2222222222 does not exist any more" in answer["failed"]
 
 
 def test_the_status_is_red_for_a_store_that_is_down(
     host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, answer = asked_of(capsys, "status")
-    assert code == 0 and answer["lines"][-1] == "all is well", answer
-    down = Store("store", Failure("unreachable", "the object store does not answer"), ())
-    monkeypatch.setattr(dump_store, "look", lambda item: down._replace(name=item["name"]))
+    assert code == 0 and answer["lines"][-1] == "healthy", answer
+    down = Repository("store", 1, Failure("unreachable", "the object store does not answer"), ())
+    monkeypatch.setattr(dump_store, "look", lambda item, _=0: down._replace(name=item["name"]))
     code, answer = asked_of(capsys, "status")
-    assert code == 1 and answer["wrong"][0] == "store: the object store does not answer"
+    assert code == 1 and answer["problems"][0] == "store: the object store does not answer"
     metrics = (Path(host["textfile"]) / "sluice_backup.prom").read_text()
     assert 'sluice_backup_success{repository="store"} 0' in metrics and "sluice_backup_wal" not in metrics
 
@@ -362,20 +392,20 @@ def test_a_server_that_is_down_is_in_the_status(
 ) -> None:
     monkeypatch.setattr(dump_program, "sql", lambda *_: (_ for _ in ()).throw(HostError("it does not answer")))
     code, answer = asked_of(capsys, "status")
-    assert code == 1 and answer["wrong"] == ["it cannot be dumped: it does not answer"]
+    assert code == 1 and answer["problems"] == ["it cannot be dumped: it does not answer"]
 
 
 def test_dumps_that_tags_name_are_found_by_a_release(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     point = NEWEST._replace(release="20261123T100000Z-v1")
     monkeypatch.setattr(dump_store, "backup", lambda *_, **__: None)
-    monkeypatch.setattr(dump_store, "look", lambda item: Store(item["name"], None, (NEWEST, point)))
+    monkeypatch.setattr(dump_store, "look", lambda item, _=0: Repository(item["name"], 1, None, (NEWEST, point)))
     assert dump_store.restore_point(host, "20261123T100000Z-v1", 1) == {
         "name": "20261123T100000Z-v1",
         "system_id": "7",
         "time": "1970-01-01 00:00:01 UTC",
         "dump": "cccccccc",
     }
-    with pytest.raises(dump_catalog.Refused, match="no dump was made for it"):
+    with pytest.raises(restore_plan.Refused, match="there is no dump made before release"):
         dump_store.restore_point(host, "20261123T100001Z-v1", 1)
 
 

@@ -24,13 +24,13 @@ class Database:
         self.slow, self.lost = slow, False
         monkeypatch.setattr(sql.database, "effects", lambda _, text: (sql.split(text), [None, None]))
 
-    def query(self, text: str, timeout: float = 0, beat: Callable[[], None] | None = None) -> list[dict[str, str]]:
+    def query(self, text: str, timeout: float = 0, beat: Callable[[], None] | None = None) -> list[dict[str, Any]]:
         if text.startswith(self.slow):
             self.lost = True
             assert beat, "who waits long asks whether the run still owns the app"
             beat()
         self.done.append(text.split(" where ", maxsplit=1)[0].strip())
-        return [{"steps": "0", "underway": "false"}]
+        return [{"steps": 0, "underway": False}]
 
     def beat(self) -> None:
         if self.lost:

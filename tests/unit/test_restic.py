@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils import restic, restic_output
-from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restic, restic_output
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import RepositoryError
 
 STOPPED = (
     '{"message_type":"exit_error","code":1,"message":"Fatal: unable to open config file: context canceled\\nIs there a '
@@ -101,7 +101,7 @@ def retried(reason: str) -> str:
         ),
         (1, "ignoring error for /srv/a: ciphertext verification failed\nFatal: There were 1 errors\n", "damaged", ""),
         (1, "Fatal: something new\n", "other", "something new"),
-        (1, "", "other", "it said nothing"),
+        (1, "", "other", "it printed nothing"),
     ],
 )
 def test_what_went_wrong(code: int, said: str, kind: str, detail: str) -> None:
@@ -191,7 +191,7 @@ def test_a_restic_that_goes_on_trying_is_stopped_and_its_reason_told(
     script = 'echo "Stat(<config/>) returned error, retrying after 1.3s: Stat: Access Denied." >&2; exec sleep 60'
     program(tmp_path, monkeypatch, script)
     monkeypatch.setattr(restic, "LOOK_SECONDS", 0.5)
-    with pytest.raises(ResticError, match=r"refuses the key.*Access Denied") as caught:
+    with pytest.raises(RepositoryError, match=r"refuses the key.*Access Denied") as caught:
         restic.must(repository, "snapshots", timeout=0.5)
     assert caught.value.failure.kind == "refused"
 
@@ -211,12 +211,9 @@ def test_what_retention_keeps_is_asked_for_by_source(
     repository: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/asked')
-    restic.forget(repository, "app1", ["/srv", "volume:b"], {"within": "2d", "daily": 7, "monthly": 0}, "host,tags")
+    restic.forget(repository, "app1", "volume:b", {"within": "2d", "daily": 7, "monthly": 0}, "host,tags")
     asked = (tmp_path / "asked").read_text()
-    assert (
-        "forget --quiet --host app1 --group-by host,tags --tag /srv --tag volume:b --keep-within=2d --keep-daily=7\n"
-        in asked
-    )
+    assert "forget --quiet --host app1 --group-by host,tags --tag volume:b --keep-within=2d --keep-daily=7\n" in asked
 
 
 def test_only_a_repository_that_is_not_there_is_made(
@@ -230,7 +227,7 @@ def test_only_a_repository_that_is_not_there_is_made(
     answers["snapshots"] = restic.Done(0, "[]", "")
     assert restic.initialise(repository) is False
     answers["snapshots"] = restic.Done(12, "", "Fatal: wrong password or no key found")
-    with pytest.raises(ResticError, match="the passphrase is not the one"):
+    with pytest.raises(RepositoryError, match="the passphrase is not the one"):
         restic.initialise(repository)
     assert asked.count("init") == 1
 
@@ -239,7 +236,7 @@ def test_a_store_where_nobody_listens_is_known_at_once(repository: dict[str, Any
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(ResticError, match=f"the object store {endpoint} does not answer"):
+    with pytest.raises(RepositoryError, match=f"the object store {endpoint} does not answer"):
         restic.snapshots({**repository, "endpoint": endpoint})
 
 

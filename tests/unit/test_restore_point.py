@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import restore_point
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import restore_point
 
 FILE = "00000001000000000000000A"
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import row_diff
-from ansible_collections.sluice.stack.plugins.module_utils.backup.row_diff import Count, Table
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import row_diff
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest.row_diff import Count, Table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,7 +96,7 @@ def test_what_both_have_is_compared_and_the_rest_is_said() -> None:
     assert pairs["shop.orders"].columns == ("id", "note") and pairs["shop.orders"].key == ("id",)
     assert pairs["shop.made"].before is None
     assert row_diff.schema_changes(before, now) == [
-        "table shop.made was made since, and goes",
+        "table shop.made was created since, and goes",
         "column shop.orders.new was added since, and goes",
         "column shop.orders.old was dropped since, and comes back",
         "column shop.orders.id was integer, is bigint, and becomes that again",
@@ -138,11 +138,11 @@ def test_the_words() -> None:
         "compared": 7,
     }
     assert row_diff.described(found) == [
-        "undone    shop.public.orders: 3 inserted, 2 updated, 1 deleted",
-        "undone    shop.public.log: 4 inserted, 0 updated, 0 deleted (no primary key on both sides: an update counts as one deleted and one inserted)",
+        "reverted  shop.public.orders: 3 inserted, 2 updated, 1 deleted",
+        "reverted  shop.public.log: 4 inserted, 0 updated, 0 deleted (no primary key on both sides: an update counts as one deleted and one inserted)",
         "schema    column shop.public.orders.new was added since, and goes",
         "left out  shop.public.cache: unlogged, and empty after a restore",
         "rows      7 inserted, 2 updated, 1 deleted since; tables that differ: 2 of 7",
     ]
     none = {"tables": {}, "bags": [], "schema": [], "left_out": [], "compared": 7}
-    assert row_diff.described(none) == ["rows      none would be undone; tables compared: 7"]
+    assert row_diff.described(none) == ["rows      none would be reverted; tables compared: 7"]

@@ -192,7 +192,7 @@ def test_what_would_be_undone_is_said_exactly_and_nothing_is_changed(db1: Host, 
     assert answer["tables"] == counted(released["before"], writer) | MADE
     assert answer["bags"] == ["shop.public.events"]
     assert "column shop.public.tasks.urgent was added since, and goes" in answer["schema"]
-    assert "table shop.public.made was made since, and goes" in answer["schema"]
+    assert "table shop.public.made was created since, and goes" in answer["schema"]
     assert there(db1) == (writer.keyed, +writer.bag)
     assert db1.sql("select pg_postmaster_start_time()", "postgres") == began
     assert db1.run("ls -d /var/lib/postgresql/17/main.rewind /var/lib/sluice/backup/rewind.json").stdout == ""
@@ -271,11 +271,11 @@ def test_rows_are_undone_as_counted_under_writes_that_go_on(db1: Host, released:
     settled(db1)
     db1.must("sluice-backup full")
     status, answer = db1.backup("status")
-    assert status == 0, answer["wrong"]
+    assert status == 0, answer["problems"]
     # The same again is not done again.
     assert db1.backup("rewind", "--point", point, "--confirm", point)[1]["already"]
     # The command that was printed goes back to all that was undone.
-    db1.must(record["back"])
+    db1.must(record["revert"])
     assert there(db1) == (writer.keyed, +writer.bag) or writer.unsure
     assert db1.sql("select count(*) from made") == "3"
     # On a timeline above the one that was left: what is backed up there keeps its WAL, as the tests after this one see.
@@ -313,16 +313,16 @@ def test_a_row_changed_between_the_comparison_and_the_rewind_is_in_the_last_coun
 def test_killed_while_it_counts_the_next_run_ends_it(db1: Host, released: dict[str, Any]) -> None:
     point, writer = released["point"], released["writer"].finish()
     settled(db1)
-    closed = "/etc/postgresql/17/main/conf.d/zz-sluice-closed.conf"
+    closed = "/etc/postgresql/17/main/conf.d/zz-sluice-locked.conf"
     db1.must(
         f"sluice-backup rewind --point {point} --confirm {point} >/dev/null 2>&1 & p=$!; "
         f"while [ ! -e {closed} ]; do sleep 0.02; done; "
         # The file is there before the server goes by it.
-        "until runuser -u postgres -- psql -XAtc 'show hba_file' 2>/dev/null | grep -q closed; do sleep 0.02; done; "
+        "until runuser -u postgres -- psql -XAtc 'show hba_file' 2>/dev/null | grep -q locked; do sleep 0.02; done; "
         "kill -9 $p; wait $p || true"
     )
     status, answer = db1.backup("status")
-    assert status == 1 and any("a rewind has not ended" in line for line in answer["wrong"]), answer["wrong"]
+    assert status == 1 and any("a rewind has not ended" in line for line in answer["problems"]), answer["problems"]
     deadline = time.monotonic() + 60
     while db1.run("runuser -u postgres -- psql -c 'select 1'").returncode:
         assert time.monotonic() < deadline
@@ -330,7 +330,7 @@ def test_killed_while_it_counts_the_next_run_ends_it(db1: Host, released: dict[s
     assert "Connection refused" in db1.run("psql 'host=127.0.0.1 user=shop dbname=shop'").stderr
     assert "no pg_hba.conf entry" in db1.run("psql 'user=shop dbname=shop'").stderr
     assert there(db1) == (writer.keyed, +writer.bag)
-    db1.must("sluice-backup reopen")
+    db1.must("sluice-backup unlock")
     assert (
         db1.sql("set role shop; insert into made values (8); delete from made where id = 8; select 'written'")
         == "written"

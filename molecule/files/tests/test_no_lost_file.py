@@ -50,7 +50,7 @@ def red(host: Host, unit: str, said: str) -> None:
     """A unit ends as failed, and status and metrics say why; and all is well with the next one, which the caller sees."""
     assert not host.unit(unit)
     code, answer = host.files("status")
-    assert code == 1 and any(said in line for line in answer["wrong"]), answer["wrong"]
+    assert code == 1 and any(said in line for line in answer["problems"]), answer["problems"]
     assert not host.unit("status")
     assert "sluice_files_problems 0" not in host.must("cat /var/lib/prometheus/node-exporter/sluice_files.prom")
 
@@ -58,13 +58,13 @@ def red(host: Host, unit: str, said: str) -> None:
 def test_what_is_there_is_backed_up_and_the_status_is_green(app: Host) -> None:
     # As provisioning left it: the repositories are there, the volume and directory are not, and that is said.
     code, answer = app.files("status")
-    if not any(item["snapshots"] for item in answer["repositories"]):
-        assert code == 1 and "store: volume:media: there is no backup yet" in answer["wrong"]
+    if not any(item["backups"] for item in answer["repositories"]):
+        assert code == 1 and "store: volume:media: there is no backup yet" in answer["problems"]
     app.must(FILL)
     assert app.unit("backup"), app.must("journalctl -u sluice-files@backup --no-pager | tail")
     assert app.unit("check"), app.must("journalctl -u sluice-files@check --no-pager | tail")
     code, answer = app.files("status")
-    assert code == 0, answer["wrong"]
+    assert code == 0, answer["problems"]
     metrics = app.must("cat /var/lib/prometheus/node-exporter/sluice_files.prom")
     for source in ("/srv/uploads", "volume:media"):
         for repository in ("store", "local"):
@@ -112,7 +112,7 @@ def test_a_talkative_provisioning_shows_no_keys(app1: Host, secrets: dict[str, s
         )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     said = done.stdout + done.stderr
-    assert "Configure | Write the keys" in said
+    assert "Restic | Write the keys" in said
     hidden = [secrets["vault_s3_secret_key"], *app1.must(f"cat {KEYS}/*.passphrase").split()]
     assert len(hidden) == 3 and not [index for index, secret in enumerate(hidden) if secret in said]
     assert app1.files("status")[0] == 0, "it was put right"
@@ -164,7 +164,7 @@ def test_back_to_a_moment_under_a_running_container_and_back_again(app: Host) ->
     code, record = app.files(*words, "--confirm", plan["id"])
     assert code == 0, record
     assert app.listing(MEDIA) == good and app.must(seen_inside) == MARK
-    app.must(record["back"])
+    app.must(record["revert"])
     assert app.listing(MEDIA) == bad and app.must(seen_inside) == "encrypted by somebody"
     app.must("docker rm -f user >/dev/null")
 
@@ -174,11 +174,11 @@ def test_to_another_directory_only_that_is_touched(app: Host) -> None:
     code, plan = app.files("restore", "--source", "/srv/uploads", "--to", "/root/look")
     assert code == 0, plan
     code, record = app.files("restore", "--source", "/srv/uploads", "--to", "/root/look", "--confirm", plan["id"])
-    assert code == 0 and record["back"] == "(there was nothing before)"
+    assert code == 0 and record["revert"] == "(there was nothing before)"
     assert app.listing("/srv/uploads") == here
     assert app.listing("/root/look") == "\n".join(line for line in here.splitlines() if "left-out.part" not in line)
     code, answer = app.files("restore", "--source", "/srv/uploads", "--to", "/root/look")
-    assert code == 2 and "is there: name a directory that is not there yet" in answer["failed"]
+    assert code == 2 and "exists: name a directory that does not exist yet" in answer["failed"]
     app.must("rm -rf /root/look")
 
 
@@ -195,7 +195,7 @@ def test_to_another_directory_only_that_is_touched(app: Host) -> None:
             f"cp -p /root/kept {KEYS}/store.credentials",
             "store: the object store refuses the key",
         ),
-        ("mv /srv/uploads /srv/gone", "mv /srv/gone /srv/uploads", "failed: /srv/uploads is not there"),
+        ("mv /srv/uploads /srv/gone", "mv /srv/gone /srv/uploads", "failed: /srv/uploads does not exist"),
         (
             "mv /srv/uploads /srv/gone; ln -s /srv/gone /srv/uploads",
             "rm /srv/uploads; mv /srv/gone /srv/uploads",
@@ -247,14 +247,14 @@ def test_a_check_sees_a_pack_that_is_harmed_and_a_restore_of_it_changes_nothing(
             store.delete_object(Bucket=BUCKET, Key=key)
     try:
         red(app, "check", "store: the last check")
-        assert any("what is stored is damaged" in line for line in app.files("status")[1]["wrong"])
+        assert any("what is stored is damaged" in line for line in app.files("status")[1]["problems"])
         failed = 0
         for source in ("/srv/uploads", "volume:media"):
             words = ("restore", "--source", source, "--repository", "store")
             code, answer = app.files(*words, "--confirm", app.files(*words)[1]["id"])
             failed += code == 2 and "what is stored is damaged" in answer["failed"]
             if code == 0:
-                app.must(answer["back"])
+                app.must(answer["revert"])
         assert failed > 0
         assert app.listing("/srv/uploads") == here
     finally:
@@ -271,7 +271,7 @@ def test_a_backup_that_is_killed_locks_nobody_out(app: Host) -> None:
     app.must(
         "for i in $(seq 600); do systemctl is-active -q sluice-files@backup || break; sleep 0.1; done; rm /srv/uploads/large"
     )
-    assert app.unit("check") and app.unit("backup"), app.files("status")[1]["wrong"]
+    assert app.unit("check") and app.unit("backup"), app.files("status")[1]["problems"]
 
 
 def test_the_units_can_write_nothing_of_the_host(app1: Host) -> None:

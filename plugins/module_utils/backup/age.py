@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
-from ansible_collections.sluice.stack.plugins.module_utils.backup.status import HOUR, when
+from ansible_collections.sluice.stack.plugins.module_utils.backup.status import HOUR, of_drill, when
 
 
 def newest(repositories: Sequence[Repository]) -> float | None:
@@ -27,25 +27,18 @@ def refusal(
     drill_max_age_hours: float | None,
     now: float,
 ) -> str:
-    """Why the release may not go on, in one line; empty when it may. ``drill`` is the last drill's record."""
+    """Return why the release must not go on, in one line; empty when it may. ``drill`` is the last drill's record."""
     faults = []
     ended = newest(repositories)
     if max_age_hours is not None and is_due(ended, max_age_hours, now):
-        silent = [f"{item.name}: {item.failure.message}" for item in repositories if item.failure]
+        unreachable = [f"{item.name}: {item.failure.message}" for item in repositories if item.failure]
         age = f"is of {when(ended)}" if ended else "is not there"
         faults.append(
             f"the newest backup {age}, and app_backup.max_age_hours is {max_age_hours:g}"
-            + (f" ({'; '.join(silent)})" if silent else "")
+            + (f" ({'; '.join(unreachable)})" if unreachable else "")
             + "; see playbooks/backup/status.yml, make one with sluice-backup full on the host"
         )
     if drill_max_age_hours is not None:
-        limit = f"and app_backup.drill_max_age_hours is {drill_max_age_hours:g}; run playbooks/backup/drill.yml"
-        if not drill:
-            faults.append(f"no restore was ever proved here, {limit}")
-        elif drill["verdict"] != "proved":
-            faults.append(
-                f"the last restore drill ({when(drill['begun'])}) {drill['verdict']}: {drill['reason']}, {limit}"
-            )
-        elif now - drill["begun"] > drill_max_age_hours * HOUR:
-            faults.append(f"the last restore was proved at {when(drill['begun'])}, {limit}")
+        limit = f"app_backup.drill_max_age_hours is {drill_max_age_hours:g}; run playbooks/backup/drill.yml"
+        faults += [f"{fault}, and {limit}" for fault in of_drill(drill_max_age_hours, drill, now)]
     return "; ".join(faults)

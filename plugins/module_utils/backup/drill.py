@@ -1,89 +1,154 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A restore drill: the newest backup of pgBackRest brought up beside the live cluster, looked through, measured and thrown away."""
+"""A restore drill of a database, whatever made the backup: brought up alongside the live cluster, checked, measured, removed.
+
+There are three verdicts; what could not be tried is not proved.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import time
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest, verdict
-from ansible_collections.sluice.stack.plugins.module_utils.backup import repository as backup_repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup import program, status
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import sql
-from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import last_on, repositories
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, Repository
-from ansible_collections.sluice.stack.plugins.module_utils.backup.verdict import (
-    ROOM_BYTES,
-    ROOM_FACTOR,
-    Broken,
-    Prevented,
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
+    DRILL_RECORD,
+    STATE,
+    HostError,
+    as_postgres,
+    sql,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import TRANSIENT, RepositoryError
+from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
+
+PROVED, FAILED, COULD_NOT_RUN = status.PROVED, "failed", "could not run"
+RECORD = DRILL_RECORD
+EXIT = {PROVED: 0, FAILED: 1, COULD_NOT_RUN: 2}
+Host = Mapping[str, Any]
 
 
-def run(host: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Restore the newest backup of the repository called ``name``; the record, which is also kept on the host."""
-    return verdict.judged(host, name, _try)
+class Broken(Exception):
+    """The backup cannot be restored, or the restored data are not right."""
 
 
-def raise_for(failure: Failure, name: str) -> NoReturn:
-    """Raise what a repository's failure means for a drill."""
-    message = f"{name}: {failure.message}"
-    raise Prevented(message) if failure.kind == "unreachable" else Broken(message)
+def command(commands: Any, trial: Callable[[Host, str, dict[str, Any]], None]) -> program.Command:
+    """Add the command `drill` and return it. ``trial`` restores the newest backup of a repository: see ``run``."""
+    parser = commands.add_parser(
+        "drill", help="try a restore alongside the live cluster; exit code 1 failed, 2 could not run"
+    )
+    parser.add_argument("--repository", default="", help="from this one; else from the one in the settings")
+
+    def answer(host: Host, asked: argparse.Namespace) -> program.Answer:
+        names = [item["name"] for item in host["repositories"]]
+        name = asked.repository or host["drill_repository"]
+        if name not in names:
+            raise HostError(f"there is no repository {name}; there are {', '.join(names)}")
+        record = run(host, name, trial)
+        program.publish(host, "sluice_backup_drill", metrics(record))
+        return EXIT[record["verdict"]], {
+            **record,
+            "lines": [f"the restore drill {record['verdict']}: {record['reason']}"],
+        }
+
+    return answer
 
 
-def chosen(host: Mapping[str, Any], name: str) -> tuple[Repository, Backup]:
-    """The repository and its newest backup. Raises Broken or Prevented."""
-    repository = next(item for item in repositories(host) if item.name == name)
-    if repository.failure:
-        raise_for(repository.failure, name)
-    if repository.newest is None:
-        raise Broken(f"{name}: it holds no backup")
-    return repository, repository.newest
+def run(host: Host, name: str, trial: Callable[[Host, str, dict[str, Any]], None]) -> dict[str, Any]:
+    """Have ``trial`` restore the newest backup of the repository ``name``; the record, which is also kept on the host.
+
+    ``trial`` adds to the record what it measures, and raises Broken, RepositoryError or HostError.
+    """
+    measured = ("backup", "size", "rto_seconds", "rpo_seconds", "amcheck_seconds", "timeline", "lsn")
+    record: dict[str, Any] = {"repository": name, "begun": time.time(), **dict.fromkeys(measured), "checks": []}
+    with locked(os.path.join(STATE, "drill.lock")):
+        try:
+            trial(host, name, record)
+            record |= {
+                "verdict": PROVED,
+                "reason": f"{record['backup']} from {name} restored in {record['rto_seconds']:.1f} s, "
+                f"{record['rpo_seconds']:.1f} s of changes lost, {len(record['checks'])} checks passed",
+            }
+        except Broken as error:
+            record |= {"verdict": FAILED, "reason": str(error)}
+        except RepositoryError as error:
+            verdict = COULD_NOT_RUN if error.failure.kind in TRANSIENT else FAILED
+            record |= {"verdict": verdict, "reason": f"{name}: {error}"}
+        except (HostError, OSError) as error:
+            record |= {"verdict": COULD_NOT_RUN, "reason": str(error)}
+        finally:
+            backup_scratch.remove(backup_scratch.at(host, host["drill_directory"]))
+        record["ended"] = time.time()
+        write_json(RECORD, record)
+    return record
 
 
-def _try(host: Mapping[str, Any], name: str, record: dict[str, Any]) -> None:
-    folder = host["drill_directory"]
-    backup_scratch.remove(backup_scratch.at(host, folder))
-    repository, backup = chosen(host, name)
-    record |= {"backup": backup.label, "size": backup.size}
-    verdict.require_disk_space(folder, int(backup.size * ROOM_FACTOR + ROOM_BYTES))
-    scratch = backup_scratch.at(host, folder)
-    try:
-        pgbackrest.restore_beside(
-            scratch,
-            repository,
-            "--archive-mode=off",
-            f"--tablespace-map-all={folder}/tablespaces",
-            f"--recovery-option=restore_command={pgbackrest.fetch(scratch, repository.number)}",
-            seconds=host["drill_seconds"],
-        )
-        backup_scratch.start_singleton(scratch, host["drill_seconds"])
-    except pgbackrest.RestoreFailed as error:
-        raise_for(error.failure, name)
-    except backup_scratch.RecoveryFailed as error:
-        raise Broken(str(error)) from error
-    record["rto_seconds"] = time.time() - record["begun"]
-    _compare_with_archive(scratch, repository, record)
-    # The archive gave all it had when the recovery ended: this is what a loss of the host at that moment would have cost.
-    verdict.measure_loss(scratch, record, record["begun"] + record["rto_seconds"])
+def observed(host: Host, now: float) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Return the problems and lines of the status that are about drills, and its data."""
+    record = read_json(RECORD)
+    lines = [f"{'drill':<10} {record['verdict']}, {status.when(record['begun'])}: {record['reason']}"] if record else []
+    found = status.of_drill(host["drill_max_age_hours"], record, now)
+    return [f"{line}; run playbooks/backup/drill.yml" for line in found], lines, {"drill": record}
+
+
+def metrics(record: Mapping[str, Any]) -> str:
+    """Return a drill's metrics; what was not measured is left out."""
+    lines = [
+        f"sluice_backup_drill_proved {int(record['verdict'] == PROVED)}",
+        f"sluice_backup_drill_timestamp_seconds {record['begun']:.0f}",
+    ]
+    for name in ("rto_seconds", "rpo_seconds"):
+        if record[name] is not None:
+            lines.append(f"sluice_backup_drill_{name} {record[name]:.3f}")
+    return status.exposition(lines)
+
+
+def check(scratch: Host, record: dict[str, Any], until: float, setting: str) -> None:
+    """Measure how long before ``until`` (epoch seconds) the restored data end, check them for damage, and run the checks.
+
+    ``setting`` is the variable with the loss that is accepted. Raises Broken or HostError.
+    """
+    heartbeat = last_heartbeat(scratch)
+    if heartbeat is None:
+        raise Broken("the restored data have no heartbeat, so the loss is unknown; is sluice-heartbeat running?")
+    record["rpo_seconds"] = lost = max(0.0, until - heartbeat)
     limit = scratch["drill_max_rpo_seconds"]
-    if record["rpo_seconds"] > limit:
+    if lost > limit:
         raise Broken(
-            f"the restored data ends {record['rpo_seconds']:.0f} s before the recovery ended, more than {limit} s "
-            "(backup_drill_max_rpo_seconds): WAL is not archived in time, or the heartbeat stands still"
+            f"the restored data end {lost:.0f} s before the restore, more than {limit} s ({setting}): "
+            "WAL or dumps do not arrive in time, or the heartbeat stands still"
         )
-    verdict.look_through(scratch, record)
+    begun = time.time()
+    done = as_postgres(
+        [
+            f"/usr/lib/postgresql/{scratch['version']}/bin/pg_amcheck",
+            *("--host", scratch["socket"], "--port", str(scratch["port"]), "--maintenance-db", "postgres"),
+            *("--all", "--install-missing", "--heapallindexed"),
+        ],
+        timeout=scratch["drill_seconds"],
+    )
+    record["amcheck_seconds"] = time.time() - begun
+    if done.code:
+        raise Broken(f"pg_amcheck found damage in the restored data: {done.output.splitlines()[0]}")
+    for item in scratch["drill_checks"]:
+        try:
+            answer = sql(scratch, item["query"], item["database"], scratch["drill_seconds"])
+        except HostError as error:
+            answer = str(error)
+        record["checks"].append({"name": item["name"], "passed": answer == "t"})
+        if answer != "t":
+            raise Broken(f"check {item['name']} in {item['database']}: the answer is {answer!r} and not true")
 
 
-def _compare_with_archive(scratch: Mapping[str, Any], repository: Repository, record: dict[str, Any]) -> None:
-    name = sql(scratch, "select max(name) from pg_ls_waldir() where name like '%.history'")
-    timeline, end = backup_repository.parent(sql(scratch, f"select pg_read_file('pg_wal/{name}')"))
-    segment_bytes = int(sql(scratch, "select setting from pg_settings where name = 'wal_segment_size'"))
-    record |= {"timeline": timeline, "lsn": end}
-    last = last_on(scratch, repository, timeline)
-    missing = backup_repository.hole(timeline, end, last, segment_bytes)
-    if missing:
-        raise Broken(
-            f"{repository.name}: WAL file {missing} is missing: the recovery ended at {end}, and the archive goes to {last}"
-        )
+def standby(host: Host) -> str:
+    """Return why a standby is not backed up; empty for a primary. Raises HostError."""
+    return "a standby: its primary is backed up" if sql(host, "select pg_is_in_recovery()") == "t" else ""
+
+
+def last_heartbeat(server: Host) -> float | None:
+    """Return the moment of the last heartbeat in a server's data, None where there is none. Raises HostError."""
+    there = sql(server, "select to_regclass('sluice.heartbeat') is not null") == "t"
+    beat = sql(server, "select extract(epoch from beat) from sluice.heartbeat") if there else ""
+    return float(beat) if beat else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 
@@ -16,7 +17,7 @@ class UnknownEngine(Exception):
     """No engine has this name."""
 
 
-class NotCapable(Exception):
+class NotCapable(HostError):
     """The engine cannot do what is asked; the message says why and what can be done instead."""
 
 
@@ -29,7 +30,7 @@ class Engine(NamedTuple):
     pitr: bool  # any moment, not only those at which a backup was made
     restore_point: str  # what naming a moment costs: "cheap", "backup" (a whole backup each time), "none" (cannot)
     continuous: bool  # changes are shipped between backups
-    copies: bool  # a copy of the whole cluster can be brought up beside the live one, and take its place
+    copies: bool  # a copy of the whole cluster can be brought up alongside the live one, and take its place
 
 
 ENGINES: dict[str, Engine] = {
@@ -46,15 +47,15 @@ ENGINES: dict[str, Engine] = {
 ACTIONS: dict[str, tuple[str, str]] = {
     "backup": ("backs_up", "its backups are not made from here"),
     "restore": ("backs_up", "its backups are not made from here"),
-    "restore_to_time": ("pitr", "it can only go back to moments at which a backup was made"),
-    "restore_to_point": ("restore_point", "it cannot name a moment to go back to"),
-    "restore_point": ("restore_point", "it cannot name a moment to go back to"),
+    "restore_to_time": ("pitr", "it can only restore moments at which a backup was made"),
+    "restore_to_point": ("restore_point", "it cannot name a moment to restore"),
+    "restore_point": ("restore_point", "it cannot name a moment to restore"),
     "drill": ("backs_up", "there is no backup that could be tried here"),
     "incremental": ("continuous", "each of its backups is a whole one"),
     "rehearsal": ("copies", "no copy of the cluster can be brought up from its backups"),
     "rewind": (
         "copies",
-        "rows are counted and undone with a copy of the cluster, which cannot be brought up from its backups",
+        "rows are counted and reverted with a copy of the cluster, which cannot be brought up from its backups",
     ),
 }
 
@@ -93,7 +94,7 @@ def limits(chosen: Engine) -> list[str]:
     if not chosen.continuous:
         lines.append(f"{chosen.what}: what was written since the last one would be lost with the host")
     if not chosen.pitr:
-        lines.append("a restore goes back to the moment of a backup, and to no other")
+        lines.append("a restore goes to the moment of a backup, and to no other")
     if chosen.restore_point == "backup":
         lines.append(
             "a restore point is a whole backup, and takes as long as the database is large: a release makes one when app_backup.restore_point is true"

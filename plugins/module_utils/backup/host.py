@@ -21,10 +21,11 @@ PROGRAM = "/usr/local/sbin/sluice-backup"
 USER = "postgres"
 POLL_SECONDS = 0.1
 CLOSE_SECONDS = 60.0
+STOP_SECONDS = 600.0
 
 
 class HostError(Exception):
-    """Something on the host is not as it has to be; the message says what and what to do."""
+    """Something on the host is not as it has to be; the message says what is wrong and what to do."""
 
 
 class Done(NamedTuple):
@@ -35,17 +36,22 @@ class Done(NamedTuple):
     err: str
 
     @property
-    def said(self) -> str:
-        """All it said."""
+    def output(self) -> str:
+        """All it printed."""
         return f"{self.out}\n{self.err}".strip()
 
 
-def settings(path: str = SETTINGS) -> dict[str, Any]:
-    """What the role `backup` wrote about this host. Raises HostError."""
+def settings(path: str, missing: str) -> dict[str, Any]:
+    """Return what a role wrote about this host. Raises HostError, which says what is ``missing`` without it."""
     found = read_json(path)
     if not isinstance(found, dict):
-        raise HostError(f"{path} is missing: this host's database is not backed up from here; run provision.yml")
+        raise HostError(f"{path} is missing: {missing}")
     return found
+
+
+def database_settings() -> dict[str, Any]:
+    """Return what the role `backup` wrote about this host. Raises HostError."""
+    return settings(SETTINGS, "this host's database is not backed up from here; run provision.yml")
 
 
 def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = None) -> Done:
@@ -111,9 +117,9 @@ def rows(
     process = _as_user()
     process["env"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
-            [*_psql(host, database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, **process
+            [*_psql(host, database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, **process
         ) as psql,
     ):
         if not (psql.stdin and psql.stdout):
@@ -127,8 +133,8 @@ def rows(
         finally:
             psql.kill()
         if psql.returncode:
-            said.seek(0)
-            raise HostError(_refused(host, said.read()))
+            errors.seek(0)
+            raise HostError(_refused(host, errors.read()))
 
 
 def _psql(host: Mapping[str, Any], database: str) -> list[str]:
@@ -147,12 +153,12 @@ def _psql(host: Mapping[str, Any], database: str) -> list[str]:
 
 
 def connection(name: str) -> str:
-    """A database's name as a connection string: by itself it could be taken for one."""
+    """A database's name as a connection string: a bare name could be taken for one."""
     return "dbname='" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _refused(host: Mapping[str, Any], said: str) -> str:
-    lines = said.strip().splitlines() or ["it said nothing"]
+def _refused(host: Mapping[str, Any], text: str) -> str:
+    lines = text.strip().splitlines() or ["it printed nothing"]
     # Below its message a server points at the place.
     why = next((line for line in lines if "ERROR:" in line or "FATAL:" in line), lines[-1])
     return f"the database on port {host['port']} did not answer: {why}"
@@ -165,12 +171,27 @@ def control_data(host: Mapping[str, Any], folder: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _unused, value in pairs} if done.code == 0 else {}
 
 
-def free_bytes(folder: str) -> int:
-    """Room on the file system that ``folder`` is, or would be, on."""
+def existing(folder: str) -> str:
+    """Return ``folder``, or the nearest directory above it that exists."""
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
-    found = os.statvfs(folder)
+    return folder
+
+
+def free_bytes(folder: str) -> int:
+    """Return the free space on the file system that ``folder`` is, or would be, on."""
+    found = os.statvfs(existing(folder))
     return found.f_bavail * found.f_frsize
+
+
+def require_space(folder: str, needed: int, what: str, advice: str = "make space") -> dict[str, Any]:
+    """Return {folder, needed, free}. Raises HostError unless ``needed`` bytes are free, which ``what`` takes."""
+    free = free_bytes(folder)
+    if free < needed:
+        raise HostError(
+            f"{folder} has {free / 2**30:.1f} GiB free and {what} needs {needed / 2**30:.1f} beyond what is there; {advice}"
+        )
+    return {"folder": folder, "needed": needed, "free": free}
 
 
 def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
@@ -189,3 +210,9 @@ def systemctl(*arguments: str, seconds: float = 60) -> int:
         return subprocess.run(["systemctl", *arguments], capture_output=True, timeout=seconds, check=False).returncode
     except subprocess.TimeoutExpired as error:
         raise HostError(f"systemctl {' '.join(arguments)} still ran after {seconds:g} s") from error
+
+
+def stop_unit(unit: str) -> None:
+    """Stop a unit. Raises HostError."""
+    if systemctl("stop", unit, seconds=STOP_SECONDS):
+        raise HostError(f"{unit} could not be stopped; nothing was changed: systemctl status {unit}")

@@ -1,203 +1,187 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backup program of a database host: what timers start, playbooks call and a person may type. See docs/backup.md."""
+"""The program of a host's backups: what timers start, playbooks call and people run. See docs/backup.md.
+
+The commands that every engine has are here; what an engine does in its own way is its Engine.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils import program
-from ansible_collections.sluice.stack.plugins.module_utils.backup import back, repository, restore_plan, status, verdict
-from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
-from ansible_collections.sluice.stack.plugins.module_utils.backup import commands as backup_commands
-from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.sluice.stack.plugins.module_utils.backup import restore as backup_restore
-from ansible_collections.sluice.stack.plugins.module_utils.backup import rewind as backup_rewind
-from ansible_collections.sluice.stack.plugins.module_utils.backup.commands import names, on_primary, publish
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import STATE, HostError, settings, sql
-from ansible_collections.sluice.stack.plugins.module_utils.backup.pgbackrest import pgbackrest, repositories
-from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
-from ansible_collections.sluice.stack.plugins.module_utils.program import Answer
+from ansible_collections.sluice.stack.plugins.module_utils.backup import status
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import require_confirmed
+from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
 
-RUNS = os.path.join(STATE, "runs.json")
-BACKUP_SECONDS = 24 * 3600.0
-ARCHIVER = """
-select json_build_object(
-  'failed', last_failed_wal, 'failed_at', extract(epoch from last_failed_time), 'archived_at', extract(epoch from last_archived_time),
-  'waiting', (select count(*) from pg_ls_archive_statusdir() where name like '%.ready'))
-from pg_stat_archiver
-"""
+Host = Mapping[str, Any]
+Asked = argparse.Namespace
+Answer = tuple[int, dict[str, Any]]  # an exit code; data, of which ``lines`` are for people
+Command = Callable[[Host, Asked], Answer]
 
 
-def arguments(words: Sequence[str]) -> argparse.Namespace:
-    """What was asked for."""
-    parser, commands = backup_commands.parser("Backups of this host's database.")
-    commands.add_parser(
-        "first", help="see a WAL file arrive in every repository, and back up where there is no backup yet"
-    )
-    commands.add_parser("full", help="back up to every repository, whole")
-    commands.add_parser("incr", help="back up to every repository what has changed since the backup before")
-    restore = commands.add_parser("restore", help="print the plan of a restore, or carry it out when it is confirmed")
-    restore.add_argument("--time", default="", help="go back to this moment, in ISO 8601 with its zone")
-    restore.add_argument("--point", default="", help="go back to this restore point: a release's id")
-    restore.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
-    restore.add_argument(
-        "--timeline", default="latest", help="of the archive: latest, current (the backup's), or its number"
-    )
-    restore.add_argument("--confirm", default="", help="the id of the plan that shall be carried out")
-    compare = commands.add_parser(
-        "compare", help="count the rows that going back to a restore point would undo; changes nothing"
-    )
-    compare.add_argument(
-        "--keep", action="store_true", help="leave what was restored for that; a rewind goes on with it"
-    )
-    rewind = commands.add_parser("rewind", help="count the rows that are undone, and go back to a restore point")
-    rewind.add_argument("--confirm", default="", help="the restore point once more")
-    for command in (compare, rewind):
-        command.add_argument("--point", required=True, help="the restore point: the id of the release to be undone")
-        command.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
-    back = commands.add_parser("back", help="go back to what a restore or a rewind has moved aside")
-    back.add_argument("--restore", required=True, help="the restore's id, or the rewind's restore point")
-    commands.add_parser("reopen", help="let everybody in again after a rewind that was killed half-way")
-    return parser.parse_args(words)
+class Job(NamedTuple):
+    """One backup to make: to a place (status.place), by ``work``, which returns what it measured. Raises HostError."""
+
+    where: str
+    kind: str
+    work: Callable[[], Mapping[str, Any]]
 
 
-def make_backups(host: Mapping[str, Any], kind: str, only: Sequence[str] | None = None) -> dict[str, Any]:
-    """Back up to every repository, or to those named; the result of each, which is also kept. One that fails does not keep the next from its own."""
-    with locked(os.path.join(STATE, "backup.lock")):
-        runs = read_json(RUNS, {})
-        for number, name in enumerate(names(host), start=1):
-            if only is not None and name not in only:
-                continue
-            begun = time.time()
-            try:
-                done = pgbackrest(host, f"--repo={number}", f"--type={kind}", "backup", timeout=BACKUP_SECONDS)
-                message = repository.explain(done.said).message if done.code else ""
-            except HostError as error:
-                message = str(error)
-            ended = time.time()
-            runs[name] = {"kind": kind, "ok": not message, "message": message, "begun": begun, "ended": ended}
-            write_json(RUNS, runs)
-    return {name: run for name, run in runs.items() if only is None or name in only}
+class Prepared(NamedTuple):
+    """What was done and what is wrong with repositories, a line each; and sources that do not exist yet."""
+
+    lines: list[str]
+    failed: list[str]
+    absent: Collection[str] = ()
 
 
-def look(host: Mapping[str, Any]) -> dict[str, Any]:
-    """The status, as data; writes the metrics."""
+class Engine(NamedTuple):
+    """One way to make backups: what it does in its own way. Every function may raise HostError."""
+
+    program: str  # the command's name
+    about: str  # for --help
+    state: str  # its directory
+    metrics: str  # how the names of its metrics begin, and the name of the file they are in
+    confirms: str  # the variable by which a playbook confirms a restore
+    backups: Mapping[str, str]  # the commands that make backups, and the help of each
+    settings: Callable[[], Host]  # what the role wrote about this host
+    # Adds the options of a restore, and commands of its own, which are returned.
+    arguments: Callable[[Any, argparse.ArgumentParser], Mapping[str, Command]]
+    skips: Callable[[Host], str]  # why nothing is backed up here; empty when it is
+    prepare: Callable[[Host], Prepared]  # sees that every repository can be used
+    repositories: Callable[[Host], Sequence[Repository]]  # one that does not answer has a ``failure``
+    jobs: Callable[[Host, Asked], Iterable[Job]]  # the backups of a run
+    observe: Callable[[Host, float], status.Observed]  # what the status is judged from, now
+    plan: Callable[[Host, Asked], dict[str, Any]]  # of a restore: ``id``, and what the next two need
+    describe: Callable[[Mapping[str, Any]], list[str]]  # the plan for people
+    restore: Callable[[Host, Mapping[str, Any]], dict[str, Any]]  # executes it: ``lines``, ``aside``, ``revert``
+
+
+def look(engine: Engine, host: Host) -> dict[str, Any]:
+    """Return the status as data; writes the metrics."""
     now = time.time()
-    found = repositories(host)
-    try:
-        archiver = json.loads(sql(host, ARCHIVER))
-    except HostError:
-        archiver = None
-    runs, drill = read_json(RUNS, {}), read_json(verdict.RECORD)
-    wrong = status.judge(host, found, archiver, runs, drill, now)
-    if backup_closed.is_closed(host):
-        wrong.append("the database lets nobody in: a rewind has not ended; run it again, or sluice-backup reopen")
-    publish(host, "sluice_backup", status.metrics(found, archiver, runs, wrong, now))
+    seen, runs = engine.observe(host, now), read_json(os.path.join(engine.state, "runs.json"), {})
+    problems = [*status.problems(host, seen.repositories, runs, now), *seen.problems]
+    publish(host, engine.metrics, status.metrics(engine.metrics, host, seen, runs, problems, now))
     return {
-        "wrong": wrong,
-        "lines": status.described(found, archiver, drill, wrong, now),
-        "repositories": [
-            {
-                **item._asdict(),
-                "failure": item.failure and item.failure._asdict(),
-                "backups": [b._asdict() for b in item.backups],
-            }
-            for item in found
-        ],
-        "archiver": archiver,
-        "drill": drill,
+        "problems": problems,
+        "lines": status.described(host, seen, runs, problems, now),
+        "repositories": [item.as_data() for item in seen.repositories],
+        **seen.data,
     }
 
 
-@on_primary
-def run_first(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
-    """See that WAL arrives, and make the first backups."""
-    done = pgbackrest(host, "check", timeout=300)
-    if done.code:
-        return 1, {"lines": [f"WAL does not arrive: {repository.explain(done.said).message}"]}
-    missing = [item.name for item in repositories(host) if not item.backups]
-    runs = make_backups(host, "full", missing) if missing else {}
-    look(host)
-    return status.told(runs) if runs else (0, {"lines": ["every repository gets WAL and has a backup"]})
+def publish(host: Host, name: str, text: str) -> None:
+    """Write metrics where the node exporter's textfile collector reads them."""
+    write_atomic(os.path.join(host["textfile"], f"{name}.prom"), text, mode=0o644)
 
 
-@on_primary
-def run_backup(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Back up to every repository."""
-    runs = make_backups(host, asked.command)
-    look(host)
-    return status.told(runs)
+def _first(engine: Engine, host: Host, asked: Asked) -> Answer:
+    if engine.skips(host):
+        return 0, {"lines": [engine.skips(host)]}
+    lines, failed, absent = engine.prepare(host)
+    missing = {
+        status.place(repository.name, source)
+        for repository in engine.repositories(host)
+        # An empty one of pgBackRest's counts as a failure, too.
+        if repository.failure is None or repository.failure.kind == "absent"
+        for source in status.sources(host)
+        if source not in absent and not repository.of(source).backups
+    }
+    code, made = _back_up(engine, host, asked, missing) if missing else (0, {"lines": []})
+    if not missing:
+        look(engine, host)
+    lines = [*lines, *made["lines"], *failed]
+    return int(bool(code or failed)), {"lines": lines or ["every repository can be used and has a backup"]}
 
 
-def run_restore(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Print the plan, or carry it out."""
-    wanted = restore_plan.target(asked.time, asked.point, time.time())
+def _back_up(engine: Engine, host: Host, asked: Asked, only: Collection[str] | None = None) -> Answer:
+    if engine.skips(host):
+        return 0, {"lines": [engine.skips(host)]}
+    with locked(os.path.join(engine.state, "backup.lock")):
+        jobs = engine.jobs(host, asked)
+        runs = {job.where: _run(engine, job) for job in jobs if only is None or job.where in only}
+    look(engine, host)
+    lines = [f"{where}: {_described(run)}" for where, run in runs.items()]
+    return int(not all(run["ok"] for run in runs.values())), {"lines": lines, "runs": runs}
+
+
+def _run(engine: Engine, job: Job) -> dict[str, Any]:
+    """The result of a job, which is also kept. A failure is in it, so that it does not keep the next job from its backup."""
+    path = os.path.join(engine.state, "runs.json")
+    runs, begun, message = read_json(path, {}), time.time(), ""
+    # What is stored stays so when nothing is added.
+    measured = {"stored": runs.get(job.where, {}).get("stored")}
+    try:
+        measured |= job.work()
+    except HostError as error:
+        message = str(error)
+    result = {"kind": job.kind, "ok": not message, "message": message, "begun": begun, "ended": time.time(), **measured}
+    write_json(path, {**runs, job.where: result})
+    return result
+
+
+def _described(run: Mapping[str, Any]) -> str:
+    if not run["ok"]:
+        return f"FAILED: {run['message']}"
+    size = f" {run['size'] / 2**20:.1f} MiB" if run.get("size") is not None else ""
+    new = f", {run['added'] / 2**20:.1f} MiB of it new" if run.get("added") is not None else ""
+    return f"backed up{size} in {run['ended'] - run['begun']:.1f} s{new}"
+
+
+def _restore(engine: Engine, host: Host, asked: Asked) -> Answer:
+    plan = engine.plan(host, asked)
     if not asked.confirm:
-        made = backup_restore.plan(host, wanted, asked.repository, asked.timeline)
-        return 0, {**made, "lines": restore_plan.described(made)}
-    record = backup_restore.execute(host, wanted, asked.repository, asked.timeline, asked.confirm)
-    beat = f"; its last heartbeat is of {status.when(record['beat'])}" if record["beat"] else ""
-    return 0, {
-        **record,
-        "lines": [
-            f"restored {record['words']} in {record['seconds']:.1f} s; the server takes writes on timeline {record['new_timeline']}{beat}",
-            f"what was there before: {record['aside'] if os.path.exists(record['aside']) else 'nothing'}",
-            f"to go back to it: {record['back']}",
-        ],
-    }
+        return 0, {**plan, "lines": engine.describe(plan)}
+    require_confirmed(plan, asked.confirm, engine.confirms)
+    record = engine.restore(host, plan)
+    lines = [*record["lines"], f"previous data: {record['aside'] or 'none'}", f"to revert: {record['revert']}"]
+    if record.get("heartbeat"):
+        lines.insert(1, f"the last heartbeat in the restored data is of {status.when(record['heartbeat'])}")
+    return 0, {**record, "lines": lines}
 
 
-def run_compare(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Count what would be undone."""
-    record = backup_rewind.compare(host, asked.point, asked.repository, asked.keep)
-    return 0, {**record, "lines": backup_rewind.described(record)}
-
-
-def run_rewind(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Count what is undone, and undo it."""
-    record = backup_rewind.rewind(host, asked.point, asked.repository, asked.confirm)
-    return 0, {**record, "lines": backup_rewind.described(record)}
-
-
-def run_back(host: Mapping[str, Any], asked: argparse.Namespace) -> Answer:
-    """Go back to what was moved aside."""
-    record = back.go_back(host, asked.restore)
-    return 0, {
-        **record,
-        "lines": [
-            f"gone back to {record['aside']} in {record['seconds']:.1f} s; the server takes writes on timeline {record['new_timeline']}",
-            f"what was left: {record['left']}; remove it when nobody needs it",
-        ],
-    }
-
-
-def run_reopen(host: Mapping[str, Any], _unused: argparse.Namespace) -> Answer:
-    """Let everybody in again."""
-    closed = backup_rewind.reopen(host)
-    return 0, {"lines": ["the database takes connections again" if closed else "the database was not closed"]}
-
-
-COMMANDS = {
-    "status": backup_commands.status(look),
-    "first": run_first,
-    "full": run_backup,
-    "incr": run_backup,
-    "drill": backup_commands.drill(backup_drill.run),
-    "restore": run_restore,
-    "compare": run_compare,
-    "rewind": run_rewind,
-    "back": run_back,
-    "reopen": run_reopen,
-}
-
-
-def main(words: Sequence[str]) -> int:
-    """Run a command; its exit code. 0 is well, 1 is not well, 2 is: could not be done."""
-    return program.answer(
-        arguments(words), COMMANDS, settings, (HostError, restore_plan.Refused, backup_restore.NotConfirmed)
+def main(engine: Engine, words: Sequence[str]) -> int:
+    """Run a command and print its answer; its exit code: 0 healthy or done, 1 not healthy, 2 it could not be done."""
+    os.umask(0o077)
+    parser = argparse.ArgumentParser(prog=engine.program, description=engine.about)
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser(
+        "status", help="show backups and problems, write the metrics; exit code 1 when there is a problem"
     )
+    commands.add_parser("first", help="see that every repository can be used, and make the backups that are missing")
+    restore = commands.add_parser("restore", help="print the plan of a restore, or execute it when it is confirmed")
+    restore.add_argument("--repository", default="", help="from this one; else the first that has what is needed")
+    restore.add_argument("--confirm", default="", help="the id of the plan to execute")
+
+    def run_status(host: Host, _unused: Asked) -> Answer:
+        found = look(engine, host)
+        return int(bool(found["problems"])), found
+
+    run: dict[str, Command] = {
+        "status": run_status,
+        "first": lambda host, asked: _first(engine, host, asked),
+        "restore": lambda host, asked: _restore(engine, host, asked),
+    }
+    for name, text in engine.backups.items():
+        commands.add_parser(name, help=text)
+        run[name] = lambda host, asked: _back_up(engine, host, asked)
+    run |= engine.arguments(commands, restore)
+    asked = parser.parse_args(words)
+    try:
+        code, found = run[asked.command](engine.settings(), asked)
+    except (HostError, OSError) as error:
+        code, found = 2, {"failed": str(error), "lines": [str(error)]}
+    if asked.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        (sys.stderr if code == 2 else sys.stdout).write("\n".join(found["lines"]) + "\n")
+    return code

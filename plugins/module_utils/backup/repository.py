@@ -1,43 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repositories and the backups in them, and what pgBackRest says about its own: pure reading of its output, and arithmetic with WAL file names."""
+"""Repositories and the backups in them, whatever made these."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import socket
 from typing import Any, NamedTuple
 
-_ERROR = re.compile(r"^(?:P\d+ +)?ERROR: (\[\d+\]: .*)", re.MULTILINE)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
+
+CONNECT_SECONDS = 5.0
+# Failures that say nothing about the backups in the repository.
+TRANSIENT = frozenset({"unreachable", "untrusted", "locked", "full"})
 
 
 class Failure(NamedTuple):
-    """What went wrong with a repository: ``kind`` is one of unreachable, empty, key, corrupt, other."""
+    """What is wrong: ``kind`` is unreachable, untrusted, locked, full, refused, absent, key, damaged or other."""
 
     kind: str
     message: str
 
 
+class RepositoryError(HostError):
+    """A repository did not do what it was asked for."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 class Backup(NamedTuple):
-    """A backup in a repository. Times are epoch seconds, ``size`` the database's bytes, ``stored`` what this backup added."""
+    """A backup: pgBackRest's, a dump, or a snapshot of files. Times are epoch seconds; what an engine does not know is empty.
+
+    What was written after ``begun`` may be missing, what was written after ``ended`` is.
+    """
 
     label: str
     kind: str  # full, diff or incr
     begun: float
     ended: float
-    size: int
-    stored: int
-    first_wal: str
-    system_id: int
+    size: int | None  # bytes of the databases or files
+    stored: int = 0  # bytes of its own: what pgBackRest added to the repository, a dump's files
+    first_wal: str = ""
+    system_id: int = 0
+    id: str = ""  # restic's whole id
+    path: str = ""  # where its files are in the snapshot
+    source: str = ""  # path or volume; empty for a database
+    release: str = ""  # the release a dump was made for
 
 
 class Repository(NamedTuple):
-    """A repository as it answered: its backups, oldest first, the last WAL file of its newest history, and the bytes of all backups, without WAL."""
+    """A repository: its backups, oldest first, the last WAL file of its newest timeline, and the bytes of all backups, without WAL."""
 
     name: str
     number: int
     failure: Failure | None
     backups: tuple[Backup, ...]
-    last_wal: str | None
+    last_wal: str | None = None
     stored: int = 0
 
     @property
@@ -50,98 +68,23 @@ class Repository(NamedTuple):
         """The newest full backup."""
         return next((item for item in reversed(self.backups) if item.kind == "full"), None)
 
+    def of(self, source: str) -> Repository:
+        """The repository with the backups of one source only; a database's source is empty."""
+        return self._replace(backups=tuple(item for item in self.backups if item.source == source))
 
-def explain(text: str, *, readable: bool = False) -> Failure:
-    """What pgBackRest's error output says, in one line; ``readable`` when the passphrase is known to be right."""
-    errors = _ERROR.findall(text)
-    line = errors[-1] if errors else (text.strip().splitlines() or ["it said nothing"])[0]
-    lower = text.lower()
-    if "hostconnecterror" in lower or "unable to connect" in lower or "unable to get address" in lower:
-        return Failure("unreachable", f"the object store does not answer: {line}")
-    # What a wrong passphrase makes of a file is no text; it is not shown.
-    undecipherable = (
-        "found outside of section" in lower or "cipher" in lower or "crypto" in lower or "unable to flush" in lower
-    )
-    if undecipherable and not readable:
-        return Failure("key", "it cannot be decrypted: the passphrase is not the one it was written with")
-    if undecipherable or re.search(r"checksum|corrupt|zst error|unexpected eof|decompress", lower):
-        return Failure("corrupt", f"a file of the backup is damaged: {line}")
-    if "missing" in lower or "no backup set found" in lower:
-        return Failure("empty", f"it holds no backup, or not all of one: {line}")
-    return Failure("other", line)
+    def as_data(self) -> dict[str, Any]:
+        """The repository for JSON."""
+        backups = [item._asdict() for item in self.backups]
+        return {**self._asdict(), "failure": self.failure and self.failure._asdict(), "backups": backups}
 
 
-def read(stanzas: Sequence[Mapping[str, Any]], number: int, name: str) -> Repository:
-    """The repository of this number, from ``pgbackrest info --output=json`` of one stanza; ``name`` is what people call it."""
-    stanza = stanzas[0] if stanzas else {}
-    states = {item["key"]: item["status"] for item in stanza.get("repo", [])}
-    systems = {item["id"]: int(item["system-id"]) for item in stanza.get("db", []) if item["repo-key"] == number}
-    status = states.get(number, {"code": 1, "message": "missing stanza path"})
-    backups = sorted(
-        (
-            _backup(item, systems)
-            for item in stanza.get("backup", [])
-            if item["database"]["repo-key"] == number and not item.get("error")
-        ),
-        key=lambda item: item.ended,
-    )
-    archives = [item for item in stanza.get("archive", []) if item["database"]["repo-key"] == number]
-    last = max((item["max"] for item in archives if item["max"]), default=None)
-    failure = None
-    if status["code"] == 99:
-        failure = explain(status["message"])
-    elif status["code"] != 0:
-        failure = Failure("empty", f"it holds no backup: {status['message']}")
-    return Repository(name, number, failure, tuple(backups), last, sum(item.stored for item in backups))
-
-
-def _backup(item: Mapping[str, Any], systems: Mapping[int, int]) -> Backup:
-    return Backup(
-        label=item["label"],
-        kind=item["type"],
-        begun=float(item["timestamp"]["start"]),
-        ended=float(item["timestamp"]["stop"]),
-        size=int(item["info"]["size"]),
-        stored=int(item["info"]["repository"]["delta"]),
-        first_wal=item["archive"]["start"],
-        system_id=systems.get(item["database"]["id"], 0),
-    )
-
-
-def segment_of(lsn: str, timeline: int, segment_bytes: int) -> str:
-    """The name of the WAL file that holds the position ``lsn`` (such as 0/3000060)."""
-    high, _unused, low = lsn.partition("/")
-    number = ((int(high, 16) << 32) + int(low, 16)) // segment_bytes
-    per_id = (1 << 32) // segment_bytes
-    return f"{timeline:08X}{number // per_id:08X}{number % per_id:08X}"
-
-
-def timeline_of(segment: str) -> int:
-    """The timeline in a WAL file's name."""
-    return int(segment[:8], 16)
-
-
-def next_segment(segment: str, segment_bytes: int) -> str:
-    """The WAL file after ``segment`` on its timeline."""
-    per_id = (1 << 32) // segment_bytes
-    number = int(segment[8:16], 16) * per_id + int(segment[16:], 16) + 1
-    return f"{segment[:8]}{number // per_id:08X}{number % per_id:08X}"
-
-
-def parent(history: str) -> tuple[int, str]:
-    """The timeline a server left when it was promoted, and the position at which; from the newest timeline's history file."""
-    lines = [line.split("\t") for line in history.splitlines() if line.strip() and not line.startswith("#")]
-    return int(lines[-1][0]), lines[-1][1]
-
-
-def hole(timeline: int, end: str, last: str | None, segment_bytes: int) -> str | None:
-    """The WAL file that a recovery missed, or None when it got as far as the archive goes.
-
-    The recovery ended on ``timeline`` at position ``end``; ``last`` is the last WAL file in the archive. Recovery takes a missing file for the
-    end of the archive and says nothing: what comes after it is lost without a word, unless somebody compares.
-    """
-    reached = segment_of(end, timeline, segment_bytes)
-    if last is None or reached >= last[:24]:
-        return None
-    at_boundary = int(end.partition("/")[2], 16) % segment_bytes == 0
-    return reached if at_boundary else next_segment(reached, segment_bytes)
+def reach(endpoint: str) -> None:
+    """See at once whether anything listens at ``endpoint``, a ``host:port`` or empty. Raises RepositoryError."""
+    if not endpoint:
+        return
+    server, _unused, port = endpoint.partition(":")
+    try:
+        socket.create_connection((server, int(port or 443)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        message = f"the object store {endpoint} does not answer: {error}"
+        raise RepositoryError(Failure("unreachable", message)) from error

@@ -1,43 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a restore would do: pure decisions about which backup goes back to which moment, and what people are told before."""
+"""The plan of a restore, whatever made the backup: from which one, to which moment, and what is printed before. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Repository
 from ansible_collections.sluice.stack.plugins.module_utils.backup.status import moment_of, when
 
 # Release ids begin with the moment of their run.
 _STAMP = re.compile(r"^(\d{8}T\d{6}Z)\b")
 
+# The name of a restore point goes into queries and commands; PostgreSQL keeps at most 63 characters.
+POINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
 
-class Refused(Exception):
-    """The restore that is asked for cannot be done; the message says what can."""
+
+class Refused(HostError):
+    """The requested restore cannot be done; the message says what can."""
 
 
 class Target(NamedTuple):
-    """What to go back to: ``kind`` is latest, time or point; ``moment`` is epoch seconds, None for latest."""
+    """What a restore goes to: ``kind`` is latest, time or point; ``moment`` is epoch seconds, None for latest."""
 
     kind: str
     value: str
     moment: float | None
 
-    @property
-    def words(self) -> str:
-        """For people."""
-        if self.kind == "time":
-            return f"time {when(self.moment or 0)}"
-        return "the last change in the archive" if self.kind == "latest" else f"restore point {self.value}"
-
 
 def target(time: str, point: str, now: float) -> Target:
-    """The target that was asked for: a ``time`` in ISO 8601 with its zone, a restore ``point`` by name, or neither. Raises Refused."""
+    """Return the target: a ``time`` in ISO 8601 with its zone, a restore ``point`` by name, or neither. Raises Refused."""
     if time and point:
         raise Refused("both a time and a restore point are named; name one")
     if time:
@@ -53,73 +50,70 @@ def target(time: str, point: str, now: float) -> Target:
         if not stamp:
             raise Refused(
                 f"restore point {point}: its name does not begin with its time, as a release's does (20261122T231500Z-v1.4.2), "
-                "so nobody knows from which backup to go there; restore to a time"
+                "so the backup to start from is unknown; restore to a time"
             )
         begun = datetime.strptime(stamp[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
         return Target("point", point, begun)
     return Target("latest", "", None)
 
 
-def choose(repositories: Sequence[Repository], wanted: Target, name: str) -> tuple[Repository, Backup]:
-    """The repository called ``name`` (or the first that has what is needed, when empty) and the backup to begin with. Raises Refused."""
+def require_point(name: str) -> None:
+    """Raise Refused unless ``name`` can be a restore point's."""
+    if not POINT.fullmatch(name):
+        raise Refused(
+            f"restore point {name!r}: a name is up to 63 letters, digits, dots and dashes, such as 20261122T231500Z-v1.4.2"
+        )
+
+
+def choose(
+    repositories: Sequence[Repository], name: str, fits: Callable[[Backup], bool], what: str
+) -> tuple[Repository, Backup]:
+    """Return the newest backup that ``fits``, from the repository ``name`` or, when empty, the first that has one. Raises Refused.
+
+    ``what`` names the backup in the message when there is none.
+    """
+    named = [item for item in repositories if name in ("", item.name)]
+    if not named:
+        raise Refused(f"there is no repository {name}; there are {', '.join(item.name for item in repositories)}")
     why = []
-    for repository in repositories:
-        if name and repository.name != name:
-            continue
-        if repository.failure:
-            why.append(f"{repository.name}: {repository.failure.message}")
-            continue
-        fit = [item for item in repository.backups if wanted.moment is None or item.ended <= wanted.moment]
+    for repository in named:
+        fit = [item for item in repository.backups if fits(item)]
         if fit:
             return repository, fit[-1]
-        oldest = when(repository.backups[0].ended) if repository.backups else "never"
-        why.append(f"{repository.name}: its oldest backup ended at {oldest}")
-    if not why:
-        raise Refused(
-            f"there is no repository {name}; there are {', '.join(item.name for item in repositories) or 'none'}"
-        )
-    raise Refused(f"nothing goes back to {wanted.words}: {'; '.join(why)}")
+        if repository.failure:
+            why.append(f"{repository.name}: {repository.failure.message}")
+        elif repository.backups:
+            why.append(f"{repository.name}: its oldest backup is of {when(repository.backups[0].ended)}")
+        else:
+            why.append(f"{repository.name}: it holds no backup")
+    raise Refused(f"there is no {what}: {'; '.join(why)}")
 
 
 def identity(facts: Mapping[str, Any]) -> str:
-    """What confirms a plan: the same facts, the same id."""
+    """Return the id that confirms a plan: the same facts, the same id."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def pgbackrest_arguments(wanted: Target) -> list[str]:
-    """How pgBackRest is told the target; the server opens for writing when it is reached."""
-    kinds = {"latest": [], "time": ["--type=time"], "point": ["--type=name"]}
-    more = ["--target-action=promote", f"--target={wanted.value}"] if wanted.kind != "latest" else []
-    return [*kinds[wanted.kind], *more]
+def require_confirmed(plan: Mapping[str, Any], confirmed: str, variable: str) -> None:
+    """Raise Refused unless ``confirmed``, which playbooks take from ``variable``, is the id of the plan."""
+    if plan["id"] != confirmed:
+        raise Refused(
+            f"{variable}={confirmed} is not the plan, which is {plan['id']}: something has changed since, or it is another plan's id; "
+            f"read the plan, then confirm with -e {variable}={plan['id']}"
+        )
 
 
-def described(plan: Mapping[str, Any]) -> list[str]:
-    """A plan for people, a line each."""
-    here = plan["here"]
-    if here["system_id"] is None:
-        now = "there is no cluster in it"
-    elif here["system_id"] != plan["system_id"]:
-        now = f"another cluster (system {here['system_id']}) is in it; it is moved aside to {plan['aside']}"
-    else:
-        now = f"what is in it is moved aside to {plan['aside']}"
+def described(plan: Mapping[str, Any], origin: str, to: str, *more: str) -> list[str]:
+    """Return a plan for people, a line each. ``space`` of the plan are the results of host.require_space."""
     return [
-        f"restore   {plan['words']}",
-        f"from      {plan['repository']}, backup {plan['backup']} of {when(plan['backup_ended'])}, system {plan['system_id']}, "
-        f"{plan['size'] / 2**20:.1f} MiB; WAL up to {plan['last_wal']}",
-        f"to        {plan['data']} on {plan['host']}: {now}",
-        f"room      {plan['needed'] / 2**30:.1f} GiB needed, {plan['free'] / 2**30:.1f} GiB free",
+        f"restore   {plan['summary']}",
+        f"from      {origin}",
+        f"to        {to}",
+        *more,
+        *(
+            f"space     {item['needed'] / 2**30:.2f} GiB needed in {item['folder']}, {item['free'] / 2**30:.2f} GiB free"
+            for item in plan["space"]
+        ),
         f"lost      {plan['lost']}",
         f"confirm   {plan['id']}",
     ]
-
-
-def lost(wanted: Target, last_wal: str | None, archived_at: float | None, running: bool, same: bool, now: float) -> str:
-    """What the restored data will not have, in one phrase. ``archived_at`` is when the server last shipped WAL, None when it does not say."""
-    if wanted.kind == "time":
-        return f"all changes of the last {(now - (wanted.moment or now)) / 60:.1f} minutes"
-    if wanted.kind == "point":
-        return f"all changes since the restore point, which was set after {when(wanted.moment or 0)}"
-    if running and same:
-        return "nothing: the server ships what it has before it is stopped"
-    since = f", shipped {now - archived_at:.0f} s ago" if archived_at else ""
-    return f"changes after the last WAL file in the archive, {last_wal}{since}"

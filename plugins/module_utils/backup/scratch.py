@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scratch cluster: a backup brought up beside the live cluster, on a socket of its own and without an archive.
+"""A scratch cluster: a backup brought up alongside the live cluster, on a socket of its own and without an archive.
 
 It is described like the live one, as a mapping with ``socket``, ``port`` and ``data``, so that whatever asks the one can ask the other. All of it is in
 one directory, which is also its socket's.
@@ -21,16 +21,28 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     sql,
     wait_until,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
+    require_space as host_space,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.postgres.standby import at_least
 
+# Beyond the database's own size: what a recovery writes, and what the file system needs for itself.
+SPACE_FACTOR, SPACE_BYTES = 1.2, 512 * 2**20
 
-class RecoveryFailed(Exception):
-    """The restored data did not come up."""
+
+class RecoveryFailed(HostError):
+    """The server of the restored data did not come up."""
 
 
 def at(host: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The scratch cluster of this host that is, or shall be, in ``folder``."""
+    """The scratch cluster of this host that is, or will be, in ``folder``."""
     return {**host, "socket": folder, "port": host["drill_port"], "data": os.path.join(folder, "data")}
+
+
+def require_space(folder: str, size: int | None) -> None:
+    """Raise HostError unless there is space in ``folder`` for a scratch cluster of ``size`` bytes."""
+    advice = "make space, or set backup_drill_directory to a larger file system"
+    host_space(folder, int((size or 0) * SPACE_FACTOR + SPACE_BYTES), "the drill", advice)
 
 
 def start(scratch: Mapping[str, Any], seconds: float, overrides: Mapping[str, Any], answer: str) -> None:
@@ -66,7 +78,7 @@ def start(scratch: Mapping[str, Any], seconds: float, overrides: Mapping[str, An
     ):
         written = as_postgres(["tee", f"{folder}/{name}"], text=text)
         if written.code:
-            raise HostError(written.said)
+            raise HostError(written.output)
     words = " ".join(f"-c {name}='{value}'" for name, value in options.items())
     started = _pg_ctl(
         scratch, "start", "--timeout", str(seconds), "--log", f"{folder}/log", "--options", words, seconds=seconds + 60
@@ -78,11 +90,6 @@ def start(scratch: Mapping[str, Any], seconds: float, overrides: Mapping[str, An
         raise RecoveryFailed(f"the recovery did not finish: {_last_words(log(scratch))}")
 
 
-def start_singleton(scratch: Mapping[str, Any], seconds: float) -> None:
-    """Start the server as one that takes writes, when it has replayed what there is. Raises RecoveryFailed or HostError."""
-    start(scratch, seconds, {}, "select not pg_is_in_recovery()")
-
-
 def start_at(scratch: Mapping[str, Any], point: str, fetch: str, seconds: float) -> None:
     """Start the server held at the restore point ``point``: it answers, and nothing can write to it. Raises RecoveryFailed or HostError.
 
@@ -91,7 +98,7 @@ def start_at(scratch: Mapping[str, Any], point: str, fetch: str, seconds: float)
     settings = at_least({}, control_data(scratch, scratch["data"]))
     held = {"hot_standby": "on", "recovery_target_action": "pause", "restore_command": fetch}
     start(scratch, seconds, {**settings, **held}, "select pg_get_wal_replay_pause_state() = 'paused'")
-    # It also pauses when it has not the room for what it replays.
+    # It also pauses when its settings are too small for what it replays.
     if f'recovery stopping at restore point "{point}"' not in log(scratch):
         raise RecoveryFailed(f"the recovery stopped before restore point {point}: {_last_words(log(scratch))}")
 
@@ -103,7 +110,7 @@ def stop(scratch: Mapping[str, Any], mode: str = "fast", seconds: float = 600) -
     done = _pg_ctl(scratch, "stop", "--mode", mode, "--timeout", str(seconds), seconds=seconds + 60)
     # Of a server that was killed its file is left, and there is nothing to stop.
     if done.code and _pg_ctl(scratch, "status").code == 0:
-        raise HostError(f"the scratch server in {scratch['data']} does not stop: {done.said}")
+        raise HostError(f"the scratch server in {scratch['data']} does not stop: {done.output}")
 
 
 def remove(scratch: Mapping[str, Any]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dump's files brought into a server: its roles, and its databases under names of their own. The server is the live one, or a drill's."""
+"""A dump's files loaded into a server: its roles, and its databases under names of their own. The server is the live one, or a drill's."""
 
 from __future__ import annotations
 

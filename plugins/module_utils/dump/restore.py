@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A restore of dumps: databases brought up beside the live ones, and exchanged with them by their names in one transaction.
+"""A restore of dumps: databases loaded alongside the live ones, and exchanged with them by their names in one transaction.
 
 See docs/decisions/0017-restic-for-files-and-dumps.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -16,152 +17,135 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, free_bytes, sql
-from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import Refused, Target, identity
+from ansible_collections.sluice.stack.plugins.module_utils.backup import engine, restore_plan, write_lock
+from ansible_collections.sluice.stack.plugins.module_utils.backup.drill import last_heartbeat
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, existing, require_space, sql
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Backup, Failure, RepositoryError
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import Refused
 from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
-from ansible_collections.sluice.stack.plugins.module_utils.dump import catalog, load
+from ansible_collections.sluice.stack.plugins.module_utils.dump import load
 from ansible_collections.sluice.stack.plugins.module_utils.dump import sql as dump_sql
 from ansible_collections.sluice.stack.plugins.module_utils.dump import store as dump_store
 from ansible_collections.sluice.stack.plugins.module_utils.dump.make import RESTORED, SYSTEM
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
 
 RESTORE_SECONDS = 48 * 3600.0
-ROOM_FACTOR, ROOM_BYTES = 1.2, 256 * 2**20
-# How long the renames may wait for sessions to end, and how often these are told to.
+SPACE_FACTOR, SPACE_BYTES = 1.2, 256 * 2**20
+# How long the renames may wait for sessions to end, and how often these are ended.
 EXCHANGE_SECONDS = 120.0
 END_SECONDS = 0.1
 NAMES = "select coalesce(json_object_agg(datname, oid::int8), '{}') from pg_database"
 LEFT = "select coalesce(json_agg(datname), '[]') from pg_database where datname ~ '_restored_[0-9a-f]{10}$'"
-BEAT = "select extract(epoch from beat) from sluice.heartbeat"
+Host = Mapping[str, Any]
 
 
-def plan(host: Mapping[str, Any], wanted: Target, name: str) -> dict[str, Any]:
-    """What would be done now. Raises Refused, HostError or ResticError."""
-    now = time.time()
-    store, dump = catalog.choose(dump_store.stores(host), wanted, name)
+def plan(host: Host, asked: argparse.Namespace) -> dict[str, Any]:
+    """Plan a restore; nothing is changed. Raises HostError."""
+    if asked.timeline:
+        engine.require(engine.engine(host["engine"]), "restore_to_time", "restore_timeline")
+    target = restore_plan.target(asked.time, asked.point, time.time())
+    store, dump = dump_store.choose(host, target, asked.repository)
     databases = dump_store.manifest(dump_store.named(host, store.name), dump)["databases"]
-    here: dict[str, int] = json.loads(sql(host, NAMES, load.MAINTENANCE))
+    present: dict[str, int] = json.loads(sql(host, NAMES, load.MAINTENANCE))
     names = [item["name"] for item in databases]
     facts = {
         "host": socket.gethostname(),
         "stanza": host["stanza"],
-        "kind": wanted.kind,
-        "value": wanted.value,
+        "kind": target.kind,
+        "value": target.value,
         "repository": store.name,
         "snapshot": dump.id,
-        "here": {item: here.get(item) for item in names},
-        # What earlier restores have left: whoever has gone back from this very restore gets another id.
-        "beside": sorted(item for item in here if dump_sql.is_alongside(item)),
+        "current": {item: present.get(item) for item in names},
+        # What earlier restores have left: after a revert of this very restore the id is another one.
+        "alongside": sorted(item for item in present if dump_sql.is_alongside(item)),
     }
     found = {
         **facts,
-        "id": identity(facts),
-        "words": catalog.words(wanted),
+        "id": restore_plan.identity(facts),
+        "summary": f"the databases from the dump {dump_store.summary(target) or 'that is the newest'}",
         "begun": dump.begun,
         "ended": dump.ended,
         "release": dump.release,
-        "size": dump.bytes,
+        "size": dump.size,
         "databases": databases,
-        "stay": sorted(item["name"] for item in json.loads(sql(host, dump_sql.DATABASES)) if item["name"] not in names),
-        "lost": f"all changes of the last {(now - dump.begun) / 60:.1f} minutes: since {when(dump.begun)}",
+        "unchanged": sorted(
+            item["name"] for item in json.loads(sql(host, dump_sql.DATABASES)) if item["name"] not in names
+        ),
+        "lost": f"all changes of the last {(time.time() - dump.begun) / 60:.1f} minutes: since {when(dump.begun)}",
     }
-    return {**found, "moves": moves(found), "rooms": _rooms(host, dump)}
+    return {**found, "moves": moves(found), "space": _space(host, dump)}
 
 
 def moves(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The renames that put what was restored into the live databases' place, in their order."""
     found = []
-    for name, there in made["here"].items():
+    for name, there in made["current"].items():
         if there is not None:
-            found.append((name, dump_sql.beside(name, "before", made["id"])))
-        found.append((dump_sql.beside(name, "restored", made["id"]), name))
+            found.append((name, dump_sql.alongside(name, "before", made["id"])))
+        found.append((dump_sql.alongside(name, "restored", made["id"]), name))
     return found
 
 
-def back(made: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The renames that go back to what was there before a restore, in their order."""
+def moves_back(made: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The renames that revert a restore, in their order."""
     found = []
-    for name, there in made["here"].items():
-        found.append((name, dump_sql.beside(name, "left", made["id"])))
+    for name, there in made["current"].items():
+        found.append((name, dump_sql.alongside(name, "left", made["id"])))
         if there is not None:
-            found.append((dump_sql.beside(name, "before", made["id"]), name))
+            found.append((dump_sql.alongside(name, "before", made["id"]), name))
     return found
 
 
-def _rooms(host: Mapping[str, Any], dump: catalog.Dump) -> list[dict[str, Any]]:
-    """Where a restore needs room: for the dump's files, and for the databases; one place where both are on one file system. Raises Refused."""
-    files = {"folder": host["staging"], "needed": dump.size + ROOM_BYTES}
-    data = {"folder": os.path.dirname(host["data"]), "needed": int(dump.bytes * ROOM_FACTOR + ROOM_BYTES)}
-    if _device(files["folder"]) == _device(data["folder"]):
-        data["needed"] += dump.size
-        files = data
-    rooms = [data] if files is data else [files, data]
-    for item in rooms:
-        item["free"] = free_bytes(item["folder"])
-        if item["free"] < item["needed"]:
-            raise Refused(
-                f"{item['folder']} has {item['free'] / 2**30:.1f} GiB free and the restore needs {item['needed'] / 2**30:.1f} beside what is "
-                "there, which is kept; make room"
-            )
-    return rooms
-
-
-def _device(folder: str) -> int:
-    while not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return os.stat(folder).st_dev
+def _space(host: Host, dump: Backup) -> list[dict[str, Any]]:
+    """The space for the dump's files, and for the databases; one place where both are on one file system. Raises HostError."""
+    files, data = host["staging"], os.path.dirname(host["data"])
+    needed = {files: dump.stored + SPACE_BYTES, data: int((dump.size or 0) * SPACE_FACTOR + SPACE_BYTES)}
+    if os.stat(existing(files)).st_dev == os.stat(existing(data)).st_dev:
+        needed = {data: needed[data] + dump.stored}
+    return [require_space(folder, size, "the restore") for folder, size in needed.items()]
 
 
 def described(made: Mapping[str, Any]) -> list[str]:
-    """A plan for people, a line each."""
-    kept = [f"{name} is kept as {new}" for name, new in made["moves"] if made["here"].get(name) is not None]
+    """Return a plan for people, a line each."""
+    kept = [f"{name} is kept as {new}" for name, new in made["moves"] if made["current"].get(name) is not None]
     release = f", made before release {made['release']}" if made["release"] else ""
-    names = ", ".join(made["here"])
-    return [
-        f"restore   {made['words']}",
-        f"from      {made['repository']}, dump {made['snapshot'][:8]} of {when(made['begun'])}{release}, {made['size'] / 2**20:.1f} MiB",
-        f"to        databases {names} on {made['host']}, beside the live ones and then in their place: {'; '.join(kept) or 'none of them is there'}",
-        *(f"stay      {name} is not in the dump, and stays as it is" for name in made["stay"]),
-        "stay      the server's settings, its tablespaces, and roles that are there already: a dump changes none of them",
-        *(
-            f"room      {item['needed'] / 2**30:.1f} GiB needed in {item['folder']}, {item['free'] / 2**30:.1f} GiB free"
-            for item in made["rooms"]
-        ),
-        f"lost      {made['lost']}",
-        f"confirm   {made['id']}",
-    ]
+    return restore_plan.described(
+        made,
+        f"{made['repository']}, dump {made['snapshot'][:8]} of {when(made['begun'])}{release}, {made['size'] / 2**20:.1f} MiB",
+        f"databases {', '.join(made['current'])} on {made['host']}, alongside the live ones and then in their place: "
+        + ("; ".join(kept) or "none of them exists"),
+        *(f"keeps     {name} is not in the dump, and is not changed" for name in made["unchanged"]),
+        "keeps     the server's settings, its tablespaces, and roles that exist: a dump changes none of them",
+    )
 
 
-def execute(host: Mapping[str, Any], wanted: Target, name: str, confirmed: str) -> dict[str, Any]:
-    """Restore as the plan ``confirmed`` said; the record, which is also kept on the host. Raises Refused, HostError or ResticError."""
-    made = plan(host, wanted, name)
-    if made["id"] != confirmed:
-        raise Refused(
-            f"restore_confirm={confirmed} is not the plan, which is {made['id']}: something has changed since, or it is another one's; "
-            f"read it, then confirm with -e restore_confirm={made['id']}"
-        )
-    # What would be waited for.
-    backup_closed.stop_jobs()
+def execute(host: Host, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Execute a plan; the record, which is also kept on the host. Raises HostError."""
+    made = dict(plan)
+    # A backup or drill that runs would be waited for.
+    write_lock.stop_jobs()
     with locked(dump_store.LOCK):
         begun = time.time()
         folder = os.path.join(host["staging"], "restore")
         try:
             _remove_restored(host)
             repository = dump_store.named(host, made["repository"])
-            dump = next(item for item in dump_store.look(repository).dumps if item.id == made["snapshot"])
+            store = dump_store.look(repository)
+            dump = next((item for item in store.backups if item.id == made["snapshot"]), None)
+            if dump is None:
+                raise RepositoryError(
+                    store.failure or Failure("absent", f"dump {made['snapshot'][:8]} is not there any more")
+                )
             files = dump_store.fetch(repository, dump, folder)
             roles = load.roles(host, files)
             for entry in made["databases"]:
-                beside = dump_sql.beside(entry["name"], "restored", made["id"])
-                load.database(host, files, entry, beside, make=True, seconds=RESTORE_SECONDS)
+                name = dump_sql.alongside(entry["name"], "restored", made["id"])
+                load.database(host, files, entry, name, make=True, seconds=RESTORE_SECONDS)
             properties = "\n".join(load.properties(host, files, entry) for entry in made["databases"])
-            # Known before it is done: a run that is killed now leaves a way back, or nothing to go back from.
-            record = {
-                **made,
-                "back": f"sluice-backup back --restore {made['id']} && sluice-backup full",
-                "new_system_id": 0,
-            }
+            # Known before it is done: a run that is killed now leaves a revert, or nothing to revert.
+            kept = [new for old, new in made["moves"] if made["current"].get(old) is not None]
+            revert = f"sluice-backup revert --restore {made['id']} && sluice-backup full"
+            record = {**made, "aside": ", ".join(kept), "revert": revert, "new_system_id": 0}
             write_json(RESTORED, record)
             seconds = exchange(host, made["moves"], properties)
         except BaseException:
@@ -174,35 +158,40 @@ def execute(host: Mapping[str, Any], wanted: Target, name: str, confirmed: str) 
             "seconds": time.time() - begun,
             "begun": begun,
             "moment": made["begun"],
-            "away_seconds": seconds,
+            "downtime_seconds": seconds,
             "roles_made": roles.made,
             "roles_kept": roles.kept,
             "new_system_id": int(sql(host, SYSTEM)),
-            "beat": _beat(host),
+            "heartbeat": last_heartbeat(host),
         }
         write_json(RESTORED, record)
-        return record
+        return {
+            **record,
+            "lines": [
+                f"restored dump {made['snapshot'][:8]} of {when(made['begun'])} in {record['seconds']:.1f} s; the databases were unavailable for "
+                f"{seconds:.1f} s",
+                f"roles: {', '.join(roles.made) or 'none'} created; {', '.join(roles.kept) or 'none'} not changed",
+            ],
+        }
 
 
-def go_back(host: Mapping[str, Any], restore: str) -> dict[str, Any]:
-    """Put what was there before the last restore in place again; its record. Raises Refused or HostError."""
+def revert(host: Host, restore: str) -> dict[str, Any]:
+    """Put the data from before the last restore in place again; its record. Raises Refused or HostError."""
     with locked(dump_store.LOCK):
         record: dict[str, Any] | None = read_json(RESTORED)
         if record is None or record["id"] != restore:
             known = f"the last one was {record['id']}" if record else "none was done here"
-            raise Refused(f"there is no restore {restore} to go back from: {known}")
-        wanted = back(record)
-        here = json.loads(sql(host, NAMES, load.MAINTENANCE))
-        gone = [old for old, _unused in wanted if old not in here and old not in {new for _unused, new in wanted}]
+            raise Refused(f"there is no restore {restore} to revert: {known}")
+        wanted = moves_back(record)
+        present = json.loads(sql(host, NAMES, load.MAINTENANCE))
+        gone = [old for old, _unused in wanted if old not in present and old not in {new for _unused, new in wanted}]
         if gone:
-            raise Refused(
-                f"{', '.join(gone)} is not there any more, so nothing goes back to what was before restore {restore}"
-            )
-        record["away_seconds"] = exchange(host, wanted)
+            raise Refused(f"{', '.join(gone)} does not exist any more, so restore {restore} cannot be reverted")
+        record["downtime_seconds"] = exchange(host, wanted)
         return record
 
 
-def exchange(host: Mapping[str, Any], wanted: Sequence[tuple[str, str]], more: str = "") -> float:
+def exchange(host: Host, wanted: Sequence[tuple[str, str]], more: str = "") -> float:
     """Rename databases in one transaction, while the sessions in them are ended; how long that took. Raises HostError.
 
     A newcomer waits for the first rename that has its database, and finds the other one when all are done: there is no moment at which a
@@ -222,14 +211,7 @@ def exchange(host: Mapping[str, Any], wanted: Sequence[tuple[str, str]], more: s
     return time.time() - begun
 
 
-def _remove_restored(host: Mapping[str, Any]) -> None:
-    """Remove what was restored and is in nobody's place, also by a run that was killed."""
+def _remove_restored(host: Host) -> None:
+    """Remove restored databases that were not exchanged, also those of a run that was killed."""
     for name in json.loads(sql(host, LEFT, load.MAINTENANCE)):
         sql(host, dump_sql.drop(name), load.MAINTENANCE, RESTORE_SECONDS)
-
-
-def _beat(host: Mapping[str, Any]) -> float | None:
-    """The moment of the last heartbeat in the restored data, None where there is none."""
-    there = sql(host, "select to_regclass('sluice.heartbeat') is not null") == "t"
-    beat = sql(host, BEAT) if there else ""
-    return float(beat) if beat else None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 # PostgreSQL cuts longer names off.
 NAME_BYTES = 63
-# What a restore leaves beside the live databases is not dumped: shop_before_0123456789.
+# What a restore leaves alongside the live databases is not dumped: shop_before_0123456789.
 DATABASES = """
 select coalesce(json_agg(json_build_object(
   'name', datname, 'oid', oid::int8, 'owner', pg_get_userbyid(datdba), 'encoding', pg_encoding_to_char(encoding), 'provider', datlocprovider,
@@ -41,14 +41,14 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def beside(name: str, what: str, identity: str) -> str:
-    """The name of a database beside ``name``: before, left or restored, of the restore ``identity``."""
+def alongside(name: str, what: str, identity: str) -> str:
+    """The name of a database alongside ``name``: before, left or restored, of the restore ``identity``."""
     tail = f"_{what}_{identity}"
     return name.encode()[: NAME_BYTES - len(tail)].decode(errors="ignore") + tail
 
 
 def is_alongside(name: str) -> bool:
-    """Whether a restore keeps this database beside a live one."""
+    """Whether a restore keeps this database alongside a live one."""
     return bool(re.search(r"_(before|left)_[0-9a-f]{10}$", name))
 
 

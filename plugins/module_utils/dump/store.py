@@ -1,100 +1,148 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The repositories of a database host's dumps: what is in them, a dump kept there, and one fetched again."""
+"""Dumps in restic repositories: what is in them, a dump stored there, and one fetched again.
+
+What a dump is of is in its snapshot's tags, because restic before 0.17 keeps nothing else that can be queried.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import restic
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restic, restore_plan
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import STATE, USER, backup
-from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import (
+    Backup,
+    Failure,
+    Repository,
+    RepositoryError,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restic_output import Snapshot
 from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import Target
 from ansible_collections.sluice.stack.plugins.module_utils.backup.status import when
-from ansible_collections.sluice.stack.plugins.module_utils.dump import catalog
-from ansible_collections.sluice.stack.plugins.module_utils.dump.catalog import Dump, Store
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
-from ansible_collections.sluice.stack.plugins.module_utils.restic import ResticError
-from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure
 
 # One at a time: a dump, a restore, a drill. restic refuses to forget while somebody reads.
 LOCK = os.path.join(STATE, "backup.lock")
 RUNS = os.path.join(STATE, "runs.json")
 MANIFEST = "manifest.json"
+# The first tag of a snapshot, by which retention finds it: made by the timer, or for a release.
+SCHEDULED, RELEASE = "dump", "release"
+Host = Mapping[str, Any]
 
 
-def stores(host: Mapping[str, Any]) -> list[Store]:
-    """What is in the repositories; one that cannot be asked says so in its ``failure``."""
-    return [look(repository) for repository in host["repositories"]]
+def repositories(host: Host) -> list[Repository]:
+    """Read what is in the repositories; one that does not answer has a ``failure``."""
+    return [look(item, number) for number, item in enumerate(host["repositories"], start=1)]
 
 
-def look(repository: Mapping[str, Any]) -> Store:
-    """What is in one repository."""
+def look(repository: Host, number: int = 0) -> Repository:
+    """Read what is in one repository, and the bytes that were stored when something was last added to it."""
+    name = repository["name"]
+    stored = int(read_json(RUNS, {}).get(name, {}).get("stored") or 0)
     try:
-        return Store(repository["name"], None, catalog.read(restic.snapshots(repository)))
-    except ResticError as error:
-        return Store(repository["name"], error.failure, ())
+        return Repository(name, number, None, dumps(restic.snapshots(repository)), None, stored)
+    except RepositoryError as error:
+        return Repository(name, number, error.failure, (), None, stored)
 
 
-def repositories(host: Mapping[str, Any]) -> list[Repository]:
-    """The same, as the status and a release's questions know repositories."""
-    return described(stores(host))
+def tags(dump: Backup) -> list[str]:
+    """Return what a dump's snapshot is tagged with."""
+    facts = {
+        "begun": f"{dump.begun:.3f}",
+        "ended": f"{dump.ended:.3f}",
+        "bytes": dump.size,
+        "size": dump.stored,
+        "system": dump.system_id,
+    }
+    release = [f"release={dump.release}"] if dump.release else []
+    return [RELEASE if dump.release else SCHEDULED, *(f"{name}={value}" for name, value in facts.items()), *release]
 
 
-def described(seen: list[Store]) -> list[Repository]:
-    """Stores as repositories, with the bytes that were stored when something was last kept there."""
-    runs = read_json(RUNS, {})
-    return [
-        catalog.as_repository(number, store, int(runs.get(store.name, {}).get("stored") or 0))
-        for number, store in enumerate(seen, start=1)
-    ]
+def dumps(snapshots: Sequence[Snapshot]) -> tuple[Backup, ...]:
+    """Return the dumps among snapshots, oldest first: those with all of a dump's tags."""
+    found = []
+    for item in snapshots:
+        facts = dict(tag.partition("=")[::2] for tag in item.tags)
+        try:
+            found.append(
+                Backup(
+                    label=item.id[:8],
+                    kind="full",
+                    begun=float(facts["begun"]),
+                    ended=float(facts["ended"]),
+                    size=int(facts["bytes"]),
+                    stored=int(facts["size"]),
+                    system_id=int(facts["system"]),
+                    id=item.id,
+                    path=item.path,
+                    release=facts.get("release", ""),
+                )
+            )
+        except (KeyError, ValueError):
+            continue
+    return tuple(sorted(found, key=lambda dump: dump.ended))
 
 
-def restore_point(host: Mapping[str, Any], name: str, timeout: float) -> dict[str, Any]:
+def choose(host: Host, target: Target, name: str) -> tuple[Repository, Backup]:
+    """Return the dump to restore: the newest, the one made for a release, or the newest that was whole at a moment. Raises Refused."""
+
+    def fits(dump: Backup) -> bool:
+        if target.kind == "point":
+            return dump.release == target.value
+        return target.moment is None or dump.ended <= target.moment
+
+    return restore_plan.choose(repositories(host), name, fits, f"dump {summary(target)}".strip())
+
+
+def summary(target: Target) -> str:
+    """Return which dump a target is, for people."""
+    if target.kind == "time":
+        return f"of {when(target.moment or 0)} or before"
+    return f"made before release {target.value}" if target.kind == "point" else ""
+
+
+def restore_point(host: Host, name: str, timeout: float) -> dict[str, Any]:
     """Make a dump for the release ``name``; where it is, as {name, system_id, time, dump}. Raises HostError."""
     backup("full", "--point", name, timeout=timeout)
-    _unused, dump = catalog.choose(stores(host), Target("point", name, None), "")
+    _unused, dump = choose(host, Target("point", name, None), "")
     return {"name": name, "system_id": str(dump.system_id), "time": when(dump.begun), "dump": dump.label}
 
 
-def named(host: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The settings of a repository."""
-    return next(item for item in host["repositories"] if item["name"] == name)
-
-
-def keep(host: Mapping[str, Any], repository: Mapping[str, Any], dump: Dump) -> tuple[str, int]:
-    """Keep a dump, whose files are in its ``path``, and forget what retention does not keep; the snapshot and the bytes stored then.
-
-    Raises ResticError.
-    """
-    saved, wrong = restic.backup(repository, host["stanza"], catalog.tags(dump), dump.path, ())
-    if wrong and saved:
-        # Half a dump is none.
-        restic.must(repository, "forget", "--quiet", saved.snapshot)
-    if wrong or not saved:
-        raise ResticError(Failure("other", wrong or "restic made no snapshot and did not say why"))
-    try:
-        for kind, retention in ((catalog.SCHEDULED, "keep"), (catalog.RELEASE, "keep_releases")):
-            policy = {**host[retention], **repository["keep"]} if retention == "keep" else host[retention]
-            restic.forget(repository, host["stanza"], [kind], policy, "host")
-        return saved.snapshot, restic.prune(repository)
-    except ResticError as error:
-        message = f"the dump is kept, but old ones stay: {error}"
-        raise ResticError(error.failure._replace(message=message)) from error
-
-
-def manifest(repository: Mapping[str, Any], dump: Dump) -> dict[str, Any]:
-    """What is in a dump: ``{version, databases}``, where each database is a row of dump_sql.DATABASES and its ``folder``. Raises ResticError."""
-    told = restic.must(repository, "dump", "--quiet", "--no-lock", dump.id, os.path.join(dump.path, MANIFEST))
-    found: dict[str, Any] = json.loads(told)
+def named(host: Host, name: str) -> Host:
+    """Return the settings of a repository."""
+    found: Host = next(item for item in host["repositories"] if item["name"] == name)
     return found
 
 
-def fetch(repository: Mapping[str, Any], dump: Dump, folder: str) -> str:
-    """Write a dump's files below ``folder``, a new directory, and read them back; where they are. Raises ResticError."""
+def keep(host: Host, repository: Host, dump: Backup) -> dict[str, Any]:
+    """Store a dump, whose files are in its ``path``, and forget what retention does not keep. Raises RepositoryError.
+
+    Returns {snapshot, stored}: restic's id, and the bytes in the repository then.
+    """
+    saved, unread = restic.backup(repository, host["stanza"], tags(dump), dump.path, ())
+    if unread:
+        # Half a dump is none.
+        restic.must(repository, "forget", "--quiet", saved.snapshot)
+        raise RepositoryError(Failure("other", unread))
+    with restic.retention():
+        restic.forget(repository, host["stanza"], SCHEDULED, {**host["keep"], **repository["keep"]}, "host")
+        restic.forget(repository, host["stanza"], RELEASE, host["keep_releases"], "host")
+        return {"snapshot": saved.snapshot, "stored": restic.prune(repository)}
+
+
+def manifest(repository: Host, dump: Backup) -> dict[str, Any]:
+    """Return what is in a dump: ``{version, databases}``, each database a row of dump_sql.DATABASES with its ``folder``. Raises RepositoryError."""
+    text = restic.must(repository, "dump", "--quiet", "--no-lock", dump.id, os.path.join(dump.path, MANIFEST))
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def fetch(repository: Host, dump: Backup, folder: str) -> str:
+    """Write a dump's files below ``folder``, a new directory, and read them back; return where they are. Raises RepositoryError."""
     private(folder)
     restic.restore(repository, dump.id, folder)
     # The host it was made on may have had another number for the user.
@@ -105,7 +153,7 @@ def fetch(repository: Mapping[str, Any], dump: Dump, folder: str) -> str:
 
 
 def private(folder: str) -> None:
-    """Make a new directory that is the cluster's user's alone, in the place of what a run that was killed has left."""
+    """Make a new directory for the cluster's user only, in place of what a killed run left."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder, mode=0o700)
     shutil.chown(folder, USER, USER)

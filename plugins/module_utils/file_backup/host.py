@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, settings
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError, NotFound
-from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 SETTINGS = "/etc/sluice/files.json"
 STATE = "/var/lib/sluice/files"
@@ -18,87 +18,79 @@ STOP_SECONDS = 60
 SOCKET = "/var/run/docker.sock"
 
 
-class FilesError(Exception):
-    """Something on the host is not as it has to be; the message says what and what to do."""
+class Missing(HostError):
+    """A source does not exist."""
 
 
-class Missing(FilesError):
-    """A source is not there."""
-
-
-def settings(path: str = SETTINGS) -> dict[str, Any]:
-    """What the role `file_backup` wrote about this host. Raises FilesError."""
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise FilesError(
-            f"{path} is missing: no files of this host are backed up; set file_backup_paths or file_backup_volumes and run provision.yml"
-        )
-    return found
+def file_settings() -> dict[str, Any]:
+    """Return what the role `file_backup` wrote about this host. Raises HostError."""
+    missing = "no files of this host are backed up; set file_backup_paths or file_backup_volumes and run provision.yml"
+    return settings(SETTINGS, missing)
 
 
 def source_named(host: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The source called ``name``; the only one when the name is empty. Raises FilesError."""
+    """Return the source called ``name``; the only one when the name is empty. Raises HostError."""
     sources = {item["name"]: item for item in host["sources"]}
     if not name and len(sources) == 1:
         return dict(next(iter(sources.values())))
     if name not in sources:
         wrong = f"there is no source {name}" if name else "there are several sources, name one"
-        raise FilesError(f"{wrong}: {', '.join(sources)}")
+        raise HostError(f"{wrong}: {', '.join(sources)}")
     return dict(sources[name])
 
 
 def place(source: Mapping[str, Any]) -> str:
-    """The directory or file a source is, on this host; it is there and can be backed up. Raises FilesError, Missing."""
+    """Return the directory or file a source is on this host; it exists and can be backed up. Raises HostError, Missing."""
     path = source["path"] or mounted(source["volume"])
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError as error:
-        raise Missing(f"{path} is not there") from error
+        raise Missing(f"{path} does not exist") from error
     # Of a link, restic would keep where it leads, and not what is there.
     if stat.S_ISLNK(mode):
-        raise FilesError(f"{path} is a symbolic link: name {os.path.realpath(path)} instead")
+        raise HostError(f"{path} is a symbolic link: name {os.path.realpath(path)} instead")
     return str(path)
 
 
 def mounted(volume: str) -> str:
-    """Where the files of a Docker volume are. Raises FilesError, Missing."""
+    """Return where the files of a Docker volume are. Raises HostError, Missing."""
     try:
         found = Engine().get(f"/volumes/{volume}")
     except NotFound as error:
         raise Missing(f"there is no Docker volume {volume}") from error
     except EngineError as error:
-        raise FilesError(str(error)) from error
+        raise HostError(str(error)) from error
     path = str(found["Mountpoint"])
     # What is mounted only while a container uses it would be backed up as an empty directory.
     if (found.get("Options") or {}).get("device") and not os.path.ismount(path):
-        raise FilesError(
-            f"Docker volume {volume} is a mount of {found['Options']['device']}, and not mounted now: back up what it mounts"
+        raise HostError(
+            f"Docker volume {volume} is a mount of {found['Options']['device']}, and not mounted now: back up what it mounts instead"
         )
     return path
 
 
 def make_volume(volume: str) -> str:
-    """Where the files of a Docker volume are, which is made when it is not there. Raises FilesError."""
+    """Return where the files of a Docker volume are, which is created when it does not exist. Raises HostError."""
     try:
         Engine().post("/volumes/create", {"Name": volume})
     except EngineError as error:
-        raise FilesError(f"Docker volume {volume} could not be made: {error}") from error
+        raise HostError(f"Docker volume {volume} could not be created: {error}") from error
     return mounted(volume)
 
 
 def users_of(path: str) -> list[dict[str, str]]:
-    """The running containers that have ``path``, or something above or below it, mounted: ``{id, name}`` each. Raises FilesError."""
+    """Return the running containers that have ``path``, or something above or below it, mounted: ``{id, name}`` each. Raises HostError."""
     if not os.path.exists(SOCKET):
         return []
     try:
         found = Engine().get("/containers/json", filters=json.dumps({"status": ["running", "paused", "restarting"]}))
     except EngineError as error:
-        raise FilesError(f"nobody knows which containers use {path}: {error}") from error
+        raise HostError(f"it is unknown which containers use {path}: {error}") from error
     return overlapping(found, path)
 
 
 def overlapping(containers: Iterable[Mapping[str, Any]], path: str) -> list[dict[str, str]]:
-    """Those containers of the engine's list whose mounts overlap ``path``."""
+    """Return those containers of the engine's list whose mounts overlap ``path``."""
     users = [
         {"id": item["Id"], "name": item["Names"][0].lstrip("/")}
         for item in containers
@@ -112,12 +104,12 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def stop(container: Mapping[str, str]) -> None:
-    """Stop a container, and know that it has stopped. Raises FilesError."""
+    """Stop a container, and wait until it has stopped. Raises HostError."""
     _change(container, "stop", t=STOP_SECONDS)
 
 
 def start(container: Mapping[str, str]) -> None:
-    """Start a container again. Raises FilesError."""
+    """Start a container again. Raises HostError."""
     _change(container, "start")
 
 
@@ -125,4 +117,4 @@ def _change(container: Mapping[str, str], what: str, **query: Any) -> None:
     try:
         Engine(timeout=STOP_SECONDS + 30).post(f"/containers/{container['id']}/{what}", **query)
     except EngineError as error:
-        raise FilesError(f"container {container['name']}: {what} failed: {error}") from error
+        raise HostError(f"container {container['name']}: {what} failed: {error}") from error

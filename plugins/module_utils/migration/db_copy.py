@@ -9,18 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest as backup_pgbackrest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, as_postgres, free_bytes, sql
-from ansible_collections.sluice.stack.plugins.module_utils.backup.verdict import (
-    ROOM_BYTES,
-    ROOM_FACTOR,
-    Broken,
-    Prevented,
-)
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, as_postgres, sql
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import RELATIONS, rewritten
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client
 
 FOLDER = "/var/lib/postgresql/sluice-rehearsal"
 # Next to the directory, which belongs to the scratch cluster.
@@ -41,28 +34,12 @@ def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> d
     copy, begun = _at(host), time.time()
     backup_scratch.remove(copy)
     try:
-        repository, backup = backup_drill.chosen(host, host["drill_repository"])
-    except (Broken, Prevented) as error:
-        raise HostError(f"no copy of the database: {error}") from error
-    needed, free = int(backup.size * ROOM_FACTOR + ROOM_BYTES), free_bytes(FOLDER)
-    if free < needed:
-        raise HostError(
-            f"no copy of the database: {os.path.dirname(FOLDER)} has {free / 2**30:.1f} GiB of disk space free and needs {needed / 2**30:.1f}"
-        )
-    try:
-        backup_pgbackrest.restore_beside(
-            copy,
-            repository,
-            "--archive-mode=off",
-            f"--tablespace-map-all={FOLDER}/tablespaces",
-            f"--recovery-option=restore_command={backup_pgbackrest.fetch(copy, repository.number)}",
-            seconds=host["drill_seconds"],
-        )
-        ready = "select not pg_is_in_recovery()"
-        backup_scratch.start(copy, host["drill_seconds"], {"listen_addresses": address, **_certificate(host)}, ready)
+        repository, backup = client.newest(host, host["drill_repository"])
+        backup_scratch.require_space(FOLDER, backup.size)
+        client.copy(copy, repository, {"listen_addresses": address, **_certificate(host)})
         _allow(copy, clients)
         write_json(RECORD, {"relations": _relations(copy)})
-    except (backup_pgbackrest.RestoreFailed, backup_scratch.RecoveryFailed, HostError) as error:
+    except HostError as error:
         # No later step would remove it.
         backup_scratch.remove(copy)
         raise HostError(f"no copy of the database: {error}") from error
@@ -79,7 +56,7 @@ def _allow(copy: Mapping[str, Any], clients: Sequence[str]) -> None:
     entry = "".join(f"host all all {network} scram-sha-256\n" for network in clients)
     written = as_postgres(["tee", "--append", f"{FOLDER}/pg_hba.conf"], text=entry)
     if written.code:
-        raise HostError(written.said)
+        raise HostError(written.output)
     sql(copy, "select pg_reload_conf()")
 
 

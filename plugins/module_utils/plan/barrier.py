@@ -7,10 +7,12 @@ opposite, so the controller collects each step's results, and every later step d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 Verdict = dict[str, Any]
+# A step and a host → the host's result of the step; None when there is none.
+Results = Callable[[str, str], Mapping[str, Any] | None]
 # Steps whose failure leaves a good state behind: the release is live, and the next run fixes the rest.
 NOTED = frozenset(("retire",))
 
@@ -58,6 +60,38 @@ def judge(
     if step in noted:
         return {**after, "notes": [*after["notes"], f"{step}: {message}"]}
     return {**after, "ok": False, "message": message, "step": step, "failed": failed}
+
+
+def verdict(
+    before: Verdict,
+    results: Results,
+    targets: Mapping[str, Sequence[str]],
+    *,
+    until: str = "",
+    unreachable_allowed: Collection[str] = (),
+    through: Mapping[str, str] | None = None,
+) -> Verdict:
+    """The verdict over the steps of ``targets`` in their order, up to but without the step ``until``.
+
+    ``through`` maps a host that is not in the play to the host that its step was delegated from.
+    """
+    needless: set[str] = set()
+    # A failure that a later step depends on is not only noted.
+    noted = () if "revert" in targets else NOTED
+    for step, hosts in targets.items():
+        if step == until or not before["ok"]:
+            break
+        if step in needless:
+            continue
+        answers = {host: results(step, (through or {}).get(host, host)) for host in hosts}
+        # A step of several rounds has judged them already, and may have found that a later step has nothing to do.
+        concluded = next((answer for answer in answers.values() if answer and "verdict" in answer), None)
+        if concluded:
+            before = concluded["verdict"]
+            needless |= {*concluded.get("needless", ())}
+        else:
+            before = judge(step, answers, before, unreachable_allowed=unreachable_allowed, noted=noted)
+    return before
 
 
 def _message(failed: Mapping[str, str]) -> str:

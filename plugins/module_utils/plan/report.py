@@ -7,13 +7,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.plan.outcome import MIGRATED
+
 WAY_OUT = {
     "fence": "bring the host back, remove it from the inventory, or exclude it with -e release_exclude_hosts=name",
 }
-
-
-# Steps that can fail after the migrations were applied, while the previous release is still live.
-MIGRATED = ("migrate", "start", "join", "configure", "canary", "flip")
 
 
 def failure(

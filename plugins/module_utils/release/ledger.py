@@ -153,7 +153,7 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             origin = history.origins.get(item["to"].get("point", ""), {})
             # No release, when the data lacked migrations even then.
             left_by = None if origin.get("restored") else origin.get("release")
-            back = {"time": item["time"], "summary": item["to"]["summary"], "left_by": left_by}
+            back = {"time": item["time"], "summary": item["to"].get("summary", ""), "left_by": left_by}
             history.restored = None if left_by and left_by == history.current else back
             continue
         if item["event"] == "reverted":

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import back
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import revert
 
 
 class Killed(BaseException):
@@ -30,17 +30,17 @@ class World:
         (self.aside / "old rows").touch()
         (self.aside / "postgresql.auto.conf").write_text("recovery_target_name = 'long ago'\n")
         self.host = {"data": str(self.data), "unit": "pg", "stanza": "main"}
-        patch.setattr(back, "STATE", str(folder))
-        patch.setattr(back, "control_data", lambda _, path: {back.SYSTEM: self.system.get(Path(path).name)})
-        patch.setattr(back, "systemctl", lambda verb, *_, **__: self.step(f"{verb} server"))
-        patch.setattr(back, "sync_directory", lambda _: self.step("moved"))
-        patch.setattr(back.shutil, "chown", lambda *_: None)
-        for name in ("stop_units", "open_files", "start_units"):
-            patch.setattr(back.closed, name, lambda *_, name=name: self.step(name))
-        patch.setattr(back.restore, "recover", self.recover)
-        patch.setattr(back.restore, "end", lambda _: {"new_timeline": 3})
+        patch.setattr(revert, "STATE", str(folder))
+        patch.setattr(revert, "control_data", lambda _, path: {revert.SYSTEM: self.system.get(Path(path).name)})
+        patch.setattr(revert, "stop_unit", lambda _: self.step("stop server"))
+        patch.setattr(revert, "sync_directory", lambda _: self.step("moved"))
+        patch.setattr(revert.shutil, "chown", lambda *_: None)
+        for name in ("stop_units", "remove_files", "start_units"):
+            patch.setattr(revert.write_lock, name, lambda *_, name=name: self.step(name))
+        patch.setattr(revert.restore, "recover", self.recover)
+        patch.setattr(revert.restore, "end", lambda _: {"new_timeline": 3})
         rename = os.rename
-        patch.setattr(back.os, "rename", lambda old, new: (self.step(f"rename {Path(old).name}"), rename(old, new)))
+        patch.setattr(revert.os, "rename", lambda old, new: (self.step(f"rename {Path(old).name}"), rename(old, new)))
 
     def step(self, name: str) -> None:
         if name == self.dies_at:
@@ -53,7 +53,7 @@ class World:
         (self.data / "recovery.signal").unlink(missing_ok=True)
 
     def go(self) -> dict[str, Any]:
-        return back.go_back(self.host, "1")
+        return revert.revert(self.host, "1")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_the_old_data_begin_a_timeline_of_their_own(world: World) -> None:
     # What an earlier restore was told does not count.
     assert told.startswith("recovery_target_name = 'long ago'") and told.index("recovery_target_name = ''") > 10
     assert (world.data / "pg_wal" / "00000002.history").exists()
-    assert world.done[-3:] == ["open_files", "recover", "start_units"]
+    assert world.done[-3:] == ["remove_files", "recover", "start_units"]
 
 
 def test_another_clusters_histories_are_not_taken_over(world: World) -> None:
@@ -80,7 +80,7 @@ def test_another_clusters_histories_are_not_taken_over(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["stop server", "rename main", "rename main.before-1", "moved", "open_files", "recover", "start_units"]
+    "step", ["stop server", "rename main", "rename main.before-1", "moved", "remove_files", "recover", "start_units"]
 )
 def test_killed_anywhere_the_same_call_ends_it(world: World, step: str) -> None:
     world.dies_at = step
@@ -94,13 +94,13 @@ def test_killed_anywhere_the_same_call_ends_it(world: World, step: str) -> None:
 @pytest.mark.parametrize("identity", ["", "../main", "1/../../etc", "a b"])
 def test_what_is_no_id_is_refused(world: World, identity: str) -> None:
     with pytest.raises(HostError, match="is no restore's id"):
-        back.go_back(world.host, identity)
+        revert.revert(world.host, identity)
     assert world.done == []
 
 
 def test_what_was_never_moved_aside_cannot_be_gone_back_to(world: World) -> None:
     shutil.rmtree(world.aside)
-    with pytest.raises(HostError, match=r"there is no .*main\.before-1 to go back to"):
+    with pytest.raises(HostError, match=r"there is no .*main\.before-1 to revert to"):
         world.go()
 
 

@@ -1,46 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""restic as a host's program uses it: each repository with its key files, and deadlines it does not have itself."""
+"""restic as a host's program runs it: each repository with its key files, and with deadlines, which restic itself lacks."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils import restic_output
-from ansible_collections.sluice.stack.plugins.module_utils.restic_output import Failure, Saved, Snapshot
+from ansible_collections.sluice.stack.plugins.module_utils.backup import restic_output
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Failure, RepositoryError, reach
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restic_output import Saved, Snapshot
 
-CONNECT_SECONDS = 5.0
 # Opening a repository takes a second or two; a store that refuses is tried again by restic itself for much longer.
 LOOK_SECONDS = 45.0
 WORK_SECONDS = 24 * 3600.0
 END_SECONDS = 10.0
 # How restic ends when it has made a snapshot, and some files could not be read.
 INCOMPLETE = 3
-
-
-class ResticError(Exception):
-    """restic could not do what was asked; ``failure`` says why."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
-class Done(NamedTuple):
-    """How a restic ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        """All it said."""
-        return f"{self.err}\n{self.out}"
 
 
 def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECONDS) -> Done:
@@ -76,7 +56,7 @@ def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECOND
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            # Message to end it takes its lock away.
+            # On SIGTERM it removes its lock.
             process.terminate()
             try:
                 out, err = process.communicate(timeout=END_SECONDS)
@@ -88,41 +68,41 @@ def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECOND
 
 
 def must(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECONDS) -> str:
-    """What restic printed. Raises ResticError when it ends with anything but 0."""
+    """Return what restic printed. Raises RepositoryError when it ends with anything but 0."""
     done = run(repository, *words, timeout=timeout)
     if done.code:
-        raise ResticError(restic_output.explain(done.code, done.said))
+        raise RepositoryError(restic_output.explain(done.code, done.output))
     return done.out
 
 
-def reach(repository: Mapping[str, Any]) -> None:
-    """Know at once whether anybody listens where the repository is. Raises ResticError."""
-    endpoint = repository["endpoint"]
-    if endpoint:
-        server, _unused, port = endpoint.partition(":")
-        try:
-            socket.create_connection((server, int(port or 443)), timeout=CONNECT_SECONDS).close()
-        except OSError as error:
-            message = f"the object store {endpoint} does not answer: {error}"
-            raise ResticError(Failure("unreachable", message)) from error
-
-
 def snapshots(repository: Mapping[str, Any]) -> list[Snapshot]:
-    """All snapshots in a repository, oldest first. Raises ResticError."""
-    reach(repository)
+    """Return all snapshots in a repository, oldest first. Raises RepositoryError."""
+    reach(repository["endpoint"])
     try:
         return restic_output.snapshots(
             must(repository, "snapshots", "--json", "--quiet", "--no-lock", timeout=LOOK_SECONDS)
         )
     except (ValueError, KeyError) as error:
-        raise ResticError(Failure("other", f"its list of snapshots cannot be read: {error!r}")) from error
+        raise RepositoryError(Failure("other", f"its list of snapshots cannot be read: {error!r}")) from error
+
+
+def prepare(repositories: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Make every repository that is not there; what was made, and what cannot be used, a line each."""
+    made, failed = [], []
+    for repository in repositories:
+        try:
+            if initialise(repository):
+                made.append(f"{repository['name']}: made")
+        except RepositoryError as error:
+            failed.append(f"{repository['name']}: cannot be used: {error}")
+    return made, failed
 
 
 def initialise(repository: Mapping[str, Any]) -> bool:
-    """Make the repository where there is none; whether that was needed. Raises ResticError."""
+    """Make the repository where there is none; return whether it was made. Raises RepositoryError."""
     try:
         snapshots(repository)
-    except ResticError as error:
+    except RepositoryError as error:
         if error.failure.kind != "absent":
             raise
         must(repository, "init", "--quiet", timeout=LOOK_SECONDS)
@@ -130,47 +110,54 @@ def initialise(repository: Mapping[str, Any]) -> bool:
     return False
 
 
-def free(repository: Mapping[str, Any]) -> None:
-    """Take away what a restic that was killed on this host left locked. Raises ResticError."""
-    reach(repository)
+def unlock(repository: Mapping[str, Any]) -> None:
+    """Remove locks that a killed restic of this host left. Raises RepositoryError."""
+    reach(repository["endpoint"])
     must(repository, "unlock", "--quiet", timeout=LOOK_SECONDS)
 
 
 def backup(
     repository: Mapping[str, Any], host: str, tags: Sequence[str], path: str, excludes: Sequence[str]
-) -> tuple[Saved | None, str]:
-    """Make a snapshot of ``path`` with these tags; what it did, and what is wrong with it, empty when all is well. Raises ResticError."""
+) -> tuple[Saved, str]:
+    """Make a snapshot of ``path`` with these tags; what it did, and which files it could not read. Raises RepositoryError."""
     words = [word for tag in tags for word in ("--tag", tag)] + [f"--exclude={item}" for item in excludes]
     done = run(repository, "backup", "--json", "--quiet", "--host", host, *words, "--", path)
     saved = restic_output.saved(done.out)
-    if done.code == INCOMPLETE and saved:
-        return saved, restic_output.unread(done.err)
+    if saved and done.code in (0, INCOMPLETE):
+        return saved, restic_output.unread(done.err) if done.code else ""
     if done.code:
-        raise ResticError(restic_output.explain(done.code, done.said))
-    return saved, ""
+        raise RepositoryError(restic_output.explain(done.code, done.output))
+    raise RepositoryError(Failure("other", "restic made no snapshot and gave no reason"))
 
 
-def forget(
-    repository: Mapping[str, Any], host: str, tags: Sequence[str], keep: Mapping[str, int | str], group: str
-) -> None:
-    """Take away the snapshots with one of these tags that retention does not ``keep``, within each ``group``. Raises ResticError."""
-    words = [word for tag in tags for word in ("--tag", tag)]
-    words += [f"--keep-{name}={number}" for name, number in keep.items() if number]
-    must(repository, "forget", "--quiet", "--host", host, "--group-by", group, *words)
+@contextlib.contextmanager
+def retention() -> Iterator[None]:
+    """Report a failure to forget or prune as what it is: the new backup is there. Raises RepositoryError."""
+    try:
+        yield
+    except RepositoryError as error:
+        message = f"it is backed up, but old backups stay: {error}"
+        raise RepositoryError(error.failure._replace(message=message)) from error
+
+
+def forget(repository: Mapping[str, Any], host: str, tag: str, keep: Mapping[str, int | str], group: str) -> None:
+    """Remove the snapshots with this tag that retention does not ``keep``, within each ``group``. Raises RepositoryError."""
+    keeps = [f"--keep-{name}={number}" for name, number in keep.items() if number]
+    must(repository, "forget", "--quiet", "--host", host, "--group-by", group, "--tag", tag, *keeps)
 
 
 def check(repository: Mapping[str, Any], part: int, parts: int) -> None:
-    """Look whether all is there, and read one part of the data again. Raises ResticError."""
-    reach(repository)
+    """Check that everything is there, and read one part of the data again. Raises RepositoryError."""
+    reach(repository["endpoint"])
     must(repository, "check", "--quiet", f"--read-data-subset={part}/{parts}")
 
 
 def prune(repository: Mapping[str, Any]) -> int:
-    """Give back the room of what is in no snapshot any more; the bytes that are stored then. Raises ResticError."""
+    """Free the space of what is in no snapshot any more; return the bytes stored then. Raises RepositoryError."""
     must(repository, "prune", "--quiet")
     return int(json.loads(must(repository, "stats", "--mode", "raw-data", "--json", "--quiet"))["total_size"])
 
 
 def restore(repository: Mapping[str, Any], snapshot: str, folder: str) -> None:
-    """Write all of a snapshot below ``folder``, and read it back. Raises ResticError."""
+    """Write all of a snapshot below ``folder``, and read it back. Raises RepositoryError."""
     must(repository, "restore", "--quiet", "--verify", "--target", folder, snapshot)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare a scratch cluster with the live one, row by row, over every database: what would be undone by going back."""
+"""Compare a scratch cluster with the live one, row by row, over every database: what a rewind would revert."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ansible_collections.sluice.stack.plugins.module_utils.backup import row_diff
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import rows, sql
-from ansible_collections.sluice.stack.plugins.module_utils.backup.row_diff import Count, Pair, Table
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import row_diff
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest.row_diff import Count, Pair, Table
 
 Host = Mapping[str, Any]
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def differences(before: Host, now: Host) -> dict[str, Any]:
     old, new = _databases(before), _databases(now)
     for database in sorted({*old, *new}):
         if database not in old:
-            found["schema"].append(f"database {database} was made since, and goes")
+            found["schema"].append(f"database {database} was created since, and goes")
         elif database not in new:
             found["schema"].append(f"database {database} was dropped since, and comes back")
         sides = (

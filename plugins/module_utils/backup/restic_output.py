@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Failure
+
 # A restic that cannot reach its store goes on trying for a quarter of an hour; why is only in these lines until then.
 _RETRY = re.compile(r"^.*?(?:, retrying after \S+|\) failed): (.*)$", re.MULTILINE)
 _FATAL = re.compile(r"^(?:Fatal|error): (.*)$", re.MULTILINE)
@@ -40,19 +42,12 @@ _WORDS = {
     "key": "it cannot be decrypted: the passphrase is not the one it was made with",
     "absent": "there is no repository in it",
     "locked": "another restic has it locked",
-    "full": "there is no room in it",
+    "full": "there is no space in it",
     "refused": "the object store refuses the key, or has no such bucket",
     "untrusted": "the object store's certificate is not trusted",
     "unreachable": "it does not answer",
     "damaged": "what is stored is damaged",
 }
-
-
-class Failure(NamedTuple):
-    """What went wrong: ``kind`` is one of key, absent, locked, full, refused, untrusted, unreachable, damaged, other."""
-
-    kind: str
-    message: str
 
 
 class Snapshot(NamedTuple):
@@ -77,20 +72,20 @@ class Saved(NamedTuple):
     added: int
 
 
-def explain(code: int, said: str) -> Failure:
+def explain(code: int, text: str) -> Failure:
     """What a restic that ended with ``code`` says, in one line."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    reasons = [*_RETRY.findall(said), *_messages(lines), *_FATAL.findall(said)]
+    lines = [line for line in text.splitlines() if line.strip()]
+    reasons = [*_RETRY.findall(text), *_messages(lines), *_FATAL.findall(text)]
     # What is tried again and again is the cause; that it was stopped at last is not.
     reasons = [reason for reason in reasons if "context canceled" not in reason]
-    detail = (reasons[0] if reasons else (lines or ["it said nothing"])[-1]).strip()
-    lower = said.lower()
+    detail = (reasons[0] if reasons else (lines or ["it printed nothing"])[-1]).strip()
+    lower = text.lower()
     kind = _CODES.get(code) or next((name for name, sign in _SIGNS if re.search(sign, lower)), "other")
     return Failure(kind, f"{_WORDS[kind]} ({detail})" if kind in _WORDS and kind != "key" else _WORDS.get(kind, detail))
 
 
 def _messages(lines: Sequence[str]) -> list[str]:
-    """The messages of errors that are told in JSON."""
+    """The messages of errors that are reported in JSON."""
     found = []
     for line in lines:
         try:
@@ -106,9 +101,9 @@ def _messages(lines: Sequence[str]) -> list[str]:
     return found
 
 
-def unread(said: str) -> str:
+def unread(text: str) -> str:
     """Of a backup that could not read everything: how many files, and the first one."""
-    found = _messages(said.splitlines()) or [line for line in said.splitlines() if line.startswith("error: ")]
+    found = _messages(text.splitlines()) or [line for line in text.splitlines() if line.startswith("error: ")]
     return f"{len(found)} files could not be read, the first: {found[0]}" if found else "files could not be read"
 
 

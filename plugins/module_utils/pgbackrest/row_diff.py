@@ -108,7 +108,7 @@ def schema_changes(before: Mapping[str, Table], now: Mapping[str, Table]) -> lis
     found = []
     for name in sorted({*before, *now}):
         if name not in before:
-            found.append(f"table {name} was made since, and goes")
+            found.append(f"table {name} was created since, and goes")
         elif name not in now:
             found.append(f"table {name} was dropped since, and comes back")
         else:
@@ -180,7 +180,7 @@ def walk(before: Iterable[str], now: Iterable[str]) -> Count:
 
 
 def described(found: Mapping[str, Any]) -> list[str]:
-    """What `backup_compare` found, for people: a line per table that differs, then all in all."""
+    """Return what a comparison found, for people: a line per table that differs, then all in all."""
     lines = []
     for name, count in found["tables"].items():
         bag = (
@@ -188,11 +188,11 @@ def described(found: Mapping[str, Any]) -> list[str]:
             if name in found["bags"]
             else ""
         )
-        lines.append(f"undone    {name}: {_counted(count)}{bag}")
+        lines.append(f"reverted  {name}: {_counted(count)}{bag}")
     lines += [f"schema    {line}" for line in found["schema"]]
     lines += [f"left out  {line}" for line in found["left_out"]]
     if not found["tables"]:
-        return [*lines, f"rows      none would be undone; tables compared: {found['compared']}"]
+        return [*lines, f"rows      none would be reverted; tables compared: {found['compared']}"]
     total = {kind: sum(count[kind] for count in found["tables"].values()) for kind in Count._fields}
     differ = f"tables that differ: {len(found['tables'])} of {found['compared']}"
     return [*lines, f"rows      {_counted(total)} since; {differ}"]

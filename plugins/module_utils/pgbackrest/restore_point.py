@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, sql, wait_until
-
-# Goes into a query and a command; PostgreSQL keeps at most 63 characters.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
+from ansible_collections.sluice.stack.plugins.module_utils.backup.restore_plan import require_point
 
 MAKE = """
 with made as materialized (select pg_create_restore_point('{name}') as lsn)
@@ -31,8 +28,7 @@ def make(host: Mapping[str, Any], name: str, timeout: float) -> dict[str, Any]:
 
     Returns {name, system_id, timeline, lsn, time}.
     """
-    if not NAME.fullmatch(name):
-        raise HostError(f"restore point {name!r}: up to 63 letters, digits, dots and dashes are a name")
+    require_point(name)
     made = json.loads(sql(host, MAKE.format(name=name)))
     file, archives = made.pop("file"), made.pop("archives")
     if archives == "off":
@@ -44,7 +40,7 @@ def make(host: Mapping[str, Any], name: str, timeout: float) -> dict[str, Any]:
 
 
 def look(host: Mapping[str, Any]) -> dict[str, Any]:
-    """What the archiver says of itself."""
+    """Return the archiver's own counters."""
     found: dict[str, Any] = json.loads(sql(host, LOOK))
     return found
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.backup import closed as backup_closed
-from ansible_collections.sluice.stack.plugins.module_utils.backup import pgbackrest as backup_pgbackrest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
+from ansible_collections.sluice.stack.plugins.module_utils.backup import write_lock
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done, HostError
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client
 
 HOST = {"version": "17", "unit": "pg", "stanza": "main", "drill_port": 5499}
 POINT = "20261123T100000Z-v1.1.0"
@@ -20,14 +20,14 @@ class Server:
     """Answers for systemctl and SQL; what was asked, with the files there were then."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.settings, self.rules = folder / "zz-sluice-closed.conf", folder / "hba.conf"
+        self.settings, self.rules = folder / "zz-sluice-locked.conf", folder / "hba.conf"
         self.asked: list[tuple[str, bool]] = []
         self.takes_it = True
         self.enabled = {"sluice-heartbeat.service"}
-        patch.setattr(backup_closed, "_files", lambda _: (str(self.settings), str(self.rules)))
-        patch.setattr(backup_closed, "write_atomic", lambda path, text, **_: Path(path).write_text(text))
-        patch.setattr(backup_closed, "systemctl", self.systemctl)
-        patch.setattr(backup_closed, "sql", self.sql)
+        patch.setattr(write_lock, "_files", lambda _: (str(self.settings), str(self.rules)))
+        patch.setattr(write_lock, "write_atomic", lambda path, text, **_: Path(path).write_text(text))
+        patch.setattr(write_lock, "systemctl", self.systemctl)
+        patch.setattr(write_lock, "sql", self.sql)
 
     def systemctl(self, verb: str, *words: str, seconds: float = 60) -> int:
         if verb == "is-enabled":
@@ -45,26 +45,26 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def test_it_restarts_with_rules_that_let_one_in(server: Server) -> None:
-    backup_closed.close(HOST)
+    write_lock.lock(HOST)
     assert server.asked[-1] == ("restart pg", True)
     assert ("stop sluice-heartbeat.service", False) in server.asked
     assert server.rules.read_text() == "local all postgres peer\n"
     assert f"hba_file = '{server.rules}'\nlisten_addresses = ''\n" in server.settings.read_text()
-    assert backup_closed.is_closed(HOST)
+    assert write_lock.is_locked(HOST)
 
 
 def test_a_server_that_does_not_read_the_file_is_not_taken_for_closed(server: Server) -> None:
     server.takes_it = False
-    with pytest.raises(HostError, match=r"so it cannot be closed: does its postgresql.conf include conf.d"):
-        backup_closed.close(HOST)
+    with pytest.raises(HostError, match=r"so it cannot be locked: does its postgresql.conf include conf.d"):
+        write_lock.lock(HOST)
 
 
 def test_it_opens_by_a_restart_without_them_and_starts_what_is_enabled(server: Server) -> None:
-    backup_closed.close(HOST)
+    write_lock.lock(HOST)
     server.asked.clear()
-    backup_closed.reopen(HOST)
+    write_lock.unlock(HOST)
     assert server.asked == [("restart pg", False), ("start sluice-heartbeat.service", False)]
-    assert not server.rules.exists() and not backup_closed.is_closed(HOST)
+    assert not server.rules.exists() and not write_lock.is_locked(HOST)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def held(scratch: dict[str, Any], monkeypatch: pytest.MonkeyPatch, log: str) -> 
 
     monkeypatch.setattr(backup_scratch, "_pg_ctl", pg_ctl)
     monkeypatch.setattr(backup_scratch, "sql", lambda *_: "t")
-    backup_scratch.start_at(scratch, POINT, backup_pgbackrest.fetch(scratch, 2), 1)
+    backup_scratch.start_at(scratch, POINT, client.fetch(scratch, 2), 1)
     return given[-1]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live cluster closed: it answers its superuser over the socket, and nobody else, so that no row is written after rows were counted."""
+"""The write lock: the live cluster answers its superuser over the socket and nobody else, so that no row is written after rows were counted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
+    STOP_SECONDS,
     USER,
     HostError,
     sql,
@@ -17,7 +18,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
 )
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
 
-# What writes to the cluster or reads the repositories by itself.
+# What writes to the cluster or reads the repositories automatically.
 UNITS = (
     "sluice-heartbeat.service",
     "sluice-backup@full.timer",
@@ -25,25 +26,24 @@ UNITS = (
     "sluice-backup@drill.timer",
 )
 JOBS = ("sluice-backup@full.service", "sluice-backup@incr.service", "sluice-backup@drill.service")
-STOP_SECONDS = 600.0
 START_SECONDS = 600.0
 
 
 def _files(host: Mapping[str, Any]) -> tuple[str, str]:
     folder = f"/etc/postgresql/{host['version']}/main"
     # Files of this directory are read in the order of their names: the last one wins.
-    return f"{folder}/conf.d/zz-sluice-closed.conf", f"{folder}/sluice-closed-hba.conf"
+    return f"{folder}/conf.d/zz-sluice-locked.conf", f"{folder}/sluice-locked-hba.conf"
 
 
-def is_closed(host: Mapping[str, Any]) -> bool:
-    """Whether it is closed, or would be after its next start."""
+def is_locked(host: Mapping[str, Any]) -> bool:
+    """Return whether it is locked, or would be after its next start."""
     return os.path.exists(_files(host)[0])
 
 
-def close(host: Mapping[str, Any]) -> None:
-    """End all sessions and let nobody in but the superuser over the socket. Raises HostError.
+def lock(host: Mapping[str, Any]) -> None:
+    """End all sessions and accept only the superuser over the socket. Raises HostError.
 
-    By a restart: a session that is being let in while rules are changed would be there afterwards. It holds through a reboot, until it is opened.
+    By a restart: a session that is being accepted while rules change would be there afterwards. The lock survives a reboot.
     """
     settings, rules = _files(host)
     stop_units()
@@ -53,26 +53,26 @@ def close(host: Mapping[str, Any]) -> None:
     _restart(host)
     if sql(host, "show hba_file") != rules:
         raise HostError(
-            f"the server did not take {settings}, so it cannot be closed: does its postgresql.conf include conf.d, or did ALTER SYSTEM set hba_file?"
+            f"the server did not read {settings}, so it cannot be locked: does its postgresql.conf include conf.d, or did ALTER SYSTEM set hba_file?"
         )
 
 
-def open_files(host: Mapping[str, Any]) -> None:
-    """Let everybody in again from the next start on."""
+def remove_files(host: Mapping[str, Any]) -> None:
+    """End the lock from the next start on."""
     for path in _files(host):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 
-def reopen(host: Mapping[str, Any]) -> None:
-    """Let everybody in again. Raises HostError."""
-    open_files(host)
+def unlock(host: Mapping[str, Any]) -> None:
+    """End the lock. Raises HostError."""
+    remove_files(host)
     _restart(host)
     start_units()
 
 
 def stop_units() -> None:
-    """Stop what writes to the cluster or reads the repositories by itself. Raises HostError."""
+    """Stop what writes to the cluster or reads the repositories automatically. Raises HostError."""
     stop_jobs()
     for unit in UNITS:
         if systemctl("stop", unit, seconds=STOP_SECONDS) and systemctl("is-active", "--quiet", unit) == 0:
@@ -80,7 +80,7 @@ def stop_units() -> None:
 
 
 def stop_jobs() -> None:
-    """Stop a backup or a drill that is under way: going back is more urgent."""
+    """Stop a running backup or drill: a restore is more urgent."""
     systemctl("stop", *JOBS, seconds=STOP_SECONDS)
 
 
