@@ -33,7 +33,7 @@ def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> No
     (last,) = done.errors
     assert last.startswith("deploy failed in step fence: app1, app2, edge1: cannot be reached (")
     assert last.endswith(
-        "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."
+        "Nothing was changed. Bring the host back, remove it from the inventory, or exclude it with -e release_exclude_hosts=name."
     )
     assert "hunter2" not in done.output
 
@@ -179,10 +179,10 @@ def test_an_inventory_without_hosts_is_refused(inventory: str, message: str) -> 
     [
         (
             ["--limit", "app1"],
-            "--limit app1 would deploy on a part of the fleet: leave it out; to exclude lost hosts use -e release_exclude_hosts=name",
+            "--limit app1 would deploy on a part of the fleet: run it without; to exclude lost hosts use -e release_exclude_hosts=name",
         ),
-        (["--tags", "flip,confirm"], "--tags confirm,flip would leave out steps of the deploy: run it without"),
-        (["--skip-tags", "release"], "--skip-tags release would leave out steps of the deploy: run it without"),
+        (["--tags", "flip,confirm"], "--tags confirm,flip would skip steps of the deploy: run it without"),
+        (["--skip-tags", "release"], "--skip-tags release would skip steps of the deploy: run it without"),
     ],
 )
 def test_half_a_run_is_refused(option: list[str], message: str) -> None:
@@ -196,7 +196,7 @@ def test_half_a_run_is_refused(option: list[str], message: str) -> None:
 def test_a_strategy_in_which_hosts_run_ahead_is_refused(playbook: str, strategy: str) -> None:
     refused(
         run("-e", "app_version=v1.0.0", playbook=f"{playbook}.yml", environment={"ANSIBLE_STRATEGY": strategy}),
-        f"the strategy {strategy} would let hosts run ahead of each other: {playbook.rpartition('/')[2]} needs linear, unset ANSIBLE_STRATEGY, or strategy in "
+        f"the strategy {strategy} lets hosts run ahead of each other, but {playbook.rpartition('/')[2]} needs linear: unset ANSIBLE_STRATEGY, or strategy in "
         "ansible.cfg",
     )
 

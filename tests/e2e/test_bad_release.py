@@ -37,7 +37,7 @@ def test_an_image_that_listens_for_itself_alone_is_told_so(lab: Lab, v1_0_0: str
     first = run.error().split("\n")[0]
     assert "not healthy within 3 s" in first
     assert (
-        "it listens on 127.0.0.1:4000 only, which nothing outside the container reaches: have it listen on 0.0.0.0"
+        "it listens on 127.0.0.1:4000 only, which is not reachable from outside the container: have it listen on 0.0.0.0"
         in first
     )
     assert run.ran(FLIP) == set()

@@ -47,7 +47,7 @@ def test_a_good_release_goes_on_to_all_visitors(lab: Lab, v1_0_0: str) -> None:
     with Load(lab.url, *asks(200), rate=250) as load:
         run = lab.deploy("v1.1.0", *with_canary()).good()
     assert load.report.failed == 0, str(load.report)
-    assert "canary     30 % of the visitors" in run.output
+    assert "canary     30 % of clients" in run.output
     assert "pass: errors:" in run.output and "pass: latency:" in run.output
     assert {"v1.0.0", "v1.1.0"} <= set(load.report.versions)
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")

@@ -96,7 +96,7 @@ def test_a_controller_that_is_gone_whole_keeps_the_app_for_its_lease_alone(lab: 
     killed.kill()
     assert killed.wait().code == -signal.SIGKILL
     refused = lab.deploy("v1.1.0").error()
-    assert "app marketplace is being changed: deploy by " in refused, "its lease is not over"
+    assert "app marketplace is locked: deploy by " in refused, "its lease is not over"
     lab.deploy("v1.1.0", *QUICK, "-e", "release_wait_seconds=120").good()
     free(lab)
 

@@ -184,7 +184,7 @@ def test_what_is_no_deploy_needs_no_version(variables: Variables) -> None:
         ),
         (
             {"app_migration": {"engine": "prisma", "service": "backend", "database": "DB_URL"}},
-            "app_migration.database is 'DB_URL', which is neither in env nor in secrets of service backend: it names the variable with the "
+            "app_migration.database is 'DB_URL', which is not in env or secrets of service backend: it names the variable with the "
             "database's URL",
         ),
         (
@@ -299,7 +299,7 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ({"update_order": "start_first", "replicas": 2}, ""),
         ({"port": 80, "schedule": "daily"}, "app_services.more.schedule is for services without a port"),
         ({"port": 80, "hosts": ["app1", "app2"]}, ""),
-        ({"port": 80, "hosts": []}, "app_services.more.hosts is empty: name hosts, or leave it out"),
+        ({"port": 80, "hosts": []}, "app_services.more.hosts is empty: name hosts, or remove it"),
         ({"port": 80, "health": {"status": "200-399", "headers": {"X-Forwarded-Proto": "https"}}}, ""),
         (
             {"port": 80, "health": {"status": "399-200"}},
@@ -319,7 +319,10 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
             "app_services.more.health.headers.X-A is 'a\\r\\nX-B: b': it must be printable ASCII",
         ),
         ({"health": {"path": "/ready"}}, "app_services.more.health.path needs a port"),
-        ({"schedule": "daily", "hosts": ["a", "b"]}, "app_services.more.hosts names several hosts: a job runs on one"),
+        (
+            {"schedule": "daily", "hosts": ["a", "b"]},
+            "app_services.more.hosts names several hosts: a job runs on one host",
+        ),
         ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),
         ({"port": 80, "strategy": "recreate", "hosts": ["app1"]}, ""),
         ({"port": 80, "strategy": "rolling"}, "app_services.more.strategy is 'rolling'"),
@@ -329,11 +332,11 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ),
         (
             {"port": 80, "strategy": "recreate", "replicas": 2},
-            "app_services.more.replicas is 2: what is recreated runs",
+            "app_services.more.replicas is 2: a singleton service runs",
         ),
         (
             {"port": 80, "strategy": "recreate", "hosts": ["a", "b"]},
-            "app_services.more.hosts names several hosts: what is recreated runs on one",
+            "app_services.more.hosts names several hosts: a singleton service runs on one host",
         ),
         ({"update_order": "both"}, "app_services.more.update_order is 'both'"),
     ],

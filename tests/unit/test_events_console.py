@@ -150,7 +150,14 @@ def test_signs_of_life_are_not_part_of_the_output() -> None:
 
 
 def test_with_v_only_what_ansible_does_not_show_is_added() -> None:
-    happened = (step("fence"), PLANNED, step("flip"), WAITING, changed(), events.Message(**AT, lines=("d",), debug=True))
+    happened = (
+        step("fence"),
+        PLANNED,
+        step("flip"),
+        WAITING,
+        changed(),
+        events.Message(**AT, lines=("d",), debug=True),
+    )
     assert shown(*happened, LIVE, failure("app1", "no disk"), end(*HOSTS), verbose=True) == [
         *(
             "Deploy shop",

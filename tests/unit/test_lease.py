@@ -41,7 +41,7 @@ def test_a_live_owner_is_respected_and_named() -> None:
     with pytest.raises(LeaseHeld) as caught:
         take(take(FREE, "a"), "b", now=10)
     assert str(caught.value) == (
-        "app shop is being changed: deploy by anna@build (run a), started 10 s ago, lease ends in 50 s. "
+        "app shop is locked: deploy by anna@build (run a), started 10 s ago, lease ends in 50 s. "
         "Wait for it (-e release_wait_seconds=300), or pre-empt it with rollback.yml"
     )
 
@@ -52,7 +52,9 @@ def test_a_dead_lease_is_taken_over() -> None:
 
 def test_a_rollback_takes_the_app_from_a_live_owner_who_then_may_do_nothing() -> None:
     lease = take(take(FREE, "a"), "b", now=10, preempt=True)
-    with pytest.raises(LeaseLost, match="run a does not hold the lease of app shop on this host; its holder is deploy by anna@build"):
+    with pytest.raises(
+        LeaseLost, match="run a does not hold the lease of app shop on this host; its holder is deploy by anna@build"
+    ):
         prove(lease, "a", token=1, now=11)
     assert prove(lease, "b", token=2, now=11).highest == 2
 

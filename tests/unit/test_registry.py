@@ -212,9 +212,9 @@ def test_a_redirect_is_followed_and_gets_no_password(server: Server) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ((404, {}, b"{}"), "not in registry {}: no such name, version or tag; push it, or check app_version"),
-        ((200, {}, b"not JSON"), "registry {} answered with status 200 and no manifest"),
-        ((500, {}, b"{}"), "registry {} answered with status 500 and no manifest"),
+        ((404, {}, b"{}"), "not found in registry {}: push it, or check app_version"),
+        ((200, {}, b"not JSON"), "registry {} returned status 200 and no manifest"),
+        ((500, {}, b"{}"), "registry {} returned status 500 and no manifest"),
         ((200, {}, b'{"layers": [{}]}'), "registry {} did not return a manifest"),
         (
             (401, {"WWW-Authenticate": "Basic realm=x"}, b""),
@@ -322,7 +322,7 @@ def test_the_proxys_password_is_in_the_engines_environment(tmp_path: Path, monke
     pid = tmp_path / "docker.pid"
     monkeypatch.setattr(registry_http, "ENGINE_PID", str(pid))
     info = {"HttpsProxy": "http://xxxxx:xxxxx@127.0.0.2:3128"}
-    with pytest.raises(Unknown, match="wants a password, which is not in the engine's environment"):
+    with pytest.raises(Unknown, match="needs a password, which is not in the engine's environment"):
         proxies("https://registry.test/v2/", info)
     environment = {"HTTPS_PROXY": "http://anna:sesame@127.0.0.2:3128"}
     pipe = subprocess.PIPE
@@ -337,5 +337,5 @@ def test_the_proxys_password_is_in_the_engines_environment(tmp_path: Path, monke
 
 
 def test_a_proxy_of_another_kind_is_the_engines_alone() -> None:
-    with pytest.raises(Unknown, match="of the kind socks5, which only the engine can use"):
+    with pytest.raises(Unknown, match="has the scheme socks5, which only the engine can use"):
         proxies("https://registry.test/v2/", {"HttpsProxy": "socks5://127.0.0.2:1080"})

@@ -91,7 +91,7 @@ def test_a_worker_that_dies_leaves_the_one_before_running(
     monkeypatch: pytest.MonkeyPatch, how: str, after: list[str]
 ) -> None:
     host = Host(monkeypatch, dies=True)
-    with pytest.raises(workers.WorkersError, match=r"worker mailer: what ran before .*exited with code 1"):
+    with pytest.raises(workers.WorkersError, match=r"worker mailer: the previous release .*exited with code 1"):
         switch(host, how)
     assert host.done == after
 
@@ -115,7 +115,9 @@ def test_a_run_that_loses_the_app_leaves_the_one_before_running(
             raise LeaseLost("run a does not hold the lease of app shop on this host")
         left.pop()
 
-    with pytest.raises(workers.WorkersError, match=r"what ran before .*; run a does not hold the lease of app shop"):
+    with pytest.raises(
+        workers.WorkersError, match=r"the previous release .*; run a does not hold the lease of app shop"
+    ):
         workers.switch(host, manifest(how), "mailer", "blue", {}, [OLD], "", check)  # type: ignore[arg-type]
     assert [item for item in host.done if item not in after] == [f"remove {NEW}"] * (looks == 1)
     assert [item for item in host.done if item in after] == after
