@@ -46,7 +46,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Registries | See which logins are missing
+- name: Registries | Find missing logins
   sluice.stack.docker_logins:
     registries: [{host: "registry.example.com", username: shop, password: "{{ vault_registry_password }}"}]
   register: logins

@@ -117,7 +117,7 @@ def test_by_a_persons_command(lab: Lab, before: str, variant: Variants, write: C
     write()
     # Only what failed beside the live release is taken back so.
     wrong = lab.rollback(*RESTORE, "-e", "rollback_confirm=yes").error()
-    assert wrong.startswith(f"rollback_confirm=yes: what is live is {before}")
+    assert wrong.startswith(f"rollback_confirm=yes: the live release is {before}")
     run = lab.rollback(*SQL, *command.split()).good()
     assert counted(run)["Message"] == (3, 0, 0)
     assert run.ran("Flip | ") == set()
