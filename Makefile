@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Everything a person types. `make help` lists it.
+# The commands of the repository. `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -12,16 +12,16 @@ LONG_SCENARIOS := postgres backup dumps files
 SCENARIOS ?= $(filter-out lab fleet edge2 $(LONG_SCENARIOS),$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Without byte code Ansible compiles itself anew at every start.
+# Without byte code Ansible recompiles itself at every start.
 unexport PYTHONDONTWRITEBYTECODE
-# Colours where a person watches.
+# Colours on a terminal.
 ifneq ($(shell test -t 1 && echo tty),)
 export ANSIBLE_FORCE_COLOR ?= 1
 endif
 
 LAB := -i inventories/lab
 comma := ,
-# part TITLE,COMMAND: print a heading, run the command, print what it took.
+# part TITLE,COMMAND: print a heading, run the command, print its duration.
 part = @start=$$SECONDS; printf '\n==> %s\n' '$(1)'; $(2); printf '<== %s: %d s\n' '$(1)' $$((SECONDS - start))
 
 ##@ The lab
@@ -35,7 +35,7 @@ demo: ## Build the lab and deploy the reference app on it; ends with a URL
 	$(call part,What runs where,ansible-playbook status.yml $(LAB))
 	@scripts/lab-next
 
-# What needs no Python packages is made while these are installed.
+# Build what needs no Python packages while these are installed.
 lab-image:
 	@scripts/engine start
 	@scripts/lab-image host >/dev/null
@@ -85,7 +85,7 @@ molecule: images ## Molecule scenarios on real hosts
 e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e --durations=20)
 
-bench: images ## What releases, backups and restores cost, as ratios; writes build/bench.json
+bench: images ## Measure releases, backups and restores, as ratios; writes build/bench.json
 	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 	@python -m tests.bench.database
 

@@ -9,7 +9,7 @@ LAB_PREFIX=sluice-lab
 # The lab's network, its first three octets. The inventory reads the same variable.
 LAB_SUBNET="${SLUICE_LAB_SUBNET:-10.213.7}"
 
-# Progress for people; standard output stays free for results.
+# Progress goes to standard error; standard output is for results.
 say() { printf '%s\n' "$*" >&2; }
 
 # One clear line, then out.
@@ -20,7 +20,7 @@ fail() {
 
 is_debian() { [ -r /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; }
 
-# Install Debian packages that are missing. Says what to do where it cannot.
+# Install missing Debian packages; explains what to do where it cannot.
 need_packages() {
   local missing=() name
   for name in "$@"; do
@@ -45,7 +45,7 @@ need_packages() {
   rm -f "$log"
 }
 
-# molecule_steps COMMAND SCENARIO: what Molecule says goes to .lab/SCENARIO.log; people see the steps.
+# molecule_steps COMMAND SCENARIO: Molecule's output goes to .lab/SCENARIO.log; only the steps are shown.
 molecule_steps() {
   local log="$LAB_DIR/$2.log"
   # A place of our own for Molecule's state: two checkouts do not share one.
@@ -55,6 +55,6 @@ molecule_steps() {
   if ! (cd "$REPO" && molecule "$1" --scenario-name "$2" --no-command-borders) 2>&1 | tee "$log" |
     sed -u -n -E 's/\x1b\[[0-9;]*m//g; s/^(TASK|RUNNING HANDLER) \[(.*)\].*/  \2/p' >&2; then
     sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E -A 12 '^(fatal|failed|\[ERROR\]|ERROR|CRITICAL)' | head -n 40 >&2
-    fail "molecule $1 of $2 failed; everything it said is in ${log#"$REPO"/}"
+    fail "molecule $1 of $2 failed; its output is in ${log#"$REPO"/}"
   fi
 }

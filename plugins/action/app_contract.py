@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Validate the variables of an app on the controller, before anything else happens."""
+"""Validate the variables of an app on the controller, before anything else."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
-try:  # where a value was set: ansible-core keeps it, without a public way to ask yet
+try:  # where a value was set: ansible-core keeps it, but has no public API for it yet
     from ansible._internal._datatag._tags import Origin
-except ImportError:  # a later ansible-core moved it; messages then do without the place
+except ImportError:  # a later ansible-core moved it; messages then omit the place
     Origin = None
 
 SAFE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -43,18 +43,18 @@ ROLES = os.path.join(os.path.dirname(__file__), "..", "..", "roles")
 
 
 def where_set(value: Any) -> str | None:
-    """``path:line:column`` or a phrase such as the command line option a value came from, when Ansible knows."""
+    """Return where a value was set, as ``path:line:column`` or a phrase such as the command line option, when Ansible knows."""
     tag = Origin.get_tag(value) if Origin else None
     return str(tag) if tag else None
 
 
 def role_inputs() -> dict[str, dict[str, Any]]:
-    """The inputs of every role of the collection, as its argument specs type them."""
+    """Return the inputs of every role of the collection, from its argument specs."""
     specs = {}
     for path in glob.glob(os.path.join(ROLES, "*", "meta", "argument_specs.yml")):
         role = path.split(os.sep)[-3]
         with open(path, encoding="utf-8") as handle:
-            entries = yaml.load(handle, Loader=SAFE)["argument_specs"]  # noqa: S506 - safe, and in C where there is one
+            entries = yaml.load(handle, Loader=SAFE)["argument_specs"]  # noqa: S506 - SAFE is a safe loader, in C if available
         specs[role] = {name: spec for entry in entries.values() for name, spec in entry.get("options", {}).items()}
     return specs
 
@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("action", "edges", "apps", "needs_version", "check"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check, resolve, and say who runs what."""
+        """Check and resolve the contract, and identify the run."""
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         args = self._task.args
@@ -86,7 +86,7 @@ class ActionModule(ActionBase):
             problems += faults
             problems += self._check_data(release.get("release_data"), variables)
             excluded = release.get("release_exclude_hosts") or []
-            problems += _check_lost(excluded, {*args["edges"], *args["apps"]})
+            problems += _check_excluded(excluded, {*args["edges"], *args["apps"]})
             if problems:
                 raise contracts.ContractError(problems)
             given = {name: self._value(name, variables) for name in contracts.VARIABLES if name in variables}
@@ -118,46 +118,46 @@ class ActionModule(ActionBase):
         }
 
     def _check_strategy(self, action: str) -> None:
-        """Refuse to have hosts go on one without the other: a fleet moves together, a step after the other."""
-        # That of the play, which is contract.yml's own, and that of all plays that name none.
+        """Refuse strategies that let hosts run independently: a fleet moves together, step by step."""
+        # The strategy of the play (contract.yml sets its own), and that of all plays that set none.
         for strategy in (str(self._task.get_play().strategy), str(constants.DEFAULT_STRATEGY)):
             if strategy.rpartition(".")[2] != "linear":
                 raise contracts.ContractError(
                     [
-                        f"the strategy {strategy} would let hosts run ahead of each other: {action} needs linear, unset ANSIBLE_STRATEGY, "
+                        f"the strategy {strategy} lets hosts run ahead of each other, but {action} needs linear: unset ANSIBLE_STRATEGY, "
                         "or strategy in ansible.cfg"
                     ]
                 )
 
     def _check_command_line(self, variables: Mapping[str, Any], args: Mapping[str, Any]) -> None:
-        """Refuse what would run a part of the steps, or on a part of the hosts."""
+        """Refuse options that run only some steps, or only on some hosts."""
         for group in ("edges", "apps"):
             if not args.get(group):
                 raise contracts.ContractError(
-                    [f"the inventory has no host in group '{group[:-1]}': add one, or name the right inventory with -i"]
+                    [
+                        f"the inventory has no host in group '{group[:-1]}': add one, or select the right inventory with -i"
+                    ]
                 )
-        # Reading logs from a part of the hosts is fine, and a limit that names all of them limits nothing.
+        # Reading logs from some hosts is fine, and a limit that matches all of them has no effect.
         if args["action"] != "logs" and variables.get("ansible_limit") not in (None, "", "all", "*"):
             raise contracts.ContractError(
                 [
-                    f"--limit {variables['ansible_limit']} would {args['action']} on a part of the fleet: leave it out; "
-                    "for hosts that are lost use -e release_exclude_hosts=name"
+                    f"--limit {variables['ansible_limit']} would {args['action']} on a part of the fleet: run it without; "
+                    "to exclude lost hosts use -e release_exclude_hosts=name"
                 ]
             )
         tags = sorted(tag for tag in variables.get("ansible_run_tags") or [] if tag != "all")
         skipped = sorted(variables.get("ansible_skip_tags") or [])
         if tags or skipped:
             option = f"--tags {','.join(tags)}" if tags else f"--skip-tags {','.join(skipped)}"
-            raise contracts.ContractError([f"{option} would leave out steps of the {args['action']}: run it without"])
+            raise contracts.ContractError([f"{option} would skip steps of the {args['action']}: run it without"])
         if context.CLIARGS.get("start_at_task"):
-            raise contracts.ContractError(
-                [f"--start-at-task would leave out steps of the {args['action']}: run it without"]
-            )
+            raise contracts.ContractError([f"--start-at-task would skip steps of the {args['action']}: run it without"])
 
     def _release_inputs(
         self, variables: Mapping[str, Any], spec: Mapping[str, Any]
     ) -> tuple[dict[str, Any], list[str]]:
-        """The inputs of a release with their types (``-e`` gives text), and what is wrong with them."""
+        """Return the inputs of a release with their types (``-e`` gives text), and their problems."""
         inputs: dict[str, Any] = {}
         problems = Problems(where_set)
         for name in [name for name in spec if name in variables]:
@@ -172,22 +172,22 @@ class ActionModule(ActionBase):
         return inputs, problems.lines
 
     def _check_data(self, data: str | None, variables: Mapping[str, Any]) -> list[str]:
-        """Rows are undone because somebody says so now, not because an inventory says so always: the playbook would not see it there either."""
+        """Accept 'restore' only from the command line: losing rows must be an explicit decision, and the playbook does not read the inventory."""
         if data != "restore" or "release_data" in load_extra_vars(self._loader):
             return []
         problems = Problems(where_set)
-        problems.add("release_data", "is 'restore': say that on the command line, with -e", variables["release_data"])
+        problems.add("release_data", "is 'restore': set it on the command line, with -e", variables["release_data"])
         return problems.lines
 
     def _check_rollback(self, action: str, resolved: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
-        """Where the data go back with a release, a rollback is told so or otherwise: rollback.yml is put together before it sees an inventory."""
+        """Require an explicit release_data where app_rollback.data is 'restore': rollback.yml is assembled before it reads an inventory."""
         if action != "rollback" or resolved["rollback"]["data"] != "restore" or variables.get("release_data"):
             return
         problems = Problems(where_set)
         problems.add(
             "app_rollback.data",
-            "is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that this undoes, or with "
-            "-e release_data=forward, which leaves them",
+            "is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that are lost, or with "
+            "-e release_data=forward, which keeps the data",
             variables["app_rollback"],
         )
         raise contracts.ContractError(problems.lines)
@@ -195,45 +195,45 @@ class ActionModule(ActionBase):
     def _check_automatic(
         self, action: str, resolved: Mapping[str, Any], data: str | None, variables: Mapping[str, Any]
     ) -> None:
-        """What a failed deploy would type by itself has nobody to ask for a password."""
-        rollback, asking = resolved["rollback"], auto_restore.asks(context.CLIARGS)
+        """Refuse an automatic restore with options that prompt for a password."""
+        rollback, asking = resolved["rollback"], auto_restore.prompting_option(context.CLIARGS)
         if action != "deploy" or not asking or not rollback["automatic"] or (data or rollback["data"]) != "restore":
             return
         problems = Problems(where_set)
         problems.add(
             "app_rollback.automatic",
-            f"is true, and {asking} asks for a password, which taking the data back could not: give it in a file, or by a program",
+            f"is true, but {asking} prompts for a password, which an automatic restore cannot: use a password file or a program",
             variables["app_rollback"],
         )
         raise contracts.ContractError(problems.lines)
 
     def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
-        """The variable with its templates filled in."""
+        """Return the variable with its templates resolved."""
         try:
             return self._templar.template(variables[name])
         except AnsibleError as error:
             where = where_set(variables[name])
             suffix = f" (set in {where})" if where else ""
-            raise contracts.ContractError([f"{name} cannot be worked out: {error.message}{suffix}"]) from error
+            raise contracts.ContractError([f"{name} cannot be resolved: {error.message}{suffix}"]) from error
 
 
 def _version_of_the_environment() -> str | None:
-    """APP_VERSION, as pipelines hand a version over: text that no shell, parser or template has touched."""
+    """Return APP_VERSION, set by pipelines: text unchanged by a shell, parser or template."""
     version = os.environ.get("APP_VERSION")
     return Origin(description="<environment variable APP_VERSION>").tag(version) if version and Origin else version
 
 
-def _check_lost(excluded: list[str], hosts: set[str]) -> list[str]:
-    """A misspelt host is not lost."""
+def _check_excluded(excluded: list[str], hosts: set[str]) -> list[str]:
+    """Return a problem for each excluded host that does not exist."""
     return [
-        f"release_exclude_hosts names {name}, which is no edge or app host of the inventory: {did_you_mean(name, hosts)}"
+        f"release_exclude_hosts names {name}, which is not an edge or app host of the inventory: {did_you_mean(name, hosts)}"
         for name in excluded
         if name not in hosts
     ]
 
 
 def _revision(folder: str) -> str | None:
-    """The git revision the playbooks run from, or None outside a repository."""
+    """Return the git revision of the playbooks, or None outside a repository."""
     try:
         done = subprocess.run(
             ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judge a canary over the counts of all edges, on the controller."""
+"""Judge a canary from the counts of all edges, on the controller."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("hosts", "result", "settings", "verdict", "last"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect what each edge counted, add it up and judge."""
+        """Collect each edge's counts, add them up and judge."""
         result = super().run(tmp, task_vars)
         args = self._task.args
         hostvars = (task_vars or {})["hostvars"]
         answers = {host: hostvars[host].get(args["result"]) or {} for host in args["hosts"]}
         counted = {host: answer["counts"] for host, answer in answers.items() if "counts" in answer}
         missing = {
-            host: str(answer.get("msg", "no answer")).removeprefix("Task failed: ")
+            host: str(answer.get("msg", "no result")).removeprefix("Task failed: ")
             for host, answer in answers.items()
             if host not in counted
         }

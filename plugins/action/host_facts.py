@@ -18,7 +18,7 @@ class ActionModule(HostModule):
     PROGRAM = Program(host_facts)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Refuse a local connection without contacting anything, then compare what the host reports with this machine."""
+        """Refuse a local connection without contacting anything, then compare the host's identity with this machine."""
         variables = task_vars or {}
         allowed = boolean(self._templar.template(variables.get("provision_controller", False)), strict=False)
         host = variables.get("inventory_hostname", "?")
@@ -29,7 +29,7 @@ class ActionModule(HostModule):
         result = super().run(tmp, variables)
         if not allowed and machine.same(result.get("machine") or {}, machine.identity()):
             address = self._templar.template(variables.get("ansible_host") or host)
-            return refusal(host, f"{address} leads back to it (same machine id, boot id and host name)")
+            return refusal(host, f"{address} is this machine (same machine id, boot id and host name)")
         return result
 
 
@@ -37,6 +37,6 @@ def refusal(host: str, why: str) -> dict[str, Any]:
     """Return the result of a task that refuses the controller, in one line."""
     return {
         "failed": True,
-        "msg": f"{host} is the machine that runs Ansible: {why}. Nothing was changed on it; correct the inventory, or allow it with "
+        "msg": f"{host} is the machine that runs Ansible: {why}. Nothing was changed; correct the inventory, or allow it with "
         "-e provision_controller=true",
     }

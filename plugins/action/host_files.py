@@ -17,7 +17,7 @@ class ActionModule(HostModule):
     PROGRAM = Program(host_files)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Read files of the controller, then send all."""
+        """Read the controller's files, then send everything."""
         args = dict(self._task.args)
         for name in ("files", "hidden_files"):
             args[name] = [self._filled(name, item) for item in args.get(name) or []]
@@ -27,7 +27,7 @@ class ActionModule(HostModule):
     def _filled(self, name: str, item: dict[str, Any]) -> dict[str, Any]:
         """Return a file's options with its content instead of its source."""
         if ("content" in item) == ("src" in item):
-            raise AnsibleActionFail(f"host_files: {name} {item.get('path')}: give it one of content and src")
+            raise AnsibleActionFail(f"host_files: {name} {item.get('path')}: set one of content and src")
         if "src" not in item:
             return item
         with open(self._find_needle("files", item["src"]), encoding="utf-8") as handle:

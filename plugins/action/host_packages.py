@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have packages on a Debian host; apt is only run when one is missing."""
+"""Install packages on a Debian host; apt only runs when one is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("name", "cache_valid_time"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask dpkg first."""
+        """Query dpkg first."""
         result = super().run(tmp, task_vars)
         _unused, args = self.validate_argument_spec(
             {
@@ -44,5 +44,5 @@ class ActionModule(ActionBase):
 
 
 def installed(output: str) -> set[str]:
-    """Return the packages that are installed whole, from what dpkg-query printed: a name with a version or release in it is never among them."""
-    return set(re.findall(r"(?m)^[ihp]i  (\S+)\s*$", output))  # a terminal's lines end with a carriage return, too
+    """Parse the fully installed packages from dpkg-query's output; a name with a version or release never matches."""
+    return set(re.findall(r"(?m)^[ihp]i  (\S+)\s*$", output))  # a terminal adds carriage returns

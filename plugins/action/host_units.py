@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have units of systemd started and enabled; its module is only called for those that are not."""
+"""Start and enable units of systemd; its module only runs for those that are not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("name", "started", "enabled"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask systemd first."""
+        """Query systemd first."""
         result = super().run(tmp, task_vars)
         _unused, args = self.validate_argument_spec(
             {
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
             if as_desired(unit, started=args["started"], enabled=args["enabled"]):
                 continue
             result["units"].append(name)
-            # A unit that is still to be installed cannot be asked for anything more.
+            # A unit that is not installed has no more properties.
             if self._task.check_mode and unit.get("LoadState") == "not-found":
                 result["changed"] = True
                 continue
@@ -58,15 +58,15 @@ class ActionModule(ActionBase):
 
 
 def parsed(output: str) -> dict[str, dict[str, str]]:
-    """Return the properties of each unit by its name, from what systemctl show printed."""
-    # A terminal's lines end with a carriage return, too.
+    """Parse the properties of each unit by name from the output of systemctl show."""
+    # A terminal adds carriage returns.
     parts = "\n".join(output.splitlines()).split("\n\n")
     blocks = (dict(line.split("=", 1) for line in part.splitlines() if "=" in line) for part in parts)
     return {block["Id"]: block for block in blocks if "Id" in block}
 
 
 def as_desired(unit: dict[str, str], *, started: bool, enabled: bool) -> bool:
-    """Return whether a unit runs and is enabled, as far as that is desired, as its file says it now."""
+    """Return whether a unit runs and is enabled as desired, with its current file loaded."""
     return (
         unit.get("LoadState") == "loaded"
         and unit.get("NeedDaemonReload") == "no"

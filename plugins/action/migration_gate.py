@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at the SQL that is about to run, on the controller, and stop the deploy when it would hurt."""
+"""Check pending SQL on the controller, and stop the deploy when it would break or block the live app."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
 class NoSquawk(Exception):
-    """The linter cannot be run; the message says why and what to do."""
+    """The linter cannot run; the message says why and what to do."""
 
 
 class ActionModule(ActionBase):
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("hosts", "result", "mode", "down_required", "verdict"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Inspect, print, and give the verdict back."""
+        """Inspect, print, and return the verdict."""
         result = {**super().run(tmp, task_vars), "changed": False, "refused": [], "allowed": [], "needless": []}
         args, hostvars = self._task.args, (task_vars or {})["hostvars"]
         answers = {host: hostvars[host].get(args["result"]) for host in args["hosts"]}
@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         if not verdict["ok"]:
             return {**result, "verdict": verdict}
         listed = next(iter(answers.values())) or {}
-        # A tool that does not tell is run, and does nothing when nothing is to be done.
+        # A tool without a status always runs, and does nothing when nothing is pending.
         if listed["known"] and not listed["status"]["pending"]:
             result["needless"] = ["rehearse", "migrate"]
         pending = [Migration(one["name"], one["sql"], bool(one["in_transaction"])) for one in listed["pending"]]
@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
         try:
             remarks = migration_gate.inspect(pending, squawk(pending))
         except NoSquawk as error:
-            return {**result, "verdict": _stop(verdict, mode, f"the migration gate cannot look: {error}", [])}
+            return {**result, "verdict": _stop(verdict, mode, f"the migration gate cannot check: {error}", [])}
         refused, allowed = migration_gate.judge(pending, remarks, listed["released"])
         result["lines"] += say.show([f"  gate       {line}" for line in migration_gate.lines(allowed)], "yellow")
         if refused:
@@ -63,19 +63,19 @@ class ActionModule(ActionBase):
 
 
 def _stop(verdict: dict[str, Any], mode: str, message: str, details: Sequence[str]) -> dict[str, Any]:
-    """The verdict after a bad finding: the end of the run, or a note."""
+    """Return the verdict after a finding: the end of the run, or a note."""
     if mode == "warn":
         return {**verdict, "notes": [*verdict["notes"], "\n".join([f"gate: {message}", *details])]}
     return {**verdict, "ok": False, "step": "gate", "message": "\n".join([message, *(f"  {line}" for line in details)])}
 
 
 def squawk(pending: Sequence[Migration]) -> dict[str, list[dict[str, Any]]]:
-    """What squawk says of each migration, as it prints it in JSON. Raises NoSquawk."""
-    # Of the environment Ansible runs in, if it is there.
+    """Run squawk; returns its JSON report of each migration. Raises NoSquawk."""
+    # From Ansible's own environment, if it is there.
     program = shutil.which("squawk", path=os.path.dirname(sys.executable)) or shutil.which("squawk")
     if not program:
         raise NoSquawk(
-            "the program squawk is missing on the controller: pip install squawk-cli, or app_migration.gate: off"
+            "squawk is not installed on the controller: pip install squawk-cli, or set app_migration.gate to off"
         )
     said: dict[str, list[dict[str, Any]]] = {one.name: [] for one in pending}
     with tempfile.TemporaryDirectory(prefix="sluice-gate-") as folder:
@@ -90,20 +90,20 @@ def squawk(pending: Sequence[Migration]) -> dict[str, list[dict[str, Any]]]:
                 with open(path, "w", encoding="utf-8") as handle:
                     handle.write(migration_gate.for_squawk(one.sql))
             if names:
-                # Without a configuration file: one in the working directory must not decide what is looked for.
+                # Without a configuration file: one in the working directory must not change the rules.
                 command = [program, "--reporter", "json", "--no-error-on-unmatched-pattern", *option, *names]
-                for remark in _said(command, folder):
+                for remark in _report(command, folder):
                     said[names[remark["file"]]].append(remark)
     return said
 
 
-def _said(command: Sequence[str], folder: str) -> list[dict[str, Any]]:
+def _report(command: Sequence[str], folder: str) -> list[dict[str, Any]]:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
         return list(json.loads(done.stdout or "[]")) if done.returncode in (0, 1) else _failed(done.stderr)
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-        raise NoSquawk(f"squawk did not work ({error})") from error
+        raise NoSquawk(f"squawk failed ({error})") from error
 
 
 def _failed(said: str) -> list[dict[str, Any]]:
-    raise NoSquawk(f"squawk did not work: {said.strip()[:300]}")
+    raise NoSquawk(f"squawk failed: {said.strip()[:300]}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say on the controller what a rehearsal of migrations found, and whether the run goes on."""
+"""Report the result of a rehearsal of migrations on the controller, and whether the run continues."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("database", "host", "copy", "tried", "gone", "verdict"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Judge the rounds one after the other, and print what came out."""
+        """Judge the rounds in sequence, and print the result."""
         result = {**super().run(tmp, task_vars), "changed": False, "lines": []}
         args = self._task.args
         variables = (task_vars or {})["hostvars"][args["host"]]
         copy, tried, gone = (variables.get(args[name]) for name in ("copy", "tried", "gone"))
         verdict = barrier.judge("rehearse", {args["database"]: copy}, args["verdict"])
         verdict = barrier.judge("rehearse", {args["host"]: tried}, verdict)
-        # A copy that is left is taken away by the next one, and is as confidential as the database until then.
+        # A leftover copy is removed by the next rehearsal, and is as confidential as the database until then.
         swept = barrier.judge("rehearse", {args["database"]: gone}, verdict, noted={"rehearse"})
         verdict = swept if verdict["ok"] else verdict
         if verdict["ok"]:

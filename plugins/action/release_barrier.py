@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Count positive results over a group of hosts, on the controller."""
+"""Judge a step's results over a group of hosts, on the controller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("step", "hosts", "result", "verdict"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Collect what each host answered and judge."""
+        """Collect each host's result and judge."""
         result = super().run(tmp, task_vars)
         args = self._task.args
         hostvars = (task_vars or {})["hostvars"]

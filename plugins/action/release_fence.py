@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fence a host, waiting for it when told to, and keep the lease alive as long as this command lives."""
+"""Fence a host, waiting if configured, and renew the lease as long as this command lives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ActionModule(HostModule):
     LEASE = Program(release_lease)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Try until the host is fenced, or the time to wait is over."""
+        """Retry until the host is fenced, or the time to wait is over."""
         begin = time.monotonic()
         controller = heartbeat.controller()
         if self._task.args.get("state", "fenced") != "fenced" or self._task.check_mode:
@@ -30,21 +30,21 @@ class ActionModule(HostModule):
         fenced = self._keep_alive(controller, task_vars or {})
         result = super().run(tmp, task_vars)
         wait = float(self._task.args.get("wait_seconds") or 0)
-        # A controller that has died meanwhile takes nothing any more.
+        # A controller that died meanwhile must not take the lease.
         while result.get("held") and time.monotonic() - begin < wait and not controller.ended(WAIT_POLL_SECONDS):
             result = super().run(tmp, task_vars)
         fenced("observation" in result)
         return result
 
     def _keep_alive(self, controller: heartbeat.Controller, variables: dict[str, Any]) -> Callable[[bool], None]:
-        """Start what keeps the lease alive; before the fence, since the worker may be ended in its middle."""
+        """Start the heartbeat; before the fence, since the worker may be killed during it."""
         args = self._task.args
         seconds = float(
             args.get("lease_seconds") or release_fence.ARGUMENTS["argument_spec"]["lease_seconds"]["default"]
         )
         lease = {"app": args["app"], "run_id": args["run"]["id"], "lease_seconds": seconds}
 
-        def tell(state: str) -> dict[str, Any]:
+        def update(state: str) -> dict[str, Any]:
             return self.on_host(self.LEASE, {**lease, "state": state}, variables)
 
-        return heartbeat.begin(controller, tell, seconds / 3)
+        return heartbeat.begin(controller, update, seconds / 3)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the plan on the controller, from what every host observed, and print it."""
+"""Make the plan on the controller from every host's observation, and print it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as p
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
-# The steps that a check carries out: they look, and change nothing in check mode.
+# The steps that run in check mode: they check, and change nothing.
 LOOKS = ("pending", "schema_check", "rollback_check", "restore_point")
 # The range of container networks where a host sets none, as in the role docker_host.
 CONTAINERS = "172.20.0.0/14"
-# A plan that was refused, or none.
+# The plan when it was refused.
 NO_PLAN: dict[str, Any] = {
     "status": "refused",
     "targets": {},
@@ -105,18 +105,18 @@ class ActionModule(ActionBase):
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
-            # Nothing was fenced; what only looks can look all the same.
+            # Nothing was fenced, but read-only steps can run.
             plan["targets"] = {step: hosts for step, hosts in plan["targets"].items() if step in LOOKS}
             plan["steps"] = list(plan["targets"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 
     @staticmethod
     def _address(variables: Any, host: str) -> str:
-        """The private address of a host: where the edges reach it."""
+        """Return the private address of a host, which the edges use."""
         return str(variables.get("stack_address") or variables.get("ansible_host") or host)
 
     def _copy(self, rehearse: Mapping[str, Any], hostvars: Any) -> dict[str, Any]:
-        """Where the copy of the database listens, and who may connect: the host that migrates, or on the same host its containers."""
+        """Return where the copy of the database listens, and its clients: the migrating host, or its containers on the same host."""
         database, migrating = rehearse["host"], rehearse["on"]
         pool = str(hostvars[migrating].get("docker_host_address_pool") or CONTAINERS)
         client = self._address(hostvars[migrating], migrating)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Say how a run ended: one line when it failed, what is live and what it took when it did not."""
+"""Report the result of a run: one line after a failure, the live release and the time after a success."""
 
 from __future__ import annotations
 

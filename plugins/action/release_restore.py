@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have rollback.yml take the data of a release back that failed, with the options of this run."""
+"""Run rollback.yml to restore the data of a failed release, with the options of this run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("release",))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the command, and show its output while it runs."""
+        """Run the command, and stream its output."""
         result = super().run(tmp, task_vars)
         playbooks = context.CLIARGS["args"]
         release = self._task.args["release"]
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
 
 
 def _rollback(playbooks: Sequence[str]) -> str:
-    """The rollback.yml beside the deploy.yml that runs, where its variables lie, too; else the collection's."""
+    """Return the rollback.yml next to the running deploy.yml, where its variables are, too; else the collection's."""
     for playbook in playbooks:
         folder, name = os.path.split(playbook)
         alongside = os.path.join(folder, "rollback.yml")

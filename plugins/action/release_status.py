@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Show what is live, where, and since when."""
+"""Show what is live, and where."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in {*args["edges"], *args["apps"]}}
         observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
         unreachable = {
-            host: str(answer.get("msg", "no answer")).removeprefix("Task failed: ")
+            host: str(answer.get("msg", "no result")).removeprefix("Task failed: ")
             for host, answer in answers.items()
             if host not in observed
         }

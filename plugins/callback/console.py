@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person sees of a run: the plan, a line for each step, the result."""
+"""Console output of a run: the plan, a line for each step, the result."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ansible_collections.sluice.stack.plugins.module_utils.events.event import E
 DOCUMENTATION = r"""
 name: console
 type: stdout
-short_description: The plan, a line for each step, the result, and an error once and last
+short_description: Print the plan, a line for each step, the result, and an error once and last
 version_added: 0.1.0
 description:
-  - Made for the playbooks of this collection, and readable with others. A deploy prints its plan, one line for each step with its hosts and
-    seconds, and its result. A task outside of a release is a line when it changed something.
-  - A failed run ends with one line that says what failed; details, as a container's log, are above it. Both go to standard error, and so does
-    a sign of life, when nothing was to be seen for 10 seconds.
+  - Made for the playbooks of this collection, and usable with others. A deploy prints its plan, one line for each step with its hosts and
+    seconds, and its result. A task outside of a release prints a line when it changed something.
+  - A failed run ends with one line with the error; details, such as a container's log, are above it. Both go to standard error, like the
+    progress line after 10 seconds without output.
   - With C(-v) and more it is Ansible's own P(ansible.builtin.default#callback), with the plan and the last line of this one.
-  - It moves no cursor, and uses colours on a terminal only, so it reads well in the log of a CI.
+  - It moves no cursor, and uses colours only on a terminal, so it is readable in a CI log.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment:
   - default_callback
@@ -47,7 +47,7 @@ TICK = 1.0
 
 
 class CallbackModule(Default):
-    """Feeds the stream of events from Ansible's callbacks, and prints what the console makes of them."""
+    """Feeds Ansible's callbacks to the stream of events, and prints the console's lines."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -58,17 +58,17 @@ class CallbackModule(Default):
         self._verbose = self._display.verbosity > 0
         self._stream = stream.Stream(time.time())
         self._console = console.Console(self._verbose)
-        # Events come from Ansible's main thread, and from the one that looks at the clock.
+        # Events come from Ansible's main thread and from the timer thread.
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._diffs: dict[tuple[str, str], str] = {}
 
     def _read(self, happened: Iterable[Event]) -> None:
-        """Print what happened."""
+        """Print the lines of events."""
         for event in happened:
             for line in self._console.lines(event):
                 self._display.display(line.text, color=TONES.get(line.tone), stderr=line.stderr)
-        # In a pipe Python keeps lines back until there are many.
+        # In a pipe Python buffers output.
         sys.stdout.flush()
         sys.stderr.flush()
 
@@ -163,7 +163,7 @@ class CallbackModule(Default):
 
 
 def _quiet(name: str) -> Any:
-    """A method of Ansible's own output that is only for ``-v``."""
+    """Wrap a method of Ansible's own output to run only with ``-v``."""
 
     def method(self: CallbackModule, *args: Any, **kwargs: Any) -> None:
         if self._verbose:
@@ -202,12 +202,12 @@ def _task(task: Any) -> stream.Task:
 
 
 def _near(path: str) -> str:
-    """The path as seen from the working directory, when it is below that."""
+    """Return the path relative to the working directory, when it is below that."""
     return path.removeprefix(os.getcwd() + os.sep)
 
 
 def _rescued(task: Any) -> bool:
-    """Whether a block around the task has a rescue for it."""
+    """Whether a block around the task has a rescue."""
     inner, outer = task, task._parent
     while outer is not None:
         if isinstance(outer, Block) and outer.rescue and inner not in (*outer.rescue, *outer.always):

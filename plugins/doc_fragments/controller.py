@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all action plugins have in common that work on the controller alone."""
+"""Attributes of action plugins that run only on the controller."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes; what a plugin says itself comes before them."""
+    """Attributes; a plugin's own documentation takes precedence."""
 
     DOCUMENTATION = r"""
 attributes:
@@ -16,6 +16,6 @@ attributes:
     description: It only reads.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a module is told that also writes the ledger, or gives the app back, in its round."""
+"""Options of modules that also write the ledger or release the lease."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ options:
     elements: dict
     default: []
   release_lease:
-    description: Give the app back on this host afterwards.
+    description: Release the lease on this host afterwards.
     type: bool
     default: false
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every module that changes a host is told of its run."""
+"""Options of every module that changes a host: its run."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup import bucket
 
 
 class FilterModule:
-    """Filters by the names templates use."""
+    """Filters by name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """The functions; their documentation is theirs."""
+        """Return the filters; documented in their .yml files."""
         return {"buckets": bucket.buckets}

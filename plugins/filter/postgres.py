@@ -11,10 +11,10 @@ from ansible_collections.sluice.stack.plugins.module_utils.postgres import stand
 
 
 class FilterModule:
-    """Filters by the names templates use."""
+    """Filters by name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """The functions; their documentation is theirs."""
+        """Return the filters; documented in their .yml files."""
         return {
             "postgres_tuned": postgres_settings.tuned,
             "postgres_restarts": postgres_settings.restarts,

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Variables of a run as the command line has them."""
+"""Variables of a run as given on the command line."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: command_line
-short_description: The values that variables of a run have on the command line, refused when they hold a template
+short_description: Return a run's variables as given on the command line, and refuse templates in them
 version_added: 0.1.0
 description:
-  - Ansible fills in a template wherever it uses a variable, also one that was given with C(-e). A version that a pipeline takes from a tag
-    could so run a command on the controller.
-  - This reads the options C(-e) themselves, and fails when a variable of a run (C(app_version), C(release_*) and the like) holds a template
-    there. Nothing has been filled in by then.
+  - Ansible executes a template wherever it uses a variable, even one given with C(-e). A version that a pipeline takes from a tag
+    could run a command on the controller this way.
+  - This reads the C(-e) options themselves, and fails when a variable of a run (C(app_version), C(release_*) and the like) contains a template.
+    No template has been executed by then.
 author: Sluice maintainers (@sluice-stack)
 options:
   _terms:
@@ -26,12 +26,12 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Refuse templates on the command line before anything is filled in
+- name: Refuse templates on the command line before any is executed
   hosts: "{{ lookup('sluice.stack.command_line') or 'all' }}"
 
-- name: Show what a run was told, as it was told
+- name: Show an option of the command line unchanged
   ansible.builtin.debug:
-    msg: "{{ lookup('sluice.stack.command_line', 'release_to', default='the release before') }}"
+    msg: "{{ lookup('sluice.stack.command_line', 'release_to', default='the previous release') }}"
 """
 
 RETURN = r"""

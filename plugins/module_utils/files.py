@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State files that survive a crash at any moment: locked, written whole, synced, renamed."""
+"""State files that survive a crash at any moment: locked, written atomically, synced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCK_POLL_SECONDS = 0.05
 
 
 def private_folder(path: str) -> None:
-    """Make ``path`` and its missing parents for the owner alone; ``os.makedirs`` gives its mode to the last one only."""
+    """Create ``path`` and its missing parents for the owner only; ``os.makedirs`` sets the mode of the last one only."""
     if path and not os.path.isdir(path):
         private_folder(os.path.dirname(path))
         with contextlib.suppress(FileExistsError):
@@ -29,7 +29,7 @@ def private_folder(path: str) -> None:
 def locked(path: str, seconds: float | None = None) -> Iterator[None]:
     """Hold an exclusive lock on ``path`` (created 0600 when missing); waits for its holder.
 
-    Raises TimeoutError when the holder is not done within ``seconds``.
+    Raises TimeoutError when it is still held after ``seconds``.
     """
     private_folder(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,9 +63,9 @@ def write_atomic(
     group: str | None = None,
     check: Callable[[str], None] | None = None,
 ) -> None:
-    """Replace ``path`` so that a reader, or a power cut, sees the old text or the new, never a part.
+    """Replace ``path`` atomically: a reader, or a power cut, sees the old text or the new, never a part.
 
-    ``check`` gets the path of the new file, and keeps it from being put in place by raising.
+    ``check`` gets the path of the new file and raises to reject it.
     """
     folder = os.path.dirname(path)
     private_folder(folder)
@@ -92,7 +92,7 @@ def write_atomic(
 
 
 def sync_directory(folder: str) -> None:
-    """Make a rename or a new name in ``folder`` durable."""
+    """Sync a directory to make renames and new files in it durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -101,7 +101,7 @@ def sync_directory(folder: str) -> None:
 
 
 def read_json(path: str, default: Any = None) -> Any:
-    """The JSON value in ``path``, or ``default`` when there is no such file."""
+    """Read the JSON value of ``path``; ``default`` without a file."""
     try:
         with open(path, encoding="utf-8") as handle:
             return json.load(handle)

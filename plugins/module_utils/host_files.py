@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Directories, files and blocks on a host: what is there, what differs from what is desired, and how to make it so."""
+"""Directories, files and blocks on a host: the current state, the differences from the desired one, and how to apply it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ VALIDATE_SECONDS = 60
 
 
 class HostFilesError(Exception):
-    """Something cannot be made as desired; the message names the path and why."""
+    """The desired state cannot be applied; the message names the path and why."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is at a path: ``kind`` is ``absent``, ``directory``, ``file`` or ``other``; content only of files."""
+    """The current state of a path: ``kind`` is ``absent``, ``directory``, ``file`` or ``other``; content only of files."""
 
     kind: str
     owner: str = ""
@@ -36,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Desired:
-    """What a path shall be. A ``block`` leaves the rest of its file alone, and its owner and mode."""
+    """The desired state of a path. A ``block`` keeps the rest of its file, and its owner and mode."""
 
     path: str
     kind: str  # absent, directory, file or block
@@ -45,7 +45,7 @@ class Desired:
     mode: int = 0o644
     content: str = ""
     validate: str = ""
-    # A file its reader writes when it starts. A desired file that is newer has not been read.
+    # A file that the reader writes when it starts. A desired file newer than it has not been read.
     reader: str = ""
     hidden: bool = False
 
@@ -114,7 +114,7 @@ def compare(desired: Desired, found: Found, read_at: float | None) -> Change | N
     if found.kind == "absent":
         return Change(desired, found, ["created"], content)
     if found.kind not in (kind, "other") or (found.kind == "other" and kind == "directory"):
-        raise HostFilesError(f"{desired.path} is a {found.kind}, and has to be a {kind}: move it away")
+        raise HostFilesError(f"{desired.path} is a {found.kind}, not a {kind}: move it away")
     what = []
     if kind == "file" and (found.kind == "other" or found.content != content):
         what.append("content")
@@ -128,7 +128,7 @@ def compare(desired: Desired, found: Found, read_at: float | None) -> Change | N
 
 
 def diff_of(change: Change) -> dict[str, str]:
-    """Return a change as Ansible shows differences; a hidden file's content is not in it."""
+    """Return a change as Ansible shows differences; a hidden file's content is not included."""
     desired, found, path = change.desired, change.found, change.desired.path
     if desired.kind == "directory" or desired.hidden or not {"content", "created", "removed"} & set(change.what):
         return {"prepared": f"{change.summary}\n"}
@@ -140,7 +140,7 @@ def diff_of(change: Change) -> dict[str, str]:
 
 
 def observe(path: str, kind: str) -> Found:
-    """Return what is at a path. A link to a directory counts as one where a directory is desired."""
+    """Return the current state of a path. A link to a directory counts as one where a directory is desired."""
     try:
         status = os.stat(path) if kind == "directory" else os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -179,13 +179,13 @@ def started(reader: str) -> float | None:
 
 
 def changes_for(desired: list[Desired]) -> list[Change]:
-    """Return what differs on this host. Raises HostFilesError."""
+    """Return the changes for this host. Raises HostFilesError."""
     found = ((item, compare(item, observe(item.path, item.kind), started(item.reader))) for item in desired)
     return [change for _unused, change in found if change is not None]
 
 
 def apply(change: Change) -> None:
-    """Make one path as desired. Raises HostFilesError."""
+    """Apply the desired state of one path. Raises HostFilesError."""
     desired, found = change.desired, change.found
     if not change.what:
         return
@@ -202,23 +202,23 @@ def apply(change: Change) -> None:
             own(desired)
     except LookupError as error:
         raise HostFilesError(
-            f"{desired.path}: {desired.owner}:{desired.group} is no user and group of this host ({error})"
+            f"{desired.path}: {desired.owner}:{desired.group} is not a user and group on this host ({error})"
         ) from error
     except OSError as error:
         raise HostFilesError(f"{desired.path}: {error.strerror or error}") from error
 
 
 def own(desired: Desired) -> None:
-    """Give a path its owner, group and mode."""
+    """Set a path's owner, group and mode."""
     os.chown(desired.path, pwd.getpwnam(desired.owner).pw_uid, grp.getgrnam(desired.group).gr_gid)
     os.chmod(desired.path, desired.mode)
 
 
 def put(change: Change) -> None:
-    """Write a file aside, have its checker read it, and put it in its place."""
+    """Write a temporary file, check it, and move it into place."""
     desired, found = change.desired, change.found
     if not os.path.isdir(os.path.dirname(desired.path)):
-        raise HostFilesError(f"{desired.path}: the directory it belongs in is missing")
+        raise HostFilesError(f"{desired.path}: its directory is missing")
     kept = desired.kind == "block" and found.kind == "file"
     write_atomic(
         desired.path,
@@ -231,16 +231,16 @@ def put(change: Change) -> None:
 
 
 def checker(desired: Desired) -> Callable[[str], None]:
-    """Return what checks the file before it is put in its place."""
+    """Return the function that checks the file before it is moved into place."""
 
     def check(path: str) -> None:
         command = shlex.split(desired.validate.replace("%s", shlex.quote(path)))
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=VALIDATE_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostFilesError(f"{desired.path} was not written: {command[0]} could not check it: {error}") from error
+            raise HostFilesError(f"{desired.path} was not written: {command[0]} did not run: {error}") from error
         if done.returncode:
             output = " ".join((done.stderr or done.stdout).split()).replace(path, desired.path)
-            raise HostFilesError(f"{desired.path} was not written: {command[0]} refuses it: {output}")
+            raise HostFilesError(f"{desired.path} was not written: {command[0]} rejected it: {output}")
 
     return check

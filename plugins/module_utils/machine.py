@@ -23,24 +23,24 @@ def read(path: str) -> str:
 
 
 def identity() -> dict[str, str]:
-    """Return what tells this machine from others: its machine id, the kernel's boot id and its host name."""
+    """Return the machine's identity: machine id, boot id and host name."""
     return {"machine_id": read(MACHINE_ID), "boot_id": read(BOOT_ID), "hostname": platform.node()}
 
 
 def same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Return whether two identities are one machine's.
+    """Return whether two identities are of the same machine.
 
-    No part is enough alone: machines made from one image can share the machine id, containers share the kernel's boot id, and host names
-    repeat. An unknown part never matches.
+    No part is unique alone: machines from one image can share the machine id, containers share the boot id, and host names repeat. An
+    unknown part never matches.
     """
     return all(one.get(part) and one.get(part) == other.get(part) for part in ("machine_id", "boot_id", "hostname"))
 
 
 def facts(os_release: str, debian_version: str, meminfo: str, processors: int) -> dict[str, Any]:
-    """Return facts under the names ``ansible.builtin.setup`` uses, from the text of the files they are in."""
+    """Return facts under the names ``ansible.builtin.setup`` uses, from the text of files in /etc and /proc."""
     fields = {name: value.strip("\"'") for name, value in re.findall(r"(?m)^(\w+)=(.*)$", os_release)}
     memory = re.search(r"(?m)^MemTotal:\s+(\d+) kB", meminfo)
-    # As setup does: Debian's own file has the point release; on testing and unstable it holds names.
+    # Like setup: debian_version has the point release; on testing and unstable it has names.
     version = debian_version if re.fullmatch(r"\d+(\.\d+)?", debian_version) else fields.get("VERSION_ID", "")
     return {
         "distribution": {"debian": "Debian", "ubuntu": "Ubuntu"}.get(fields.get("ID", ""), fields.get("NAME", "")),

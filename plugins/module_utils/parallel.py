@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same thing for several items at once; ``concurrent.futures`` takes longer to import than most of what it would run."""
+"""Run a function on several items in threads; importing ``concurrent.futures`` takes longer than most of the work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def together(work: Callable[[Item], Any], items: Iterable[Item]) -> list[Any]:
-    """``work`` of every item, each in a thread, in the items' order. All are waited for; the first error is then raised."""
+    """Run ``work`` on every item, each in a thread; returns results in the items' order. Waits for all; then raises the first error."""
     listed = list(items)
     results: list[Any] = [None] * len(listed)
     errors: list[tuple[int, BaseException]] = []
@@ -36,7 +36,7 @@ def together(work: Callable[[Item], Any], items: Iterable[Item]) -> list[Any]:
 
 
 def within(seconds: float, work: Callable[[], Result]) -> Result:
-    """The result of ``work``, or TimeoutError after ``seconds``; what hangs (a name server, a peer) is then left behind in its thread."""
+    """Return the result of ``work``, or raise TimeoutError after ``seconds``; a hung call (a name server, a peer) stays in its thread."""
     results: list[Result] = []
     errors: list[BaseException] = []
 

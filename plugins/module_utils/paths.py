@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a host keeps what it knows."""
+"""Paths of a host's state."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ EDGE_CONFIGS = "/etc/nginx/sluice"
 
 
 def app_folder(app: str, root: str = STATE_ROOT) -> str:
-    """What a host knows of an app."""
+    """Return the folder of a host's state of an app."""
     return os.path.join(root, "apps", app)
 
 
 def ledger_file(app: str, root: str = STATE_ROOT) -> str:
-    """The host's copy of an app's ledger."""
+    """Return the host's copy of an app's ledger."""
     return os.path.join(app_folder(app, root), "ledger.jsonl")
 
 
@@ -26,15 +26,15 @@ def removed_ledger(app: str, root: str = STATE_ROOT) -> str:
 
 
 def drained_file(app: str, root: str = STATE_ROOT) -> str:
-    """Says, by being there, that the host gets none of the app's requests until it joins again."""
+    """Return the file whose existence keeps the host drained until it joins again."""
     return os.path.join(app_folder(app, root), "drained")
 
 
 def gaps_file(app: str, root: str = STATE_ROOT) -> str:
-    """For how long each service that must not run twice answered nobody when it was last replaced."""
+    """Return the file with the last downtime of each singleton service."""
     return os.path.join(app_folder(app, root), "gaps.json")
 
 
 def ports_file(root: str = STATE_ROOT) -> str:
-    """The slot ports of all apps."""
+    """Return the file with the slot ports of all apps."""
     return os.path.join(root, "ports.json")

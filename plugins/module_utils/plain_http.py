@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP request to a port or to a Unix socket, by ``http.client``, with a deadline for the whole of it."""
+"""One HTTP request to a port or Unix socket with ``http.client`` and a total timeout."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
 
 class NoAnswer(Exception):
-    """Nothing answers there, or not in time, or not in HTTP."""
+    """No response, or not in time, or not HTTP."""
 
 
 class Answer(NamedTuple):
-    """An answer; ``headers`` by their names in lower case."""
+    """A response; ``headers`` by name in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def data(self) -> Any:
-        """The body as JSON; None when it is something else, or empty."""
+        """Parse the body as JSON; None when it is not JSON, or empty."""
         try:
             return json.loads(self.body)
         except ValueError:
             return None
 
     def beginning(self) -> str:
-        """The first part of the body, for messages."""
+        """Return the first part of the body, for messages."""
         return self.body[:300].decode(errors="replace").strip()
 
 
@@ -48,9 +48,9 @@ def request(
     headers: Mapping[str, str] | None = None,
     limit: int | None = None,
 ) -> Answer:
-    """Send ``body`` as JSON and return the answer, or ``limit`` bytes of it, within ``timeout`` seconds. Raises NoAnswer."""
+    """Send ``body`` as JSON and return the response, at most ``limit`` bytes of it, within ``timeout`` seconds. Raises NoAnswer."""
     status, given, pieces = stream(address, method, target, body, timeout=timeout, headers=headers)
-    whole = bytearray()  # grows in place: an archive may have many megabytes, in thousands of pieces
+    whole = bytearray()  # a bytearray grows in place: an archive may have many megabytes in thousands of chunks
     with closing(pieces):
         for piece in pieces:
             whole += piece
@@ -68,7 +68,7 @@ def stream(
     timeout: float,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, str], Generator[bytes, None, None]]:
-    """As ``request``; returns the status, the headers, and the body in the pieces it comes in."""
+    """Like ``request``; returns the status, the headers, and the body in chunks."""
     connection = _Connection(address, timeout)
     payload = None if body is None else json.dumps(body).encode()
     kind = {} if payload is None else {"Content-Type": "application/json"}
@@ -93,12 +93,12 @@ def _pieces(response: http.client.HTTPResponse) -> Generator[bytes, None, None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
-        return f"not an HTTP answer: {str(error)[:80].strip()!r}"
+        return f"not an HTTP response: {str(error)[:80].strip()!r}"
     return str(error) or type(error).__name__
 
 
 class _Connection(http.client.HTTPConnection):
-    """To a port or a Unix socket; what is read has to be there before the deadline."""
+    """A connection to a port or Unix socket; reads end at the deadline."""
 
     def __init__(self, address: Address, timeout: float) -> None:
         host, port = ("localhost", None) if isinstance(address, str) else address
@@ -119,14 +119,14 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _Timed(io.RawIOBase):
-    """What a socket receives until the deadline. A socket's own timeout starts again with each piece."""
+    """Reads a socket until the deadline. A socket's own timeout restarts with each chunk."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._socket, self._deadline = sock, deadline
-        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open after the connection let it go
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open after the connection released it
 
     def makefile(self, _unused: str) -> io.BufferedReader:
-        """What an HTTPResponse reads from."""
+        """Return the file that an HTTPResponse reads from."""
         return io.BufferedReader(self, 65536)
 
     def readable(self) -> bool:

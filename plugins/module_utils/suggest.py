@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 
 def closest(name: str, known: Iterable[str], prefix: str = "") -> str | None:
-    """The known name most like ``name``, when one is alike enough to be what was meant.
+    """Return the known name most similar to ``name``, if similar enough.
 
-    A ``prefix`` that all of them share makes any two look alike, so it is not compared.
+    A shared ``prefix`` would make any two names similar, so it is not compared.
     """
     matches = difflib.get_close_matches(
         name.removeprefix(prefix), [item.removeprefix(prefix) for item in known], n=1, cutoff=0.75
@@ -19,7 +19,7 @@ def closest(name: str, known: Iterable[str], prefix: str = "") -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A closing phrase for a message about an unknown name."""
+    """Return the end of a message about an unknown name."""
     names = sorted(known)
     match = closest(name, names, prefix)
     return f"did you mean {match!r}?" if match else f"known: {', '.join(names)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: app_contract
-short_description: Check the variables that describe an app, before any host is contacted
+short_description: Check an app's variables before any host is contacted
 version_added: 0.1.0
 description:
   - Runs on the controller. Reads every variable of the host it runs for, checks the C(app_*) variables against the contract, fills in
@@ -16,12 +16,12 @@ description:
     and, where Ansible knows it, the place the variable was set. C(app_extra) is free for an inventory's own use.
   - Refuses a run that would leave out hosts or steps, by C(--limit), C(--tags), C(--skip-tags) or C(--start-at-task), and an inventory
     without an edge or app host.
-  - A secret's value is never in a message or a result; the result names it with a version from which it cannot be had back.
+  - A secret's value is never in a message or a result; the result has its name and a version from which it cannot be recovered.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   action:
-    description: What the run does; messages name it.
+    description: The action of the run; used in messages.
     type: str
     choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, remove, provision]
     required: true
@@ -36,12 +36,12 @@ options:
     elements: str
     default: []
   needs_version:
-    description: Whether C(app_version) must say which version is meant. A rollback takes its version from the release it goes to.
+    description: Whether C(app_version) is required. A rollback takes the version from its target release.
     type: bool
     default: true
   check:
     description:
-      - V(names) checks the names of the host's variables, and nothing else.
+      - V(names) only checks the names of the host's variables.
     type: str
     choices: [everything, names]
     default: everything
@@ -81,13 +81,13 @@ references:
   elements: str
   sample: ["registry.example.com/marketplace/backend:v1.4.2"]
 lost:
-  description: The hosts that were given up with C(release_exclude_hosts), each a host of O(edges) or O(apps).
+  description: The hosts excluded with C(release_exclude_hosts), each a host of O(edges) or O(apps).
   returned: success, with O(check=everything)
   type: list
   elements: str
   sample: []
 run:
-  description: Who runs what, for leases and ledgers.
+  description: The run, for leases and ledgers.
   returned: success, with O(check=everything)
   type: dict
   sample:

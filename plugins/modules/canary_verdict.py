@@ -7,16 +7,16 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: canary_verdict
-short_description: Judge whether a canary is worse than the release before it
+short_description: Judge whether a canary is worse than the live release
 version_added: 0.1.0
 description:
   - Runs on the controller. Adds up what M(sluice.stack.canary_window) counted on each edge, and compares the errors and the latency of both releases
-    within the same blocks of time. What hits both at once, like a database that hangs for some seconds, does not count against the new one.
-  - V(fail) means that the new release is worse by more than chance and by more than what is harmless, or breaks a guard. V(pass) means that it was
-    given enough requests and that a harmful difference is ruled out. Everything else is V(inconclusive), and must not promote a release.
-  - The guards hold for the new release alone. When it breaks one, that is a fail, also if the old release is as bad at that time.
+    within the same blocks of time. What affects both at once, like a database that hangs for some seconds, does not count against the new one.
+  - V(fail) means that the new release is significantly worse, by more than a harmless difference, or breaks a guard. V(pass) means that it had
+    enough requests and that a harmful difference is ruled out. Everything else is V(inconclusive), and must not promote a release.
+  - The guards apply to the new release only. When it breaks one, the verdict is fail, even if the old release is as bad at that time.
   - An edge without counts makes the verdict inconclusive, unless the others' counts fail.
-  - It does not fail itself, unless it is used wrongly.
+  - The task itself fails only when it is used wrongly.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
@@ -31,7 +31,7 @@ options:
     required: true
   settings:
     description:
-      - What the verdict is judged by; each has a default. Shares are 0 to 1.
+      - The settings of the verdict; each has a default. Shares are 0 to 1.
       - C(min_requests) (5000) of each release, in C(min_blocks) (48) blocks of C(block_seconds) (5) with requests to both, are needed to compare them.
         C(block_seconds) has to be what M(sluice.stack.canary_window) had.
       - C(checks) (4) is how often this canary is judged, all steps and repeated windows together. C(error_alpha) (0.02), C(latency_alpha) (0.02) and
@@ -43,10 +43,10 @@ options:
     type: dict
     default: {}
   verdict:
-    description: The run's verdict before, as P(sluice.stack.verdict#filter) has it; a fail makes it one that is not ok.
+    description: The run's verdict before, as in P(sluice.stack.verdict#filter); after a fail it is no longer ok.
     type: dict
   last:
-    description: Whether no other look follows, so that V(inconclusive) ends the run too.
+    description: Whether this is the last check, so that V(inconclusive) ends the run too.
     type: bool
     default: true
 """
@@ -88,13 +88,13 @@ canary:
       old: {requests: 4770, errors: 41, median: 0.0412, p99: 0.4835}
       blocks: 60
 lines:
-  description: What was shown, a line for each of the reasons.
+  description: The printed output, a line for each of the reasons.
   returned: success
   type: list
   elements: str
   sample: ["  canary     pass: guard: 0.80% of the new release's 250 requests failed, 5.00% are allowed"]
 verdict:
-  description: The run's verdict after this look.
+  description: The run's verdict after this check.
   returned: success
   type: dict
 """

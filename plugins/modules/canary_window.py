@@ -11,12 +11,12 @@ short_description: Count the new and the old release's requests in an edge's acc
 version_added: 0.1.0
 description:
   - Counts requests, errors (status 500 and above) and latency of both releases in blocks of time, for M(sluice.stack.canary_verdict).
-  - A request counts when it began and ended within the window, by the edge's own clock. Its latency is the time the release took, without the
-    visitor's line; the time of a WebSocket is no latency.
-  - Reads from the log's end backwards until the window's begin, and goes on in O(path) with C(.1) when the log was rotated in between. Lines that
-    cannot be read, and other apps', are passed over. It needs the right to read the log.
-  - Begin the window when the edge sends requests to both releases, and later if the new one is slow at first, with cold caches.
-  - Give every edge the same options in one task, so that their blocks mean the same time.
+  - A request counts when it began and ended within the window, by the edge's own clock. Its latency is the release's response time, without the
+    client's connection; a WebSocket has no latency.
+  - Reads the log backwards from its end to the start of the window, and continues in O(path) with C(.1) when the log was rotated meanwhile.
+    Unreadable lines and those of other apps are skipped. It needs permission to read the log.
+  - Start the window when the edge sends requests to both releases, or later if the new one is slow at first, with cold caches.
+  - Give every edge the same options in one task, so that their blocks cover the same time.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -30,34 +30,34 @@ options:
     required: true
     suboptions:
       new:
-        description: The release that is tried.
+        description: The new release.
         type: str
         required: true
       old:
-        description: The release it is compared with.
+        description: The old release, to compare with.
         type: str
         required: true
   since:
-    description: The window's begin, in seconds since the epoch of the edge's clock. Either this or O(seconds).
+    description: The start of the window, in seconds since the epoch of the edge's clock. Either this or O(seconds).
     type: float
   seconds:
-    description: The window's length, looking back from its end.
+    description: The length of the window, back from its end.
     type: float
   until:
-    description: The window's end, in seconds since the epoch of the edge's clock; now, when it is not given.
+    description: The end of the window, in seconds since the epoch of the edge's clock; default is now.
     type: float
   wait:
-    description: Seconds to wait before the window ends now. When O(run_id) no longer owns the app on this host, it ends at once and fails.
+    description: Seconds to wait before the window ends now. Fails at once when O(run_id) no longer holds the lease on this host.
     type: float
     default: 0
   run_id:
-    description: Id of the run that tries the release.
+    description: Id of the run.
     type: str
   token:
     description: The run's fencing token. Required with O(run_id).
     type: int
   block_seconds:
-    description: Length of a block, in which both releases share what happens. Shorter ones make more counts.
+    description: Length of a block in seconds, within which both releases are compared. Shorter blocks make more counts.
     type: float
     default: 5
   path:
@@ -69,7 +69,7 @@ attributes:
     description: It only reads.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -89,7 +89,7 @@ counts:
   description:
     - What M(sluice.stack.canary_verdict) adds up over the edges. C(arms) holds per arm (new, old), block and service C(requests), C(errors) and
       C(latency), a histogram whose bucket k ends at 0.001 s times 1.1 to the power of k.
-    - C(lines) says how many lines were read, counted, and could not be read.
+    - C(lines) has the number of lines read, counted and unreadable.
   returned: success
   type: dict
   sample:
@@ -101,12 +101,12 @@ counts:
       old: {"0": {backend: {requests: 9, errors: 1, latency: {"37": 4, "38": 5}}}}
     lines: {read: 15, counted: 12, broken: 0}
 since:
-  description: The window's begin, in seconds since the epoch of the edge's clock.
+  description: The start of the window, in seconds since the epoch of the edge's clock.
   returned: success
   type: float
   sample: 1795409400.0
 until:
-  description: The window's end.
+  description: The end of the window.
   returned: success
   type: float
   sample: 1795409700.0
@@ -123,7 +123,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.canary import log as 
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseError
 
 CHUNK = 1 << 16
-# Nginx's workers write a line when a request has ended; two of them may do it in another order than they took the time.
+# Nginx's workers write a line when a request has ended; lines of two workers may not be in the order of their times.
 DISORDER_SECONDS = 5.0
 
 
@@ -132,7 +132,7 @@ class LogError(Exception):
 
 
 def backwards(log: BinaryIO, chunk: int = CHUNK) -> Iterator[bytes]:
-    """A file's lines from its last to its first; what a writer has not ended yet counts as a line."""
+    """Yield a file's lines from last to first; an incomplete last line counts."""
     position = log.seek(0, os.SEEK_END)
     rest = b""
     while position:
@@ -147,9 +147,9 @@ def backwards(log: BinaryIO, chunk: int = CHUNK) -> Iterator[bytes]:
 
 
 def opened(path: str, stack: contextlib.ExitStack) -> list[BinaryIO]:
-    """The log and, where there is one, the one before it, newest first. Raises LogError.
+    """Open the log and the rotated one, if any, newest first. Raises LogError.
 
-    Both before either is read: after a rotation in between, the same lines would be found under both names.
+    Both are opened before either is read: a rotation in between would show the same lines under both names.
     """
     try:
         logs: list[BinaryIO] = [stack.enter_context(open(path, "rb"))]  # noqa: SIM115 - the stack closes it
@@ -157,7 +157,7 @@ def opened(path: str, stack: contextlib.ExitStack) -> list[BinaryIO]:
             logs.append(stack.enter_context(open(f"{path}.1", "rb")))  # noqa: SIM115
     except OSError as error:
         raise LogError(
-            f"the access log {error.filename} cannot be read ({error.strerror}): is this an edge, and has provision.yml run?"
+            f"the access log {error.filename} cannot be read ({error.strerror}): check that this is an edge, and run provision.yml"
         ) from error
     if len(logs) == 2 and os.path.samestat(os.fstat(logs[0].fileno()), os.fstat(logs[1].fileno())):
         logs.pop()
@@ -165,7 +165,7 @@ def opened(path: str, stack: contextlib.ExitStack) -> list[BinaryIO]:
 
 
 def read(path: str, window: canary_log.Window) -> canary_log.Counts:
-    """The counts of a window, reading no more of the log than the window is long. Raises LogError."""
+    """Count a window, reading the log only back to its start. Raises LogError."""
     tally = canary_log.Tally(window)
     with contextlib.ExitStack() as stack:
         for log in opened(path, stack):
@@ -177,15 +177,15 @@ def read(path: str, window: canary_log.Window) -> canary_log.Counts:
 
 
 def window_of(params: dict[str, Any], now: float) -> canary_log.Window:
-    """The window the options ask for. Raises LogError."""
+    """Return the window of the options. Raises LogError."""
     until = now if params["until"] is None else params["until"]
     since = until - params["seconds"] if params["since"] is None else params["since"]
     if since >= until:
         raise LogError(
-            f"the window is empty: it begins at {since:.3f} and ends at {until:.3f}; give a smaller since, or seconds above 0"
+            f"the window is empty: it begins at {since:.3f} and ends at {until:.3f}; set a smaller since, or seconds above 0"
         )
     if params["block_seconds"] <= 0:
-        raise LogError(f"block_seconds is {params['block_seconds']:g}: it has to be above 0")
+        raise LogError(f"block_seconds is {params['block_seconds']:g}: it must be above 0")
     releases = params["releases"]
     if releases["new"] == releases["old"]:
         raise LogError(
@@ -195,13 +195,13 @@ def window_of(params: dict[str, Any], now: float) -> canary_log.Window:
 
 
 def wait(params: dict[str, Any]) -> None:
-    """Wait as told. Raises LeaseLost as soon as another run has taken it."""
+    """Wait for O(seconds) of the window. Raises LeaseLost as soon as another run takes the lease."""
     deadline = time.monotonic() + params["wait"]
     guard = Guard(params["app"], params["run_id"], params["token"]) if params["run_id"] else None
     while True:
         left = deadline - time.monotonic()
         if guard:
-            guard.check()  # a rollback that took the app is not kept waiting
+            guard.check()  # do not delay a rollback that took the lease
         if left <= 0:
             return
         time.sleep(min(left, 1.0))

@@ -7,29 +7,29 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: db_migration
-short_description: Look at, apply and undo the migrations of a release
+short_description: Check, apply and revert the migrations of a release
 version_added: 0.1.0
 description:
-  - Compares the migrations that a release's image brings with what the database has a record of, and applies what is pending, under a lock
-    timeout, a statement timeout and with bounded retries.
+  - Compares the migrations of a release's image with the database's record, and applies the pending ones with a lock timeout, a statement
+    timeout and bounded retries.
   - The engine V(prisma) runs Prisma in a container of the release's image; V(command) any other tool; V(sql) runs versioned files of the
-    image itself, with a record of its own.
-  - The container has a fixed name. When a controller died while it ran, the next run waits for it, so that two migrations never run at the
-    same time and none is killed half way.
+    image itself, with its own record.
+  - The container has a fixed name. If a controller died while it ran, the next run waits for it, so that two migrations never run at the
+    same time and none is killed halfway.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
     description:
-      - V(status) says what is applied, pending, failed, edited and unknown to the image.
-      - V(plan) also returns the SQL that is pending, for M(sluice.stack.migration_gate), and pulls the image when the host has not got it. A migration
-        that an earlier run began, and that still runs, is waited for.
+      - V(status) returns what is applied, pending, failed, edited and unknown to the image.
+      - V(plan) also returns the pending SQL, for M(sluice.stack.migration_gate), and pulls the image if the host lacks it. It waits for a migration
+        of an earlier run that is still running.
       - V(applied) applies what is pending.
-      - V(schema_check) fails when one of the image's migrations is not applied any more, as before a rollback to a release it was undone of.
-      - V(rollback_check) says which of O(names) are there to be undone, and fails when the image has no way back for one of them.
-      - V(rolled_back) undoes the migrations that O(names) names, the last of them first, and passes over those that are not applied; not with the
-        engine V(prisma), which has no way back.
-      - V(verified) fails unless all migrations of the image are applied as they are in it.
+      - V(schema_check) fails when one of the image's migrations is no longer applied, as before a rollback to a release whose migration was reverted.
+      - V(rollback_check) returns which of O(names) can be reverted, and fails when the image has no down migration for one of them.
+      - V(rolled_back) reverts the migrations O(names), the last one first, and skips those that are not applied; not with the
+        engine V(prisma), which has no down migrations.
+      - V(verified) fails unless all migrations of the image are applied and unchanged.
     type: str
     choices: [status, plan, applied, schema_check, rollback_check, rolled_back, verified]
     default: applied
@@ -43,26 +43,26 @@ options:
     choices: [blue, green]
     required: true
   secrets:
-    description: Today's values of the app's secrets, by name.
+    description: The current values of the app's secrets, by name.
     type: dict
     default: {}
   live_image:
-    description: The image that the migrations of the release that serves come in; empty when nothing serves. For V(plan).
+    description: The image with the migrations of the live release; empty when no release is live. For V(plan).
     type: str
     default: ""
   names:
-    description: The migrations to undo, in the order in which they were applied.
+    description: The migrations to revert, in the order in which they were applied.
     type: list
     elements: str
     default: []
   serving:
     description:
-      - The release that serves when O(names) are undone. Those that its image brings too stay, and with V(rolled_back) the database has to be
-        what it expects afterwards. With the engine V(command) nobody can tell which those are.
+      - The release that is live when O(names) are reverted. Migrations of its image stay, and with V(rolled_back) the database must have the
+        schema it expects afterwards. With the engine V(command) these migrations are unknown.
     type: dict
     default: {}
   resolve:
-    description: What a person found out about a migration that did not end, and whose end the database does not tell.
+    description: How the operator resolved an unfinished migration whose state the database does not show.
     type: str
     choices: ["", applied, rolled_back]
     default: ""
@@ -77,10 +77,10 @@ options:
     default: 300
 attributes:
   check_mode:
-    description: Nothing is pulled and nothing runs; what is pending is told when the host has the image.
+    description: Nothing is pulled and nothing runs; pending migrations are reported if the host has the image.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -108,11 +108,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 known:
-  description: Whether it can be told what is pending; a tool without a status command does not tell, nor an image that is not here yet.
+  description: Whether the pending migrations are known; not with a tool without a status command, or before the image is pulled.
   returned: success
   type: bool
 status:
-  description: Names of migrations by what became of them, and of invalid indexes, as they are at the end.
+  description: Names of migrations by status, and of invalid indexes, at the end.
   returned: success
   type: dict
   sample:
@@ -123,18 +123,18 @@ status:
     unknown: []
     invalid_indexes: []
 pending:
-  description: The migrations that are about to run, with their SQL.
+  description: The pending migrations, with their SQL.
   returned: O(state) is V(plan)
   type: list
   elements: dict
   sample: [{name: 20261115090000_accountant_specialty, sql: "ALTER TABLE ...", in_transaction: true, has_down: false}]
 released:
-  description: The applied migrations that the release that serves brought too.
+  description: The applied migrations that the live release brought too.
   returned: O(state) is V(plan)
   type: list
   elements: str
 contracts:
-  description: The applied migrations that are marked as the contract half of a pair.
+  description: The applied migrations that are marked as contract migrations.
   returned: success
   type: list
   elements: str
@@ -145,23 +145,23 @@ applied:
   elements: str
   sample: [20261115090000_accountant_specialty]
 undo:
-  description: Those of O(names) that are applied and that the image has a way back for, in the order in which they were applied.
+  description: Those of O(names) that are applied and have a down migration in the image, in the order in which they were applied.
   returned: success
   type: list
   elements: str
 left:
   description:
-    - Those of O(names) that stay. They are not in the image, so that another release's may have their way back, or they are in that of O(serving).
+    - Those of O(names) that stay, because they are not in this image (another release's image may have their down migration) or are in that of O(serving).
   returned: success
   type: list
   elements: str
 notes:
-  description: What a person should know of them.
+  description: Notes on them for the operator.
   returned: O(state) is V(rollback_check)
   type: list
   elements: str
 undone:
-  description: Names of the migrations that this run undid, in the order in which it did.
+  description: Names of the migrations that this run reverted, in the order in which it did.
   returned: success
   type: list
   elements: str
@@ -170,16 +170,16 @@ attached:
   returned: success
   type: bool
 attempts:
-  description: How often it was tried; more than once after lock timeouts.
+  description: The number of attempts; more than one after lock timeouts.
   returned: success
   type: int
 output:
-  description: What the tool printed.
+  description: The tool's output.
   returned: success
   type: list
   elements: str
 seconds:
-  description: How long it took.
+  description: The duration in seconds.
   returned: success
   type: float
 """
@@ -199,19 +199,19 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 
 
 def job_of(manifest: dict[str, Any], params: dict[str, Any], guard: Guard) -> Job:
-    """A release's migration, on this host."""
+    """Build a release's migration job on this host."""
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
     return Job(Engine(), manifest, params["slot"], values, guard.effect)
 
 
 def pull(job: Job, params: dict[str, Any], guard: Guard) -> None:
-    """Have the image here."""
+    """Pull the image if it is missing."""
     guard.check()
     docker_host.pull(job.engine, job.image, params["pull_seconds"])
 
 
 def serving_of(params: dict[str, Any], guard: Guard, check_mode: bool) -> Job | None:
-    """The migration of the release that serves when another one's are undone, its image on this host; a check pulls none, and does without."""
+    """Build the job of the live release while another one's migrations are reverted, with its image pulled; None in check mode without the image."""
     if not params["serving"].get("migration"):
         return None
     job = job_of(params["serving"], params, guard)
@@ -223,7 +223,7 @@ def serving_of(params: dict[str, Any], guard: Guard, check_mode: bool) -> Job | 
 
 
 def execute(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str, Any]:
-    """Do what ``state`` asks for; the module's result."""
+    """Execute ``state``; returns the module's result."""
     begin = time.monotonic()
     job = job_of(params["manifest"], params, guard)
     here = docker_host.has_image(job.engine, job.image)
@@ -247,7 +247,7 @@ def execute(params: dict[str, Any], guard: Guard, check_mode: bool) -> dict[str,
         case "rolled_back":
             result |= migrate.roll_back(job, params["names"], serving_of(params, guard, check_mode))
         case other:
-            result |= migrate.look(job, strict=other == "verified")
+            result |= migrate.read_status(job, strict=other == "verified")
     return {**result, "seconds": round(time.monotonic() - begin, 2)}
 
 
@@ -274,7 +274,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Parse, carry out, exit."""
+    """Parse, execute, exit."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
     try:

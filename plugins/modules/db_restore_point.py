@@ -7,26 +7,26 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: db_restore_point
-short_description: Name this moment in the database's WAL, and see it archived
+short_description: Set a named restore point in the database's WAL and wait until it is archived
 version_added: 0.1.0
 description:
-  - Makes a restore point on a database host that the role C(backup) looks after, switches to the next WAL file, and waits until the one that
-    holds the restore point is archived. From then on C(playbooks/backup/restore.yml -e restore_point=<name>) goes back to it, also when the host is lost.
-  - Costs one small WAL file; nothing of the data is copied. Where the host's engine is V(pg_dump), it is a dump of all databases, and takes as long.
-  - Refuses before that when the newest backup, or the last proved restore, is older than asked for. Can make a backup first.
+  - Sets a restore point on a database host of the role C(backup), switches to the next WAL file, and waits until the WAL file with
+    the restore point is archived. From then on C(playbooks/backup/restore.yml -e restore_point=<name>) can restore it, even if the host is lost.
+  - Costs one small WAL file; no data is copied. With the engine V(pg_dump) it is a dump of all databases, and takes as long.
+  - Fails before that when the newest backup, or the last successful drill, is older than required. Can make a backup first.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
   name:
-    description: The restore point, a release's id. One name is used once; a recovery stops at the first it meets.
+    description: The restore point, a release's id. Use a name only once: a recovery stops at the first match.
     type: str
     required: true
   point:
-    description: Whether a restore point is made, or the backups are only looked at.
+    description: Whether to set a restore point, or only check the backups.
     type: bool
     default: true
   timeout:
-    description: How long the WAL file may take to be archived, in seconds. A dump may take six hours, whatever is said here.
+    description: The timeout for archiving the WAL file, in seconds. A dump may take six hours regardless.
     type: float
     default: 30
   incremental_after_hours:
@@ -34,17 +34,17 @@ options:
       Make an incremental backup, or a dump, when the newest backup is older, in hours; it is waited for. Unset, none is made.
     type: float
   max_age_hours:
-    description: Fail when the newest backup is older, in hours. Unset, nobody asks.
+    description: Fail when the newest backup is older, in hours. Unset: not checked.
     type: float
   drill_max_age_hours:
-    description: Fail unless a restore drill proved a restore within as many hours. Unset, nobody asks.
+    description: Fail unless a restore drill succeeded within as many hours. Unset: not checked.
     type: float
 attributes:
   check_mode:
-    description: The ages are looked at; no backup and no restore point is made.
+    description: The ages are checked; no backup is made and no restore point is set.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -59,12 +59,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restore_point:
-  description: Where it is. A dump has its name in the place of timeline and LSN.
+  description: Its position. A dump has its name instead of timeline and LSN.
   returned: when one was made
   type: dict
   sample: {name: 20261122T231500Z-v1.4.2, system_id: "7575757575757575757", timeline: 1, lsn: 0/5000090, time: "2026-11-22T23:15:04Z"}
 notes:
-  description: What a person should know, a line each.
+  description: Notes for the operator, a line each.
   returned: success
   type: list
   elements: str
@@ -104,7 +104,7 @@ BACKUP_SECONDS = 6 * 3600.0
 
 
 class Engine(NamedTuple):
-    """How an engine does what is asked here: its repositories, the backup it makes first, and its restore point."""
+    """The operations of an engine: its repositories, the backup it makes first, and its restore point."""
 
     repositories: Callable[[Mapping[str, Any]], list[Repository]]
     kind: str
@@ -127,7 +127,7 @@ def main() -> None:
     params = module.params
     try:
         host = database_settings()
-        notes = _young_enough(host, params, module.check_mode)
+        notes = _check_ages(host, params, module.check_mode)
         if module.check_mode or not params["point"]:
             module.exit_json(changed=module.check_mode or bool(notes), notes=notes)
         made = ENGINES[_engine(host)].point(host, params["name"], params["timeout"])
@@ -137,12 +137,12 @@ def main() -> None:
 
 
 def _engine(host: Mapping[str, Any]) -> str:
-    """The host's engine; a host that was provisioned before there was a choice does not say."""
+    """Return the host's engine; an old host's configuration has none."""
     return str(host.get("engine", "pgbackrest"))
 
 
-def _young_enough(host: dict[str, Any], params: dict[str, Any], check_mode: bool) -> list[str]:
-    """See that the backups are as young as is asked for, with a new one when that is due; what there is to tell. Raises HostError."""
+def _check_ages(host: dict[str, Any], params: dict[str, Any], check_mode: bool) -> list[str]:
+    """Check the ages of backups and drills, with a new backup when one is due; returns notes. Raises HostError."""
     due_hours, max_hours = params["incremental_after_hours"], params["max_age_hours"]
     engine = ENGINES[_engine(host)]
     found = engine.repositories(host) if due_hours or max_hours else []

@@ -7,18 +7,18 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: db_scratch
-short_description: Bring a copy of the database up beside it, and take it away again
+short_description: Start a scratch copy of the database alongside it, or remove it
 version_added: 0.1.0
 description:
-  - Restores the newest backup, with all changes that are archived since, into a directory of its own on a database host that the role C(backup)
-    looks after, and starts a server on it. It has no archive, and knows the same users and passwords.
-  - Only the clients that are named are let in. The copy is as confidential as the database itself, and is there only as long as it is used.
+  - Restores the newest backup, with all changes archived since, into its own directory on a database host of the role C(backup),
+    and starts a server on it. It has no archive, and has the same users and passwords.
+  - Only the listed clients may connect. The copy is as confidential as the database itself, and exists only while it is used.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
   state:
     description:
-      - V(present) makes it anew, whatever is there. V(absent) takes it away.
+      - V(present) always creates it anew. V(absent) removes it.
     type: str
     choices: [present, absent]
     default: present
@@ -27,7 +27,7 @@ options:
     type: str
     default: ""
   clients:
-    description: The networks that are let in, in CIDR notation. For V(present).
+    description: The networks that may connect, in CIDR notation. For V(present).
     type: list
     elements: str
     default: []
@@ -36,7 +36,7 @@ attributes:
     description: Nothing is done in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -54,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 address:
-  description: Where the copy answers, with its port.
+  description: The address of the copy, with its port.
   returned: O(state) is V(present)
   type: str
   sample: 10.0.0.31:5500
@@ -67,11 +67,11 @@ size:
   returned: O(state) is V(present)
   type: int
 seconds:
-  description: How long it took until it answered.
+  description: Seconds until it accepted connections.
   returned: O(state) is V(present)
   type: float
 rewritten:
-  description: Tables that were written anew in the copy while it was there, with their size in bytes, the largest first.
+  description: Tables that were rewritten in the copy, with their size in bytes, the largest first.
   returned: O(state) is V(absent)
   type: list
   elements: dict

@@ -7,11 +7,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: docker_logins
-short_description: Find registries that a host's Docker configuration has no login for, or another one
+short_description: Find registries whose login is missing or different in a host's Docker configuration
 version_added: 0.2.0
 description:
   - Compares with the Docker configuration of the user the task runs as, credential helpers included. Contacts no registry.
-  - C(community.docker.docker_login) makes the same comparison, and loads the SDK for each registry to do it.
+  - C(community.docker.docker_login) makes the same comparison, but loads the SDK for each registry.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -22,11 +22,11 @@ options:
     required: true
     suboptions:
       host:
-        description: Its host, with the port where it has one.
+        description: Its host, with the port if any.
         type: str
         required: true
       username:
-        description: Who logs in.
+        description: The user.
         type: str
         required: true
       password:
@@ -41,12 +41,12 @@ attributes:
     description: It only reads.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
 EXAMPLES = r"""
-- name: Registries | See which logins are missing
+- name: Registries | Find missing logins
   sluice.stack.docker_logins:
     registries: [{host: "registry.example.com", username: shop, password: "{{ vault_registry_password }}"}]
   register: logins
@@ -54,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 missing:
-  description: The hosts of registries with another login or none.
+  description: The hosts of registries with a different login or none.
   returned: success
   type: list
   elements: str

@@ -10,15 +10,15 @@ module: edge_config
 short_description: Install an app's routes and upstreams on an edge
 version_added: 0.1.0
 description:
-  - Writes the app's part of Nginx's configuration, has Nginx check all of it, reloads, and waits until only new workers take requests.
-  - When Nginx refuses the configuration, or does not come to serve it, the old file is put back.
+  - Writes the app's part of Nginx's configuration, checks all of it with C(nginx -t), reloads, and waits until only new workers take requests.
+  - When Nginx rejects the configuration, or does not apply it in time, the old file is restored.
   - Two apps on one edge cannot have the same host name; the second one is refused.
-  - Which slot is served is not decided here; that is M(sluice.stack.edge_split), without a reload.
+  - M(sluice.stack.edge_split) decides which slot is live, without a reload.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
-    description: Whether the app shall have a configuration here.
+    description: Whether the app should have a configuration here.
     type: str
     choices: [present, absent]
     default: present
@@ -26,12 +26,12 @@ options:
     description: The configuration, as the plan rendered it. Required with O(state=present).
     type: str
   reload_seconds:
-    description: How long the new workers may take to come up.
+    description: How long the new workers may take to start.
     type: float
     default: 15
 attributes:
   check_mode:
-    description: Reports whether the configuration would change, and whether another app has its host names.
+    description: Reports whether the configuration would change, and whether its host names conflict with another app.
     support: full
   diff_mode:
     description: Shows the configuration before and after.
@@ -49,12 +49,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 fingerprint:
-  description: The fingerprint of the configuration, empty when there is none.
+  description: The fingerprint of the configuration, empty without one.
   returned: success
   type: str
   sample: 8c2f0a6d1b7e4935
 seconds:
-  description: What the check, the reload and the wait for the new workers took.
+  description: Seconds of the check, the reload and the wait for the new workers.
   returned: changed
   type: float
   sample: 0.4
@@ -106,7 +106,7 @@ def main() -> None:
     try:
         if content and not edge_nginx.fingerprint(content):
             raise ConfigError(
-                f"the content for app {app} is not a configuration that the plan rendered: nothing was written"
+                f"the content for app {app} is not a configuration rendered by the plan: nothing was written"
             )
         refuse_clash(app, content)
         if module.check_mode or before == content:

@@ -10,20 +10,20 @@ module: edge_split
 short_description: Flip, confirm, abort or read an app's split on an edge, or put the app into maintenance
 version_added: 0.1.0
 description:
-  - Keeps one record per app, in a file and in a dictionary Nginx's workers share, and changes it without a reload.
-  - A flip counts until its deadline, by the edge's own clock. Unless it is confirmed before, requests go to what was confirmed last.
-  - Each change proves first that the run still owns the app on this host.
+  - Keeps one record per app, in a file and in a dictionary shared by Nginx's workers, and changes it without a reload.
+  - A flip lasts until its deadline, by the edge's own clock. Unless it is confirmed before, it reverts automatically to the release confirmed last.
+  - Each change first checks that the run still holds the lease on this host.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
   state:
     description:
-      - V(flip) tries a release for O(seconds) and asks O(verify) through the public port; when that fails the split is put back at once.
+      - V(flip) sends requests to a release for O(seconds) and checks O(verify) through the public port; when that fails it reverts at once.
       - V(confirm) makes the flip of O(release) permanent; it is refused after the deadline.
       - V(adopt) confirms a release that another edge has confirmed, without a flip.
-      - V(abort) ends a flip, of O(release) or whichever.
-      - V(maintain) answers every request 503, except those from the edge itself and from O(allow). No flip turns it on or off.
-      - V(serve) ends that.
+      - V(abort) ends a flip, of O(release) or any.
+      - V(maintain) answers every request with 503, except from the edge itself and from O(allow). A flip does not turn it on or off.
+      - V(serve) ends maintenance.
     type: str
     choices: [flip, confirm, adopt, abort, maintain, serve]
     required: true
@@ -35,7 +35,7 @@ options:
     type: str
     choices: [blue, green]
   percent:
-    description: The share of visitors the flip takes.
+    description: The share of clients that get the release, in percent.
     type: int
     default: 100
   seconds:
@@ -43,16 +43,16 @@ options:
     type: float
     default: 60
   verify:
-    description: Routes to ask after a flip, as the manifest has them; C(host), C(verify) and C(verify_host) are used.
+    description: Routes to check after a flip, as in the manifest; C(host), C(verify) and C(verify_host) are used.
     type: list
     elements: dict
     default: []
   verify_times:
-    description: How often each route is asked; every answer must be good.
+    description: How often each route is requested; every response must be good.
     type: int
     default: 3
   verify_timeout:
-    description: How long one answer may take, in seconds.
+    description: The timeout of one response, in seconds.
     type: float
     default: 5
   keep_releases:
@@ -64,21 +64,21 @@ options:
     type: int
     default: 80
   notice:
-    description: What clients read during maintenance. Plain text; up to 2000 characters.
+    description: The response body during maintenance. Plain text; up to 2000 characters.
     type: str
-    default: This service is being worked on and will be back soon.
+    default: This service is under maintenance and will be back soon.
   retry_after:
-    description: The seconds after which visitors are told to come back, up to a day.
+    description: The Retry-After header during maintenance, in seconds, up to a day.
     type: int
     default: 300
   allow:
-    description: Addresses and networks, IPv4 and IPv6, that are served in maintenance too; up to 100.
+    description: Addresses and networks, IPv4 and IPv6, that are not in maintenance; up to 100.
     type: list
     elements: str
     default: []
 attributes:
   check_mode:
-    description: Nothing is written or asked; it reports whether the record would change.
+    description: Nothing is written or requested; reports whether the record would change.
     support: full
   diff_mode:
     description: Shows the record before and after.
@@ -114,7 +114,7 @@ EXAMPLES = r"""
     state: maintain
     run_id: "{{ contract.run.id }}"
     token: "{{ plan.token }}"
-    notice: We move to a larger house and are back at 14:00.
+    notice: Maintenance until 14:00.
     retry_after: 1800
     allow: [192.0.2.0/24, 2001:db8:17::/48]
 """
@@ -138,14 +138,14 @@ before:
   type: dict
 served:
   description:
-    - What Nginx answers with now, and its share in per cent; empty when nothing is live or Nginx does not run.
-    - In maintenance, what those see who are let in.
+    - The releases that get requests now, and their share in percent; empty when nothing is live or Nginx is not running.
+    - In maintenance this applies to the allowed clients.
   returned: success
   type: list
   elements: dict
   sample: [{release: 20261122T231500Z-v1.4.2, slot: green, percent: 100}]
 seconds:
-  description: What the change and the verification took.
+  description: Seconds of the change and the verification.
   returned: success
   type: dict
   sample: {change: 0.012, verify: 0.034}
@@ -174,7 +174,7 @@ Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_cont
 
 
 def read(app: str) -> Record:
-    """The record in the file, which is written before the dictionary and outlives it. Raises Damaged."""
+    """Read the record of the file, which is written before the dictionary and outlives it. Raises Damaged."""
     path = os.path.join(EDGE_RECORDS, f"{app}.json")
     try:
         data = read_json(path)
@@ -184,7 +184,7 @@ def read(app: str) -> Record:
 
 
 def wanted(params: dict[str, Any], before: Record) -> Record:
-    """The record this step wants. Raises RecordError."""
+    """Return the record after this step. Raises RecordError."""
     state, token, release = params["state"], params["token"], params["release"]
     if state == "flip":
         return edge_record.propose(
@@ -209,36 +209,36 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
 
 
 def change(params: dict[str, Any], guard: Guard) -> tuple[Record, Record]:
-    """Apply the step under the host's lock; the record before and after."""
+    """Apply the step under the host's lock; returns the record before and after."""
     with guard.effect():
         before = read(params["app"])
         after = wanted(params, before)
         if after != before:
-            serving(params["app"])  # a file that says more than Nginx can be told of is worse than none
+            serving(params["app"])  # do not write a file that Nginx cannot load now
             path = os.path.join(EDGE_RECORDS, f"{params['app']}.json")
             write_atomic(path, json.dumps(after, sort_keys=True) + "\n", mode=0o640, owner="root", group="www-data")
-        # An unchanged record too: a run may have died between the file and the dictionary.
+        # Send an unchanged record too: a run may have died between the file and the dictionary.
         if after["seq"]:
             edge_control.hold(after)
     return before, after
 
 
 def put_back(params: dict[str, Any], guard: Guard) -> str:
-    """End a flip that does not serve; says what became of it."""
+    """Revert a failed flip; returns the outcome."""
     try:
         change({**params, "state": "abort"}, guard)
     except Failure as error:
-        return f"The split could not be put back ({error}); it goes back by itself within {params['seconds']:g} s"
-    return "The split was put back"
+        return f"The flip could not be reverted ({error}); it reverts automatically within {params['seconds']:g} s"
+    return "The flip was reverted"
 
 
 def serving(app: str) -> list[dict[str, Any]]:
-    """What Nginx answers with now. Raises EdgeDown or EdgeRefused."""
+    """Return the releases that get requests now. Raises EdgeDown or EdgeRefused."""
     return list(edge_control.call("GET", f"/split/{app}")["shares"])
 
 
 def serving_or_nothing(app: str) -> list[dict[str, Any]]:
-    """What Nginx answers with now; nothing when it does not run, as in a check on a fresh host."""
+    """Return the releases that get requests now; empty when Nginx is not running, as in check mode on a fresh host."""
     try:
         return serving(app)
     except (edge_control.EdgeDown, edge_control.EdgeRefused):
@@ -246,7 +246,7 @@ def serving_or_nothing(app: str) -> list[dict[str, Any]]:
 
 
 def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
-    """Carry the step out; the record before and after, and what took how long. Raises one of Failure."""
+    """Execute the step; returns the record before and after, and the seconds of each part. Raises one of Failure."""
     guard = Guard(params["app"], params["run_id"], params["token"])
     begin = time.monotonic()
     try:
@@ -254,7 +254,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
     except edge_control.EdgeRefused as error:
         if params["state"] != "flip":
             raise
-        # The file may have the flip already, and a restarted Nginx would try it.
+        # The file may already have the flip, and a restarted Nginx would apply it.
         raise edge_control.EdgeRefused(f"{error}. {put_back(params, guard)}") from error
     changed = time.monotonic()
     if params["state"] == "flip":
@@ -295,7 +295,7 @@ ARGUMENTS: dict[str, Any] = {
         "verify_timeout": {"type": "float", "default": 5},
         "keep_releases": {"type": "int", "default": 0},
         "http_port": {"type": "int", "default": 80},
-        "notice": {"type": "str", "default": "This service is being worked on and will be back soon."},
+        "notice": {"type": "str", "default": "This service is under maintenance and will be back soon."},
         "retry_after": {"type": "int", "default": 300},
         "allow": {"type": "list", "elements": "str", "default": []},
     },

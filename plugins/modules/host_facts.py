@@ -27,7 +27,7 @@ attributes:
     description: It only reads.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -43,7 +43,7 @@ ansible_facts:
   type: dict
   sample: {distribution: Debian, distribution_release: trixie, distribution_version: "13.1", memtotal_mb: 3915, processor_nproc: 2}
 machine:
-  description: What tells the machine from others.
+  description: The machine's identity.
   returned: with O(contact=true)
   type: dict
   sample: {machine_id: 65b5fa8fa2e94c9a8918c3fac3922ac0, boot_id: 1f9e4a57-9d53-4f0c-8d41-3a1f7c1f6a44, hostname: app1}
@@ -61,7 +61,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Read and report; the action plugin compares."""
+    """Read and return the facts; the action plugin compares."""
     module = AnsibleModule(**ARGUMENTS)
     module.exit_json(changed=False, ansible_facts=machine.here(), machine=machine.identity())
 

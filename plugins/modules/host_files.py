@@ -7,33 +7,33 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_files
-short_description: Have directories and files with given content, owner and mode, all in one call
+short_description: Manage directories and files with content, owner and mode, all in one call
 version_added: 0.2.0
 description:
   - Does for a whole set what M(ansible.builtin.file), M(ansible.builtin.copy) and M(ansible.builtin.blockinfile) do one by one, each with a call
     of its own to the host.
-  - Directories are made first, then files in their order, then blocks, and what shall be absent is removed at the end. The first one that
+  - Directories are made first, then files in their order, then blocks; absent paths are removed last. The first one that
     fails ends it.
   - Files are replaced whole. One with O(files[].validate) is checked before it is put in its place.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
   directories:
-    description: Directories that shall be there. Missing parents are made with mode 0755.
+    description: Directories to create. Missing parents are made with mode 0755.
     type: list
     elements: dict
     default: []
     suboptions: &attributes
       path:
-        description: Where it is.
+        description: Its path.
         type: path
         required: true
       owner:
-        description: The user it belongs to.
+        description: Its owner.
         type: str
         default: root
       group:
-        description: The group it belongs to.
+        description: Its group.
         type: str
         default: root
       mode:
@@ -41,21 +41,21 @@ options:
         type: str
         default: "0755"
   files:
-    description: Files that shall be there.
+    description: Files to create.
     type: list
     elements: dict
     default: []
     suboptions: &file
       path:
-        description: Where it is. A link there is replaced.
+        description: Its path. A link there is replaced.
         type: path
         required: true
       owner:
-        description: The user it belongs to.
+        description: Its owner.
         type: str
         default: root
       group:
-        description: The group it belongs to.
+        description: Its group.
         type: str
         default: root
       mode:
@@ -63,31 +63,31 @@ options:
         type: str
         default: "0644"
       content:
-        description: What is in it.
+        description: Its content.
         type: str
       src:
         description: A file on the controller whose content it has instead, found as M(ansible.builtin.copy) finds its own.
         type: str
       validate:
-        description: A command that refuses a wrong file by its exit code. C(%s) is the path of the new one. It is not run in check mode.
+        description: A command that checks the new file by its exit code. C(%s) is the path of the new file. It is not run in check mode.
         type: str
       reader:
         description:
-          - A file or directory that what reads this file writes when it starts, such as a pid file. While it is missing or older than this file,
-            the task is changed, so that a handler runs that an interrupted run missed.
+          - A file or directory that the reader of this file writes when it starts, such as a pid file. While it is missing or older than this
+            file, the task is changed, so that a handler missed by an interrupted run still runs.
         type: path
       diff:
-        description: Whether a difference shows its content. Code and other long files are better without.
+        description: Whether the diff shows its content. Turn it off for code and other long files.
         type: bool
         default: true
   hidden_files:
-    description: Like O(files), of content that is in no output and no difference.
+    description: Like O(files), but the content is not in any output or diff.
     type: list
     elements: dict
     default: []
     suboptions: *file
   blocks:
-    description: Blocks of lines in files that are otherwise left alone.
+    description: Blocks of lines in files that are otherwise unchanged.
     type: list
     elements: dict
     default: []
@@ -104,16 +104,16 @@ options:
         description: As O(files[].reader).
         type: path
   absent:
-    description: Files, links and empty directories that shall not be there.
+    description: Files, links and empty directories to remove.
     type: list
     elements: path
     default: []
 attributes:
   check_mode:
-    description: Reports what would change; a directory, user or group that is not there yet stops nothing.
+    description: Reports what would change; a missing directory, user or group is no error.
     support: full
   diff_mode:
-    description: Shows each file before and after, but for those of O(hidden_files).
+    description: Shows each file before and after, except those of O(hidden_files).
     support: full
 """
 
@@ -134,7 +134,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_paths:
-  description: The paths that changed, or were not read yet.
+  description: The paths that changed, or that their reader has not read yet.
   returned: success
   type: list
   elements: str

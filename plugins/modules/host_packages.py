@@ -7,10 +7,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_packages
-short_description: Have packages installed on a Debian host
+short_description: Install packages on a Debian host
 version_added: 0.2.0
 description:
-  - Asks C(dpkg-query) which packages are missing, and calls M(ansible.builtin.apt) for those alone. A host that has them all costs one short
+  - Asks C(dpkg-query) which packages are missing, and calls M(ansible.builtin.apt) only for those. A host that has them all costs one short
     command instead of loading apt.
   - Recommended packages are not installed.
 author: Sluice maintainers (@sluice-stack)
@@ -22,7 +22,7 @@ options:
     elements: str
     required: true
   cache_valid_time:
-    description: Age in seconds up to which the lists of packages are not read again before something is installed.
+    description: The maximum age in seconds of the package lists before they are updated.
     type: int
     default: 3600
 attributes:
@@ -33,7 +33,7 @@ attributes:
     description: Reports which packages would be installed.
     support: full
   diff_mode:
-    description: Shows what apt would do.
+    description: Shows apt's diff.
     support: full
 """
 

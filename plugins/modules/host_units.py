@@ -7,10 +7,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: host_units
-short_description: Have units of systemd started and enabled
+short_description: Start and enable units of systemd
 version_added: 0.2.0
 description:
-  - Asks C(systemctl show) for all units in one call, and calls M(ansible.builtin.systemd_service) for those alone that are not as desired, or
+  - Asks C(systemctl show) for all units in one call, and calls M(ansible.builtin.systemd_service) only for those that differ from the desired state, or
     whose file changed since systemd read it.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
@@ -21,11 +21,11 @@ options:
     elements: str
     required: true
   started:
-    description: Whether they shall run. With V(false) that is left alone.
+    description: Whether to start them. V(false) changes nothing.
     type: bool
     default: true
   enabled:
-    description: Whether they shall start at boot. With V(false) that is left alone.
+    description: Whether to enable them at boot. V(false) changes nothing.
     type: bool
     default: true
 attributes:
@@ -36,7 +36,7 @@ attributes:
     description: Reports what would change; a unit that is not installed yet would.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 units:
-  description: The units that were not as desired.
+  description: The units that were changed.
   returned: success
   type: list
   elements: str

@@ -7,47 +7,47 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: migration_gate
-short_description: Stop migrations that would hurt an app while it serves
+short_description: Stop migrations that would break or block a live app
 version_added: 0.1.0
 description:
-  - Runs on the controller. Prints which migrations are pending, has squawk (C(squawk-cli)) look at their SQL, adds a few rules of its own,
-    and says for each finding the statement, why it hurts and the safe form.
+  - Runs on the controller. Prints the pending migrations, checks their SQL with squawk (C(squawk-cli)) and a few rules of its own,
+    and prints for each finding the statement, why it is unsafe and the safe form.
   - >-
     A migration that is marked as the contract half of a pair, C(-- sluice: contract <expand migration>), may do what it must when its
-    expand half is applied, and a part of the release that serves.
+    expand migration is applied and part of the live release.
   - >-
     A finding that only locks may be accepted in the migration, with squawk's own comment before the statement, C(-- squawk-ignore <rule>).
-  - A table that one of the pending migrations creates may be changed at will.
-  - It does not fail itself. Every later step depends on RV(verdict).
+  - A table that one of the pending migrations creates may be changed without restriction.
+  - The task itself does not fail. Every later step depends on RV(verdict).
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   hosts:
-    description: The host that was asked with M(sluice.stack.db_migration) which migrations are pending.
+    description: The host where M(sluice.stack.db_migration) listed the pending migrations.
     type: list
     elements: str
     required: true
   result:
-    description: Name of the variable its answer is in.
+    description: Name of the variable with its result.
     type: str
     required: true
   mode:
-    description: V(refuse) stops the run, V(warn) only says so, V(off) does not look.
+    description: V(refuse) stops the run, V(warn) only warns, V(off) does not check.
     type: str
     choices: [refuse, warn, "off"]
     default: refuse
   down_required:
-    description: Whether a migration that cannot be undone stops the run, whatever O(mode) says.
+    description: Whether a migration without a down migration stops the run, regardless of O(mode).
     type: bool
     default: false
   verdict:
-    description: The run's verdict before, as P(sluice.stack.verdict#filter) has it.
+    description: The run's verdict before, as in P(sluice.stack.verdict#filter).
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Pending | What hurts an app that serves does not run
+- name: Pending | Refuse migrations that break the live release
   sluice.stack.migration_gate:
     hosts: [app1]
     result: listed
@@ -57,7 +57,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 refused:
-  description: What stops the run.
+  description: The findings that stop the run.
   returned: always
   type: list
   elements: dict
@@ -67,11 +67,11 @@ refused:
       statement: 'CREATE INDEX "Accountant_specialty_idx" ON "Accountant"("specialty")'
       rule: require-concurrent-index-creation
       kind: locks
-      why: nobody can write to the table while the index is built
+      why: writes to the table are blocked while the index is built
       safe: CREATE INDEX CONCURRENTLY, as the only statement of a migration
       accepted: null
 allowed:
-  description: What was found and may run all the same, with the reason.
+  description: The findings that may run anyway, with the reason.
   returned: always
   type: list
   elements: dict
@@ -81,7 +81,7 @@ needless:
   type: list
   elements: str
 lines:
-  description: What was shown, the pending migrations and what of them may run all the same.
+  description: The printed output, the pending migrations and the allowed findings.
   returned: when migrations could be looked at
   type: list
   elements: str

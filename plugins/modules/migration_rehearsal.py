@@ -7,22 +7,22 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: migration_rehearsal
-short_description: Run a release's migrations on a copy of the database, and check that the release before still works there
+short_description: Run a release's migrations on a copy of the database, and check that the live release still works there
 version_added: 0.1.0
 description:
-  - Applies what is pending to the copy at O(address), as M(sluice.stack.db_migration) would to the database itself, in the image of the
-    release that is to come.
-  - Then runs a check of the app's own in the image of the release that serves, against the changed copy. What fails here would fail between the
+  - Applies pending migrations to the copy at O(address), as M(sluice.stack.db_migration) would to the database itself, in the image of the
+    new release.
+  - Then runs the app's own check in the image of the live release, against the migrated copy. A failure here would also occur between the
     migration and the flip, and after a rollback.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   manifest:
-    description: The release whose migrations are tried.
+    description: The release whose migrations are rehearsed.
     type: dict
     required: true
   live:
-    description: The release that serves; empty when none does.
+    description: The live release; empty without one.
     type: dict
     default: {}
   slot:
@@ -31,19 +31,19 @@ options:
     choices: [blue, green]
     required: true
   secrets:
-    description: Today's values of the app's secrets, by name.
+    description: The current values of the app's secrets, by name.
     type: dict
     default: {}
   address:
-    description: Where the copy answers, host and port.
+    description: The address of the copy, host and port.
     type: str
     required: true
   service:
-    description: The service in whose image and environment the check runs; empty when there is none.
+    description: The service whose image and environment run the check; empty without a check.
     type: str
     default: ""
   command:
-    description: The check. Its exit code 0 says that all is well.
+    description: The check. Exit code 0 means success.
     type: list
     elements: str
     default: []
@@ -60,7 +60,7 @@ attributes:
     description: Nothing runs in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -86,7 +86,7 @@ applied:
   type: list
   elements: str
 attempts:
-  description: How often it was tried.
+  description: The number of attempts.
   returned: success
   type: int
 seconds:
@@ -94,7 +94,7 @@ seconds:
   returned: success
   type: float
 checked:
-  description: The release whose check passed; empty when none was run.
+  description: The release whose check passed; empty when no check ran.
   returned: success
   type: str
 """
@@ -131,7 +131,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def migrate_copy(params: dict[str, Any], engine: Engine, guard: Guard) -> dict[str, Any]:
-    """Apply what is pending to the copy. Raises MigrationError and others."""
+    """Apply pending migrations to the copy. Raises MigrationError and others."""
     manifest, begin = params["manifest"], time.monotonic()
     migration = manifest["migration"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
@@ -144,7 +144,7 @@ def migrate_copy(params: dict[str, Any], engine: Engine, guard: Guard) -> dict[s
 
 
 def check(params: dict[str, Any], engine: Engine, guard: Guard) -> str:
-    """Run the app's own check in the image of the release that serves; that release's id. Raises MigrationError and others."""
+    """Run the app's own check in the image of the live release; returns its id. Raises MigrationError and others."""
     live, service = params["live"], params["service"]
     variable = params["manifest"]["migration"]["database"]
     values = secret_store.values_for(live, params["secrets"], guard.folder)
@@ -165,7 +165,7 @@ def check(params: dict[str, Any], engine: Engine, guard: Guard) -> str:
     if code:
         tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-15:])
         raise MigrationError(
-            f"release {live['id']}, which serves, does not work on the new schema: {' '.join(params['command'])} ended with exit code {code}:\n{tail}"
+            f"live release {live['id']} does not work on the new schema: {' '.join(params['command'])} ended with exit code {code}:\n{tail}"
         )
     return str(live["id"])
 

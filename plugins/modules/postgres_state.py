@@ -10,10 +10,10 @@ module: postgres_state
 short_description: Report how a Postgres cluster differs from what is desired
 version_added: 0.2.0
 description:
-  - Reads in one call what the role C(postgres) decides by, so that it calls the modules of C(community.postgresql) and C(community.crypto) only
+  - Reads in one call the state that the role C(postgres) depends on, so that it calls the modules of C(community.postgresql) and C(community.crypto) only
     where something differs.
-  - Asks the server as its own user over its socket; the task runs as root. A server that does not answer is a state, not a failure.
-  - Passwords are compared on the host with what the server stores. Neither is in the result.
+  - Queries the server as its own user over its socket; the task runs as root. A server that is down is a state, not a failure.
+  - Passwords are compared on the host with the server's verifiers. Neither is in the result.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -26,17 +26,17 @@ options:
     type: int
     default: 5432
   addresses:
-    description: Addresses it has to listen on.
+    description: Addresses it must listen on.
     type: list
     elements: str
     default: []
   files:
-    description: Files it reads, to see whether it has read them.
+    description: Its configuration files, to check whether it has read them.
     type: list
     elements: path
     default: []
   certificate_names:
-    description: Names and addresses that the role's own certificate is for. Empty where the certificate is somebody else's.
+    description: Names and addresses that the role's own certificate is for. Empty when the certificate is not the role's own.
     type: list
     elements: str
     default: []
@@ -46,7 +46,7 @@ options:
     default: /etc/sluice/postgres
   desired:
     description:
-      - What the server shall hold, with the keys C(roles) (names), C(members), C(databases), C(guests), C(migrators) and C(grants), each a list.
+      - The desired state of the server, with the keys C(roles) (names), C(members), C(databases), C(guests), C(migrators) and C(grants), each a list.
       - Empty for a standby.
     type: dict
     default: {}
@@ -59,7 +59,7 @@ attributes:
     description: It only reads.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -85,18 +85,18 @@ cluster:
   type: dict
   sample: {configured: true, fenced: false, standby: false}
 certificate:
-  description: Why the certificate has to be made or signed again.
+  description: Why the certificate must be created or signed again.
   returned: success
   type: list
   elements: str
   sample: ["/etc/sluice/postgres/server.pem: less than 90 days left"]
 running:
-  description: Whether the server answers.
+  description: Whether the server accepts connections.
   returned: success
   type: bool
   sample: true
 reason:
-  description: Why it does not answer.
+  description: Why it does not accept connections.
   returned: when it does not
   type: str
 settings:
@@ -104,27 +104,27 @@ settings:
   returned: success
   type: dict
 checksums:
-  description: V(on) or V(off); empty when the server does not answer.
+  description: V(on) or V(off); empty when the server is down.
   returned: success
   type: str
   sample: "on"
 unread:
-  description: Whether a file is newer than what the server has read.
+  description: Whether a file changed after the server read it.
   returned: success
   type: bool
   sample: false
 pending:
-  description: Settings that wait for a restart.
+  description: Settings with a pending restart.
   returned: success
   type: str
   sample: ""
 refused:
-  description: Rules of pg_hba.conf that the server does not understand.
+  description: Rules of pg_hba.conf that the server rejects.
   returned: success
   type: str
   sample: ""
 deaf:
-  description: Addresses of O(addresses) it does not listen on.
+  description: Those of O(addresses) it does not listen on.
   returned: success
   type: list
   elements: str

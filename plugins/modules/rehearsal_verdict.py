@@ -7,21 +7,21 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: rehearsal_verdict
-short_description: Say what a rehearsal of migrations found, and whether the run goes on
+short_description: Report the result of a rehearsal of migrations, and whether the run continues
 version_added: 0.1.0
 description:
-  - Runs on the controller. Prints how long the migrations took on a copy of the data, which tables they wrote anew, and whether the release
-    that serves works on what came out.
-  - It does not fail itself. Every later step depends on RV(verdict).
+  - Runs on the controller. Prints how long the migrations took on a copy of the data, which tables they rewrote, and whether the live release
+    works on the result.
+  - The task itself does not fail. Every later step depends on RV(verdict).
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   database:
-    description: The host the copy was on.
+    description: The host of the copy.
     type: str
     required: true
   host:
-    description: The host that migrated it.
+    description: The host that ran the migrations.
     type: str
     required: true
   copy:
@@ -33,17 +33,17 @@ options:
     type: str
     required: true
   gone:
-    description: Name of the variable with the result of taking the copy away.
+    description: Name of the variable with the result of removing the copy.
     type: str
     required: true
   verdict:
-    description: The run's verdict before, as P(sluice.stack.verdict#filter) has it.
+    description: The run's verdict before, as in P(sluice.stack.verdict#filter).
     type: dict
     required: true
 """
 
 EXAMPLES = r"""
-- name: Rehearse | Say what was found
+- name: Rehearse | Report the result
   sluice.stack.rehearsal_verdict:
     database: db1
     host: app1
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What was shown.
+  description: The printed output.
   returned: always
   type: list
   elements: str

@@ -7,14 +7,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_barrier
-short_description: Count positive results over a group of hosts; silence is a no
+short_description: Judge a step's results over a group of hosts; a missing result is a failure
 version_added: 0.1.0
 description:
   - Runs on the controller, inside a step that has several rounds over the hosts. Between steps P(sluice.stack.verdict#filter) does the
     same without a task of its own.
-  - A host that failed, cannot be reached, was skipped or has no result at all counts as a no.
-  - It does not fail itself. Every later round depends on C(verdict.ok), and M(sluice.stack.release_report) ends the run.
-  - A verdict that already says stop is passed on as it is.
+  - A host that failed, is unreachable, was skipped or has no result counts as a failure.
+  - The task itself does not fail. Every later round depends on C(verdict.ok), and M(sluice.stack.release_report) ends the run.
+  - A verdict that has already failed is returned unchanged.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
@@ -23,7 +23,7 @@ options:
     type: str
     required: true
   hosts:
-    description: The hosts that must have answered. Of none, the step is taken as done.
+    description: The hosts that must have succeeded. Without hosts, the step counts as done.
     type: list
     elements: str
     required: true
@@ -38,7 +38,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Canary | Send a part of the visitors to the new release
+- name: Canary | Send a share of clients to the new release
   sluice.stack.edge_split:
     app: marketplace
     run_id: "{{ contract.run.id }}"
@@ -51,7 +51,7 @@ EXAMPLES = r"""
   ignore_errors: true
   ignore_unreachable: true
 
-- name: Canary | All edges must share
+- name: Canary | Require all edges
   sluice.stack.release_barrier:
     step: canary
     hosts: "{{ groups['edge'] }}"

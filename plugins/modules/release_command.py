@@ -10,7 +10,7 @@ module: release_command
 short_description: Run a one-off command in a release's image and environment
 version_added: 0.1.0
 description:
-  - Starts a container of its own, as hardened as the service's, waits for it and returns its output. What serves requests is not touched.
+  - Starts a separate container, as hardened as the service's, waits for it and returns its output. The release's own containers are not touched.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -33,7 +33,7 @@ options:
     choices: [blue, green]
     required: true
   secrets:
-    description: Today's values of the app's secrets, by name.
+    description: The current values of the app's secrets, by name.
     type: dict
     default: {}
   timeout:
@@ -45,7 +45,7 @@ attributes:
     description: Nothing runs in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -65,7 +65,7 @@ rc:
   returned: success
   type: int
 output:
-  description: What it printed.
+  description: Its output.
   returned: success
   type: list
   elements: str
@@ -82,7 +82,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release import secret
 
 
 def run(params: dict[str, Any]) -> tuple[int, str]:
-    """Run the command; its exit code and output."""
+    """Run the command; returns its exit code and output."""
     manifest, service = params["manifest"], params["service"]
     if service not in manifest["services"]:
         raise one_off.OneOffError(

@@ -7,14 +7,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_fence
-short_description: Take an app on a host and say what the host has
+short_description: Take an app's lease on a host and observe the host
 version_added: 0.1.0
 description:
-  - Stamps the run on the host, so that every other run is refused there until this one is done or its lease ends, and
-    returns everything a plan needs to know of the host.
-  - A live owner is respected unless O(preempt=true). Of two runs that start together, the older one gets the app.
-  - The controller then renews the lease as long as the command that it belongs to lives, and lets it run out at once when that has ended,
-    however it ended; see M(sluice.stack.release_lease), which also gives it back.
+  - Takes the lease on the host, so that every other run is refused there until this one is done or its lease expires, and
+    returns everything a plan needs to know about the host.
+  - A live holder keeps its lease unless O(preempt=true). Of two runs that start together, the older one gets the lease.
+  - The controller then renews the lease as long as the C(ansible-playbook) command lives, and expires it at once when that has ended,
+    however it ended; see M(sluice.stack.release_lease), which also releases it.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -28,36 +28,36 @@ options:
     required: true
   state:
     description:
-      - V(fenced) takes the app and observes.
+      - V(fenced) takes the lease and observes.
       - V(observed) only observes.
     type: str
     choices: [fenced, observed]
     default: fenced
   roles:
-    description: What the host is to the app.
+    description: The host's role for the app.
     type: list
     elements: str
     choices: [app, edge]
     default: []
   images:
-    description: Image references to resolve to digests, asked from this host.
+    description: Image references to resolve to digests from this host.
     type: list
     elements: str
     default: []
   preempt:
-    description: Take the app from a live owner; that run stops at its next step.
+    description: Take the lease from a live holder; that run stops at its next step.
     type: bool
     default: false
   wait_seconds:
-    description: How long to try again while another run has the app. The controller does it, so that a run that was killed takes nothing.
+    description: How long to retry while another run holds the lease. The controller retries, so that a killed run takes nothing.
     type: float
     default: 0
   lease_seconds:
-    description: How long the app is this run's unless the lease is renewed, in seconds.
+    description: The duration of the lease unless it is renewed, in seconds.
     type: float
     default: 15
   registry_seconds:
-    description: How long to wait for a registry's answer, in seconds.
+    description: The timeout for a registry, in seconds.
     type: float
     default: 15
 attributes:
@@ -65,7 +65,7 @@ attributes:
     description: In check mode the host is observed and not fenced.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -81,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 observation:
-  description: What the host has.
+  description: The observation of the host.
   returned: success
   type: dict
   sample:
@@ -98,7 +98,7 @@ observation:
     docker_root: /var/lib/docker
     edge: {record: null, pending_alive: false, config: ""}  # and the record's age in seconds, when there is one
 held:
-  description: Whether the app was not taken because another run has it.
+  description: Whether the lease was not taken because another run holds it.
   returned: failure
   type: bool
 """
@@ -127,14 +127,14 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 )
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import pinned
 
-# A size is good to know, and not worth a long wait.
+# Sizes are optional: do not wait long for them.
 SIZE_SECONDS = 3.0
 
 
 def push(record: dict[str, Any] | None) -> None:
-    """Have Nginx use the record in the file, which the plan takes for the truth.
+    """Make Nginx use the record of the file, which the plan relies on.
 
-    A run that died between writing the file and telling Nginx left them different. An edge that is down now says so when it is flipped.
+    A run that died between writing the file and updating Nginx left them different. An edge that is down fails later, at the flip.
     """
     if record is not None:
         with contextlib.suppress(edge_control.EdgeDown, edge_control.EdgeRefused):
@@ -142,7 +142,7 @@ def push(record: dict[str, Any] | None) -> None:
 
 
 def image_of(engine: Engine, reference: str, seconds: float) -> dict[str, Any]:
-    """The digest of a reference, and how large the image is when this host does not have it."""
+    """Return the digest of a reference, and the image's size when this host lacks it."""
     found = resolve_digest(engine, reference, seconds)
     if "digest" not in found:
         return {**found}
@@ -185,7 +185,7 @@ def main() -> None:
             )
             fenced = time.monotonic()
         observation = every_host(app)
-        # Who had the app and lost it to this run; the ledgers tell.
+        # The run that lost its lease to this one, for the ledgers.
         taken = before is not None and before.alive(host_now()) and before.run_id != run["id"]
         observation["superseded"] = [before.run_id] if before and taken else []
         if "edge" in roles:
@@ -201,12 +201,12 @@ def main() -> None:
             found, *digests = together(lambda one: one(), look)
             observation |= {**found, "images": dict(zip(params["images"], digests, strict=True))}
         if fence and time.monotonic() - fenced > params["lease_seconds"] / 3:
-            guard.renew(params["lease_seconds"])  # a registry that hangs; from here on the controller does it
+            guard.renew(params["lease_seconds"])  # a registry may have hung; from here on the controller renews
     except (LeaseError, EngineError) as error:
         if fence and not isinstance(error, LeaseError):
             guard.release()
         module.fail_json(msg=str(error), held=isinstance(error, LeaseHeld))
-    # A stamp is not a change: it is given back, or runs out by itself, and nothing that is served is touched.
+    # Taking the lease is no change: it is released or expires automatically, and nothing live is touched.
     module.exit_json(changed=False, observation=observation)
 
 

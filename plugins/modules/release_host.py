@@ -10,19 +10,19 @@ module: release_host
 short_description: Take an app host out of an app's rotation, or bring it back
 version_added: 0.1.0
 description:
-  - V(drained) is to be run when no edge sends the host anything any more. It is remembered on the host, so that no later release brings the host back
-    before it joins; then the requests the host still has are waited for.
-  - V(joined) forgets it, and is to be run before an edge sends the host anything.
+  - Use V(drained) once no edge sends the host requests. It is recorded on the host, so that no later release brings the host back
+    before it joins; then the module waits for open requests.
+  - V(joined) removes the record; use it before an edge sends the host requests.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
   state:
-    description: What the host shall be.
+    description: The desired state of the host.
     type: str
     choices: [joined, drained]
     required: true
   drain_seconds:
-    description: How long open connections are waited for.
+    description: How long to wait for open connections.
     type: float
     default: 30
 attributes:
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether the host was taken out of rotation, or brought back; a host that is there already has nothing to do.
+  description: Whether the host was taken out of rotation, or brought back; not if it already was.
   returned: success
   type: bool
   sample: true
@@ -72,7 +72,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def apply(params: dict[str, Any], guard: Guard) -> None:
-    """Remember or forget, and wait for what the host still has."""
+    """Write or remove the record, and wait for open requests."""
     path = drained_file(params["app"])
     with guard.effect():
         if params["state"] == "drained":

@@ -11,7 +11,7 @@ short_description: Renew, expire, release or break the lease of a run on a host
 version_added: 0.1.0
 description:
   - M(sluice.stack.release_fence) takes a lease. It is short, and renewed by the controller as long as the run lives.
-  - Nothing happens to the lease of another run.
+  - The lease of another run is never changed.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -25,16 +25,16 @@ options:
     required: true
   state:
     description:
-      - V(renewed) keeps the app for O(lease_seconds) from now.
-      - V(expired) lets other runs take the app at once, and keeps the run on record until one does. For a run that has ended without
-        giving the app back, and may have left something half done.
-      - V(released) gives the app back.
-      - V(broken) takes the app from the run, also from one that lives; it changes nothing more on this host.
+      - V(renewed) renews the lease for O(lease_seconds) from now.
+      - V(expired) lets other runs take the lease at once, and keeps the run on record until one does. For a run that ended without
+        releasing its lease, and may have left work unfinished.
+      - V(released) releases the lease.
+      - V(broken) takes the lease from the run, even a live one; it changes nothing more on this host.
     type: str
     choices: [renewed, expired, released, broken]
     required: true
   lease_seconds:
-    description: How long the lease is, in seconds.
+    description: The duration of the lease, in seconds.
     type: float
     default: 15
 attributes:
@@ -42,7 +42,7 @@ attributes:
     description: Nothing is written in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 owned:
-  description: Whether the run owns the app, or, with V(renewed), may get it back from a run that has changed nothing so far.
+  description: Whether the run holds the lease, or, with V(renewed), may get it back from a run that has changed nothing yet.
   returned: O(state) is V(renewed) or V(expired)
   type: bool
 """
@@ -96,7 +96,7 @@ def main() -> None:
                 guard.release()
             case _unused:
                 guard.break_lease()
-    # A lease is not a change: nothing that is served is touched.
+    # The lease is no change: nothing live is touched.
     module.exit_json(changed=False, **result)
 
 

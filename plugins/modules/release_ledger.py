@@ -11,7 +11,7 @@ short_description: Append to a host's copy of an app's ledger
 version_added: 0.1.0
 description:
   - Appends entries, synced to disk, each once however often the module runs.
-  - Can give the app back on the host in the same round.
+  - Can also release the lease on the host.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 attributes:
@@ -19,7 +19,7 @@ attributes:
     description: Nothing is written in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_logs
-short_description: The newest log lines of a service's containers on a host
+short_description: Return the newest log lines of a service's containers on a host
 version_added: 0.1.0
 description:
-  - Returns lines of every container of the service on the host, old and new release alike, with their time.
+  - Returns the lines of every container of the service on the host, old and new release, with their time.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
@@ -27,7 +27,7 @@ options:
     type: int
     default: 100
   since:
-    description: Only lines of the last so many seconds; V(0) is all.
+    description: Only lines of the last seconds; V(0) is all.
     type: int
     default: 0
 attributes:
@@ -35,7 +35,7 @@ attributes:
     description: It only reads.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -64,7 +64,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import 
 
 
 def read(engine: Engine, params: dict[str, Any]) -> list[dict[str, str]]:
-    """The lines of every container, merged by time."""
+    """Return the lines of every container, merged by time."""
     since = {"since": int(time.time()) - params["since"]} if params["since"] else {}
     found = []
     app = params["app"]

@@ -10,10 +10,10 @@ module: release_plan
 short_description: Decide and print what a deploy or rollback will do
 version_added: 0.1.0
 description:
-  - Runs on the controller. Compares what is wanted with what every host observed, and returns the steps as plain data. The edges'
-    confirmed records are the truth about what is live.
+  - Runs on the controller. Compares the desired state with every host's observation, and returns the steps as plain data. The edges'
+    confirmed records decide what is live.
   - Prints the plan, one line for each step; these are exactly the steps that will run.
-  - Does not fail when the wish cannot be fulfilled. It returns a plan without steps and a verdict that says why.
+  - The task itself does not fail when the desired state cannot be reached: it returns a plan without steps and a verdict with the reason.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
@@ -31,34 +31,34 @@ options:
     elements: str
     required: true
   apps:
-    description: The inventory's app hosts. The variable C(stack_address) of each is the address by which the edges reach it.
+    description: The inventory's app hosts. The variable C(stack_address) of each is the private address that the edges use.
     type: list
     elements: str
     required: true
   excluded:
-    description: Hosts that are given up.
+    description: Excluded hosts.
     type: list
     elements: str
     required: true
   release_to:
-    description: What a rollback goes to, a release id or a version; empty for the newest earlier release that was good.
+    description: The target of a rollback, a release id or a version; empty for the newest earlier release that was not rolled back.
     type: str
     default: ""
   database:
-    description: The host whose database the releases write to, empty where it is elsewhere, and the engine that backs it up.
+    description: The database host, empty when it is elsewhere, and its backup engine.
     type: dict
     required: true
   allow_destructive:
-    description: Whether a rollback may go past a migration that took something away.
+    description: Whether a rollback may go past a destructive migration.
     type: bool
     default: false
   data:
-    description: What becomes of the database when the release is taken back; empty for what the contract's C(app_rollback) says.
+    description: What happens to the database in a rollback; empty for the contract's C(app_rollback).
     type: str
     choices: ["", forward, down, restore]
     default: ""
   reverted:
-    description: The release that a rollback undoes, when it was named; the live one, or one that failed while that was live.
+    description: The release that a rollback reverts, when it was named; the live one, or one that failed alongside it.
     type: str
     default: ""
   host:
@@ -70,7 +70,7 @@ options:
     type: int
     required: true
   steps:
-    description: The steps the playbook has, in its order; those of the plan come in the same one.
+    description: The steps of the playbook, in order; those of the plan have the same order.
     type: list
     elements: str
     required: true
@@ -84,7 +84,7 @@ options:
     required: true
 attributes:
   check_mode:
-    description: The plan is made and printed, and none of its steps runs but the looks at pending migrations and at the age of the backups.
+    description: The plan is made and printed; only the checks of pending migrations and of the backups' age run.
     support: full
   diff_mode:
     description: The plan is the diff, and it is always printed.
@@ -112,13 +112,13 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description:
-    - C(status) is V(change), V(repair) (the wanted release is live and something is missing), V(nothing) or V(refused).
+    - C(status) is V(change), V(repair) (the desired release is live but something is missing), V(nothing) or V(refused).
     - C(manifest) is the release to go to, C(slot) the slot for it, C(live) what the edges confirmed last.
     - C(steps) names the steps that run. C(abort), C(converge), C(start), C(join), C(configure), C(flip), C(confirm), C(drain) and
       C(record) list the hosts of each; C(migrate) has the migration and its host; C(retire) the slot and release that are stopped at
-      the end; C(restore_point) what is asked of the database's host, C(through) the host of the play it is asked on behalf of.
-    - C(services) maps app host to the release's services there; C(workers) to those beside the slots, for hosts where they change.
-    - C(started_entry) is what the ledgers get before the first effect, C(lines) what was printed.
+      the end; C(restore_point) the work of the database's host, C(through) the host of the play that delegates it.
+    - C(services) maps app host to the release's services there; C(workers) to those alongside the slots, for hosts where they change.
+    - C(started_entry) is written to the ledgers before the first effect, C(lines) is the printed output.
   returned: success
   type: dict
   sample:

@@ -7,12 +7,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_report
-short_description: Say how a deploy or rollback ended, and fail when it failed
+short_description: Report the result of a deploy or rollback, and fail when it failed
 version_added: 0.1.0
 description:
   - Runs on the controller, as the last step of every run.
-  - After a failure it fails with one line that says which step failed, why, and what is served now; details the step gave follow it.
-  - After a success it prints what is live and where the time went, and warns of what was left undone without harm.
+  - After a failure it fails with one line: which step failed, why, and what is live now; the step's details follow.
+  - After a success it prints what is live and the duration of each step, and warns of harmless failures.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
@@ -30,19 +30,19 @@ options:
     required: true
   data:
     description:
-      - What a run that failed has left in the database. C(names) are the migrations it set out to apply, C(undone) is the verdict over undoing
-        them, or over taking the data back, when that was tried, and C(stays) those that the live release expects. Otherwise
-        the message ends with the command that a person types.
+      - The changes of a failed run in the database. C(names) are the migrations it was to apply, C(reverted) is the verdict on reverting
+        them or restoring the data, when that was tried, and C(stays) those that the live release expects. Otherwise
+        the message ends with the command for the operator.
     type: dict
     default: {}
 attributes:
   check_mode:
-    description: It only prints; in check mode it says that nothing was changed.
+    description: It only prints; in check mode it reports that nothing was changed.
     support: full
 """
 
 EXAMPLES = r"""
-- name: Report | Say how it ended
+- name: Report | Report the result
   sluice.stack.release_report:
     plan: "{{ plan.plan }}"
     verdict: "{{ step.verdict }}"
@@ -52,13 +52,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What was shown.
+  description: The printed output.
   returned: success
   type: list
   elements: str
   sample: ["marketplace v1.4.2 is live (release 20261122T231500Z-v1.4.2, slot green), 9.1 s"]
 notes:
-  description: What was left undone without harm, each shown as a warning.
+  description: Harmless failures, each shown as a warning.
   returned: success
   type: list
   elements: str

@@ -7,29 +7,29 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_restore
-short_description: Take the data of a release back that failed after its migration
+short_description: Restore the data after a release failed at or after its migration
 version_added: 0.1.0
 description:
   - Runs C(rollback.yml -e release_data=restore -e rollback_confirm=...) on the controller, with the inventory, vault passwords, variables and
-    other options of the run it is part of, and shows what it says. It is the command that the run would else print for a person.
-  - The playbook is the C(rollback.yml) beside the C(deploy.yml) that runs, or else C(sluice.stack.rollback).
-  - The run must have left the app before, and written its failure into the ledgers.
-  - It has no deadline of its own; the playbook's steps have theirs.
+    other options of the current run, and shows its output. Without it, the run prints this command for the operator.
+  - The playbook is the C(rollback.yml) next to the running C(deploy.yml), or else C(sluice.stack.rollback).
+  - The run must have released the lease before, and recorded its failure in the ledgers.
+  - It has no timeout of its own; the playbook's steps have theirs.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
   release:
-    description: The id of the release that failed, and whose restore point the data go back to.
+    description: The id of the failed release, whose restore point is restored.
     type: str
     required: true
 attributes:
   check_mode:
-    description: Runs that check do not get here.
+    description: Not supported; runs in check mode do not reach it.
     support: none
 """
 
 EXAMPLES = r"""
-- name: Failure | Take the data back
+- name: Failure | Restore the data
   sluice.stack.release_restore:
     release: 20261122T231500Z-v1.4.2
   run_once: true

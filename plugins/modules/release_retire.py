@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_retire
-short_description: Let the release that was live before finish, then stop it
+short_description: Drain the previously live release, then stop it
 version_added: 0.1.0
 description:
   - To be run when every edge has confirmed another release. Writes the ledger first.
@@ -20,7 +20,7 @@ author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
   slot:
-    description: The slot to empty; none when there was no release before.
+    description: The slot to empty; none without a previous release.
     type: str
     choices: [blue, green]
   wait:
@@ -28,11 +28,11 @@ options:
     type: bool
     default: true
   warm_seconds:
-    description: How long the slot is left running first. Only with O(wait=false).
+    description: How long to keep the slot running as a warm standby. Only with O(wait=false).
     type: float
     default: 0
   drain_seconds:
-    description: How long open connections are waited for before containers are stopped.
+    description: How long to wait for open connections before containers are stopped.
     type: float
     default: 30
   keep_releases:
@@ -62,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 retired:
-  description: Containers that are stopped, or will be when the module did not wait.
+  description: Containers that were stopped, or will be if the module did not wait.
   returned: success
   type: list
   elements: str
@@ -99,19 +99,19 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def held_by(engine: Engine, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """The containers in the slot."""
+    """Return the containers in the slot."""
     return [item for item in docker_host.app_containers(engine, params["app"]) if item["slot"] == params["slot"]]
 
 
 def manifest_of(entries: list[dict[str, Any]], held: list[dict[str, Any]]) -> dict[str, Any]:
-    """The manifest of what is held, from this host's ledger; one without services when it is not there."""
+    """Return the manifest of the held release from this host's ledger; without services when unknown."""
     releases = {item["release"] for item in held}
     found = [item["manifest"] for item in entries if item["release"] in releases and item.get("manifest")]
     return found[-1] if found else {"services": {}}
 
 
 def remove_images(engine: Engine, app: str, keep: int) -> None:
-    """Remove the images nothing refers to any more."""
+    """Remove the images that nothing refers to any more."""
     ledgers = {
         path.split(os.sep)[-2]: ledger.read(path)
         for path in glob.glob(os.path.join(STATE_ROOT, "apps", "*", "ledger.jsonl"))
@@ -124,7 +124,7 @@ def remove_images(engine: Engine, app: str, keep: int) -> None:
         try:
             engine.delete(f"/images/{image}")
         except EngineError:
-            continue  # somebody uses it after all
+            continue  # still in use
 
 
 def clean(guard: Guard, engine: Engine, keep: int) -> None:
@@ -143,13 +143,11 @@ def clean(guard: Guard, engine: Engine, keep: int) -> None:
 
 
 def apply(params: dict[str, Any], guard: Guard, held: list[dict[str, Any]], engine: Engine) -> None:
-    """Retire now, or leave it to a process of its own."""
+    """Retire now, or start a separate process for it."""
     known = manifest_of(ledger.read(ledger_file(guard.app)), held)
     drain = params["drain_seconds"]
     with guard.effect():
-        retire.forget(
-            guard.folder
-        )  # an earlier run's: the slot it names may be live again, and nothing stops it any more
+        retire.forget(guard.folder)  # of an earlier run: its slot may be live again, and nothing will stop it
     if params["wait"]:
         if held:
             slot.empty(engine, guard, known, held, drain_seconds=drain)

@@ -7,12 +7,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_slot
-short_description: Bring a release up in a slot of an app host
+short_description: Start a release in a slot of an app host
 version_added: 0.1.0
 description:
   - Pulls the release's images by digest, clears the slot of any other release, starts what is missing and waits until every container is
     healthy. A container that dies while it starts fails the step at once, with its exit code and log.
-  - Proves before each effect that the run still owns the app on this host.
+  - Checks before each effect that the run still holds the lease on this host.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.outcome]
 options:
@@ -26,7 +26,7 @@ options:
     type: dict
     required: true
   services:
-    description: Those of the release's services that this host has, workers and jobs too.
+    description: The release's services on this host, including workers and jobs.
     type: list
     elements: str
     required: true
@@ -35,7 +35,7 @@ options:
     type: str
     required: true
   secrets:
-    description: Today's values of the app's secrets, by name.
+    description: The current values of the app's secrets, by name.
     type: dict
     default: {}
   pull_seconds:
@@ -43,7 +43,7 @@ options:
     type: float
     default: 300
   drain_seconds:
-    description: How long open connections are waited for before containers are stopped.
+    description: How long to wait for open connections before containers are stopped.
     type: float
     default: 30
 attributes:
@@ -109,7 +109,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 
 
 def record_ports(manifest: dict[str, Any]) -> None:
-    """Record the release's ports on this host, so that no other app is ever given them; raises SlotError on a clash."""
+    """Record the release's ports on this host, so that no other app ever gets them; raises SlotError on a conflict."""
     wanted = ports.records(manifest["app"], manifest["ports"])
     with locked(os.path.join(STATE_ROOT, "ports.lock")):
         recorded = read_json(ports_file(), {})
@@ -121,7 +121,7 @@ def record_ports(manifest: dict[str, Any]) -> None:
 
 
 def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, Any]:
-    """Bring the release up; returns what was done."""
+    """Start the release; returns what was done."""
     manifest = params["manifest"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
     with guard.effect():

@@ -7,11 +7,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_status
-short_description: Show which release is live, what each host holds, and the releases there were
+short_description: Show the live release, what each host holds, and past releases
 version_added: 0.1.0
 description:
   - Runs on the controller, over what M(sluice.stack.release_fence) with O(sluice.stack.release_fence#module:state=observed) registered on
-    each host. A host without an observation is shown as silent, with the reason.
+    each host. A host without an observation is shown as unreachable, with the reason.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:
@@ -39,13 +39,13 @@ options:
     choices: [status, leases, history, nothing]
     default: status
   runs:
-    description: How many runs O(show=history) goes back.
+    description: The number of runs that O(show=history) prints.
     type: int
     default: 20
 """
 
 EXAMPLES = r"""
-- name: Observe | Look at every host of the app
+- name: Observe | Observe every host of the app
   sluice.stack.release_fence:
     app: marketplace
     run: "{{ contract.run }}"
@@ -72,7 +72,7 @@ app:
   type: str
   sample: marketplace
 state:
-  description: V(none) (nothing is deployed), V(live) (all hosts agree), V(mixed) (edges or slots disagree) or V(incomplete) (hosts are silent).
+  description: V(none) (nothing is deployed), V(live) (all hosts agree), V(mixed) (edges or slots disagree) or V(incomplete) (hosts are unreachable).
   returned: success
   type: str
   sample: live
@@ -82,17 +82,17 @@ live:
   type: dict
   sample: {release: 20261122T231500Z-v1.4.2, slot: green}
 previous:
-  description: The release that was live when the live one was begun for the first time, when a ledger knows.
+  description: The release that was live when the live one was first started, when a ledger has it.
   returned: success
   type: str
   sample: 20261120T100000Z-v1.4.1
 restored:
-  description: Where the data went back to, and when, until a deploy has looked which migrations they lack. None for data as the live release left them.
+  description: What the data was restored to, and when, until a deploy has checked which migrations it lacks. None without a restore.
   returned: success
   type: dict
   sample: {time: "2026-11-23T10:31:07Z", words: "time 2026-11-23 10:14:30 UTC", left_by: null}
 failed_alongside:
-  description: The releases that were begun while the live one was live, and never went live.
+  description: The releases that were started while the live one was live, and never went live.
   returned: success
   type: list
   elements: str
@@ -120,19 +120,19 @@ silent:
   type: dict
   sample: {}
 hosts:
-  description: For each host that answered, who has the app, what an edge serves and what an app host runs.
+  description: For each reachable host, the lease, what an edge serves and what an app host runs.
   returned: success
   type: dict
   sample:
     edge1: {lease: null, split: green 20261122T231500Z-v1.4.2, containers: []}
 releases:
-  description: The releases that were ever confirmed, oldest first; C(state) is V(live), V(confirmed) or V(rolled back).
+  description: All confirmed releases, oldest first; C(state) is V(live), V(confirmed) or V(rolled back).
   returned: success
   type: list
   elements: dict
   sample: [{id: 20261122T231500Z-v1.4.2, version: v1.4.2, state: live}]
 lines:
-  description: What was shown.
+  description: The printed output.
   returned: success
   type: list
   elements: str

@@ -7,14 +7,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_workers
-short_description: Bring what an app host has beside its slots to a release
+short_description: Switch what runs alongside an app host's slots to a release
 version_added: 0.1.0
 description:
-  - To be run when the release is live. A worker that does not keep running is removed, and what ran before runs again.
-  - A job is a container that a systemd timer starts. One that runs now ends as it began.
-  - A service that must not run twice is stopped before its next release starts, and has to answer as its health says; else what
-    ran before runs again. For how long nobody was answered is measured, and kept for the next plan.
-  - What is not named in O(services) is taken away from the host.
+  - Use it once the release is live. A worker that does not keep running is removed, and the previous release runs again.
+  - A job is a container that a systemd timer starts. A current run is not interrupted.
+  - A singleton service is stopped before its next release starts, and must become healthy; otherwise the previous release
+    runs again. Its downtime is measured and recorded for the next plan.
+  - Services not listed in O(services) are removed from the host.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
 options:
@@ -28,16 +28,16 @@ options:
     choices: [blue, green]
     required: true
   services:
-    description: The services this host has beside its slots.
+    description: The services this host runs alongside its slots.
     type: list
     elements: str
     required: true
   address:
-    description: The host's private address, where a service that must not run twice is published.
+    description: The host's private address, where a singleton service is published.
     type: str
     required: true
   secrets:
-    description: Today's values of the app's secrets, by name.
+    description: The current values of the app's secrets, by name.
     type: dict
     default: {}
 attributes:
@@ -45,7 +45,7 @@ attributes:
     description: Nothing is done in check mode; the plan shows it.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Not supported; there is no diff.
     support: none
 """
 
@@ -64,12 +64,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 switched:
-  description: Services that were started anew or taken away.
+  description: Services that were replaced or removed.
   returned: success
   type: list
   elements: str
 notes:
-  description: For how long a service that must not run twice answered nobody.
+  description: The downtime of a singleton service, in seconds.
   returned: success
   type: list
   elements: str
@@ -101,7 +101,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def apply(params: dict[str, Any], guard: Guard) -> dict[str, float]:
-    """Switch what is to be switched; the names, and for how many seconds none of each ran."""
+    """Switch the services; returns their names, each with the seconds in which none of it ran."""
     manifest = params["manifest"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
     with guard.effect():
@@ -127,7 +127,7 @@ def main() -> None:
     except (LeaseError, EngineError, workers.WorkersError, secret_store.SecretMissing) as error:
         module.fail_json(msg=str(error))
     singletons = of_kind(params["manifest"], "singleton")
-    notes = [f"{name} answered nobody for {gap:.1f} s" for name, gap in switched.items() if gap and name in singletons]
+    notes = [f"{name} was down for {gap:.1f} s" for name, gap in switched.items() if gap and name in singletons]
     module.exit_json(changed=bool(switched), switched=sorted(switched), notes=notes)
 
 

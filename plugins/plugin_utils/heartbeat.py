@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep a run's lease on one host alive as long as its controller lives, and let it run out at once when that has ended.
+"""Renew a run's lease on one host as long as its controller lives, and expire it at once when that has ended.
 
-A process of its own for each host, forked from the worker that is about to fence it: it has that worker's connection, and outlives it,
-also where the worker is ended in the middle. It watches the process of ``ansible-playbook``. However that ends (SIGKILL, Ctrl-C, a
-failed run or an ordinary end), the lease is expired at once; where this process dies with it, as in a container that is removed, the
-lease ends by itself some seconds later.
+One process for each host, forked from the worker that is about to fence it: it has that worker's connection and outlives it, even
+if the worker is killed. It watches the process of ``ansible-playbook``. However that ends (SIGKILL, Ctrl-C, a failed or a normal
+run), the lease is expired at once; if this process dies too, as in a container that is removed, the lease expires automatically
+some seconds later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from ansible.utils.display import Display
 
-# How long the process may outlive the controller: an unreachable host is not told for ever.
+# How long the process may outlive the controller: do not retry an unreachable host forever.
 LAST_SECONDS = 10.0
 POLL_SECONDS = 0.5
 NAME = "sluice-lease"
@@ -33,14 +33,14 @@ class Controller(Protocol):
     """A process of ``ansible-playbook``."""
 
     def ended(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for its end; whether it has ended."""
+        """Wait up to ``seconds`` for it to end; returns whether it has."""
 
     def stopped(self) -> bool:
-        """Whether it is stopped (SIGSTOP, Ctrl-Z), and does nothing until it is continued."""
+        """Whether it is stopped (SIGSTOP, Ctrl-Z)."""
 
 
 class LinuxController:
-    """By a pidfd, which is ready when its process has ended, and never another one's (pidfd_open(2))."""
+    """Uses a pidfd, which is ready when its process has ended, and never refers to another process (pidfd_open(2))."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -50,7 +50,7 @@ class LinuxController:
             self._descriptor = None
 
     def ended(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for its end; whether it has ended."""
+        """Wait up to ``seconds`` for it to end; returns whether it has."""
         if self._descriptor is None:
             return True
         watch = select.poll()
@@ -67,23 +67,23 @@ class LinuxController:
 
 
 class PortableController:
-    """By what ps(1) says: that a process of this number began at the same moment."""
+    """Uses ps(1): a process with this pid and the same start time."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._began = self._look()[0]
+        self._began = self._state()[0]
 
-    def _look(self) -> tuple[str, str]:
-        """When the process began, empty when it has ended, and its state."""
+    def _state(self) -> tuple[str, str]:
+        """Return the start time of the process, empty when it has ended, and its state."""
         command = ["ps", "-o", "lstart=", "-o", "state=", "-p", str(self._pid)]
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
         began, _unused, state = found.rpartition(" ")
         return ("" if state.startswith("Z") else began.strip()), state
 
     def ended(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for its end; whether it has ended."""
+        """Wait up to ``seconds`` for it to end; returns whether it has."""
         deadline = time.monotonic() + seconds
-        while self._began and self._look()[0] == self._began:
+        while self._began and self._state()[0] == self._began:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -92,82 +92,82 @@ class PortableController:
 
     def stopped(self) -> bool:
         """Whether it is stopped."""
-        return self._look()[1].startswith("T")
+        return self._state()[1].startswith("T")
 
 
 def controller() -> Controller:
-    """The process that forked this worker, also when it has just died."""
+    """Return the process that forked this worker, even if it has just died."""
     parent = multiprocessing.parent_process()
     pid = parent.pid if parent and parent.pid else os.getpid()
     return LinuxController(pid) if hasattr(os, "pidfd_open") else PortableController(pid)
 
 
-def begin(watched: Controller, tell: Callable[[str], dict[str, Any]], interval: float) -> Callable[[bool], None]:
-    """Start the process; returns at once, and never in the new process. To be called with whether the host was fenced, once that is known.
+def begin(watched: Controller, update: Callable[[str], dict[str, Any]], interval: float) -> Callable[[bool], None]:
+    """Start the process; returns at once, and never in the new process. Call the result with whether the host was fenced.
 
-    ``tell`` has the host renew or expire the lease. ``interval`` is in seconds.
+    ``update`` renews or expires the lease on the host. ``interval`` is in seconds.
     """
-    told, telling = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if child:
-        os.close(told)
+        os.close(reader)
         os.waitpid(child, 0)
-        return lambda fenced: _tell_fenced(telling, fenced)
+        return lambda fenced: _send_fenced(writer, fenced)
     try:
         os.setsid()
         if os.fork() == 0:
-            os.close(telling)
+            os.close(writer)
             _detach()
-            threading.Thread(target=_give_up, args=(watched,), daemon=True).start()
-            answer = _fenced(told, watched)
+            threading.Thread(target=_exit_later, args=(watched,), daemon=True).start()
+            answer = _fenced(reader, watched)
             if answer != REFUSED:
-                beat(watched, tell, interval, known=answer == FENCED)
+                beat(watched, update, interval, known=answer == FENCED)
     finally:
         os._exit(0)
 
 
-def _tell_fenced(telling: int, fenced: bool) -> None:
+def _send_fenced(writer: int, fenced: bool) -> None:
     with contextlib.suppress(BrokenPipeError):
-        os.write(telling, FENCED if fenced else REFUSED)
-    os.close(telling)
+        os.write(writer, FENCED if fenced else REFUSED)
+    os.close(writer)
 
 
-def _fenced(told: int, watched: Controller) -> bytes:
-    """Wait for what became of the fence; nothing when the controller or the worker ended before that was known."""
-    while not select.select([told], [], [], POLL_SECONDS)[0]:
+def _fenced(reader: int, watched: Controller) -> bytes:
+    """Wait for the result of the fence; empty when the controller or the worker ended before."""
+    while not select.select([reader], [], [], POLL_SECONDS)[0]:
         if watched.ended(0):
             return b""
-    return os.read(told, 1)
+    return os.read(reader, 1)
 
 
-def beat(watched: Controller, tell: Callable[[str], dict[str, Any]], interval: float, *, known: bool = True) -> None:
-    """Renew until the run does not own the app any more, or until the controller has ended; then expire.
+def beat(watched: Controller, update: Callable[[str], dict[str, Any]], interval: float, *, known: bool = True) -> None:
+    """Renew until the run no longer holds the lease, or until the controller has ended; then expire.
 
-    ``known``: that the host was fenced. Else the fence may still be under way there when the controller has ended.
+    ``known``: the host was fenced. Otherwise the fence may still be in progress there when the controller has ended.
     """
     while not watched.ended(interval):
-        # Who is stopped may be so for good, and the others wait for this one.
-        if not watched.stopped() and _told(tell, "renewed").get("owned") is False:
+        # A stopped controller may never continue, and other runs wait for this one.
+        if not watched.stopped() and _call(update, "renewed").get("owned") is False:
             return
     deadline = time.monotonic() + LAST_SECONDS
     while time.monotonic() < deadline:
-        answer = _told(tell, "expired")
+        answer = _call(update, "expired")
         if answer.get("owned") or (known and answer):
             return
         time.sleep(POLL_SECONDS)
 
 
-def _told(tell: Callable[[str], dict[str, Any]], state: str) -> dict[str, Any]:
-    """What the host answered; nothing when it did not."""
+def _call(update: Callable[[str], dict[str, Any]], state: str) -> dict[str, Any]:
+    """Return the host's result; empty without one."""
     try:
-        found = tell(state)
-    except Exception:  # a host that cannot be reached has many ways to say so; it is tried again
+        found = update(state)
+    except Exception:  # an unreachable host raises many kinds of errors; retry
         return {}
     return {} if found.get("failed") else found
 
 
 def _detach() -> None:
-    """Let go of what belongs to the worker: its streams, its signals, and its queue of results, also for what would be shown."""
+    """Detach from the worker: its streams, signal handlers and result queue."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(null, descriptor)
@@ -180,8 +180,8 @@ def _detach() -> None:
         handle.write(NAME)
 
 
-def _give_up(watched: Controller) -> None:
-    """End this process, and the connection it waits for, some seconds after the controller."""
+def _exit_later(watched: Controller) -> None:
+    """End this process and its connection some seconds after the controller."""
     while not watched.ended(3600):
         pass
     time.sleep(LAST_SECONDS)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The action plugin of every module that runs on a host: plugins/action has a link to this file for each of them.
 
-Ansible finds an action by the module's name, and so does this file find the module.
+Ansible finds an action by the module's name, and this file finds the module the same way.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import P
 
 
 class ActionModule(HostModule):
-    """Sends the module of the link's name to its host without Ansible's wrapper."""
+    """Runs the module with the link's name on its host without Ansible's wrapper."""
 
     PROGRAM = Program(import_module(f"{PACKAGE}.modules.{__name__.rpartition('.')[2]}"))

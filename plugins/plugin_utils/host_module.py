@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run a module of this collection on a host without Ansible's wrapper around it.
 
-What Ansible gives a module besides the wrapper holds here too: the task's environment, the host's interpreter, become, warnings, the
-invocation at -vvv, and no secret in what comes back.
+Everything else works as with Ansible: the task's environment, the host's interpreter, become, warnings, the invocation at -vvv, and
+no secrets in the result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ansible.utils.display import Display
 from ansible_collections.sluice.stack.plugins.plugin_utils import host_program
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
 
-# What Ansible lets a user write for "find one on the host".
+# Ansible's values for interpreter discovery.
 DISCOVERED = ("", "auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
 FACT = "discovered_interpreter_python"
 
@@ -35,14 +35,14 @@ class HostModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Validate here, run there."""
+        """Validate on the controller, run on the host."""
         result = super().run(tmp, task_vars)
         return {**result, **self.on_host(self.PROGRAM, self._task.args, task_vars or {})}
 
     def on_host(self, program: Program, args: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Run a module on the task's host; its result."""
+        """Run a module on the task's host; returns its result."""
         if self._task.async_val or not self._connection.is_pipelining_enabled():
-            # As Ansible does it: slower, and it works with every connection.
+            # Ansible's own way: slower, but works with every connection.
             return dict(
                 self._execute_module(
                     module_name=f"sluice.stack.{program.name}",
@@ -68,14 +68,14 @@ class HostModule(ActionBase):
                 "failed": True,
                 "msg": f"{program.name} ended with code {answer['rc']} and no result ({python}): {output[-600:]}",
             }
-        if Display().verbosity >= 3:  # where it is shown; a manifest in every result is slow
+        if Display().verbosity >= 3:  # only where it is shown: a manifest in every result is slow
             found = {**found, "invocation": {"module_args": checked.validated_parameters}}
-        # Like Ansible's own: what is secret in the arguments is not in what comes back, a container's log for example.
-        # And when it came, by this clock: a step is done when its last host is.
+        # Like Ansible: remove secrets of the arguments from the result, which may contain a container's log. Add the time by
+        # this clock: a step is done when its last host is.
         return {**remove_values(found, checked._no_log_values), **facts, "ended": time.time()}
 
     def _interpreter(self, variables: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The host's Python, as Ansible chooses it for its own modules, and the fact to keep when it was discovered now."""
+        """Return the host's Python, chosen like for Ansible's modules, and the fact to keep when it was discovered now."""
         if self._task.delegate_to:
             variables = variables.get("ansible_delegated_vars", {}).get(self._task.delegate_to, variables)
         setting = constants.config.get_config_value("INTERPRETER_PYTHON", variables=variables)

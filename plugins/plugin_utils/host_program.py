@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A module of this collection as one program for a host's Python: its source, and that of what it imports from here.
+"""A module of this collection as one program for a host's Python: its source, and that of its imports from the collection.
 
-Ansible wraps a module into an archive with its own library, which the host unpacks and compiles at every task: about 0.2 s. What our
-modules use of that library is its door, ``AnsibleModule``; with arguments that were validated on the controller already, the door is
-the few lines below. The module itself is the same file either way.
+Ansible wraps a module into an archive with its own library, which the host unpacks and compiles at every task: about 0.2 s. Our
+modules use only ``AnsibleModule`` of that library; with arguments already validated on the controller, the few lines below replace
+it. The module itself is the same file either way.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PACKAGE = "ansible_collections.sluice.stack.plugins"
 PLUGINS = os.path.join(os.path.dirname(__file__), "..")
 # Where the programs that roles install on hosts have their code.
 LIBRARY = "/usr/local/lib/sluice"
-# What a result is found by in whatever else a host may print.
+# Marks the result in a host's other output.
 MARK = "SLUICE-RESULT "
 
 _IMPORTS = re.compile(rf"^from {re.escape(PACKAGE)}\.module_utils((?:\.\w+)*) import (.+)", re.MULTILINE)
 _PARENS = re.compile(r"\(([^)]*)\)", re.DOTALL)
 
-# Runs on the host. Reads the rest from its standard input, so that no value is in a process's arguments. Compiled code is kept for the
-# next time, in a directory that is root's alone.
+# Runs on the host. Reads the rest from standard input, so that no value is in a process's arguments. Compiled code is cached in a
+# directory that only root can access.
 LOADER = """\
 import json, marshal, os, sys
 from importlib import import_module
@@ -82,10 +82,10 @@ import_module(given["module"]).main()
 
 
 class Program:
-    """A module's program. Made when the action plugin is loaded, in the process that all workers are forked from."""
+    """A module's program. Built when the action plugin is loaded, in the process that forks all workers."""
 
     def __init__(self, module: ModuleType, sources: Mapping[str, str] | None = None) -> None:
-        """``sources``: of a module that is none of the collection's, by dotted name."""
+        """``sources``: those of a module outside the collection, by dotted name."""
         self.arguments: dict[str, Any] = module.ARGUMENTS
         self.name = module.__name__.rpartition(".")[2]
         found = sources or sources_of(self.name)
@@ -95,7 +95,7 @@ class Program:
         self._sources = base64.b64encode(zlib.compress(text)).decode()
 
     def text(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> bytes:
-        """What the host's Python reads after LOADER: the sources, and the module's validated parameters."""
+        """Return the input of LOADER: the sources, and the module's validated parameters."""
         return json.dumps(
             {
                 "module": f"{PACKAGE}.modules.{self.name}",
@@ -112,7 +112,7 @@ class Program:
 
 
 def sources_of(module: str) -> dict[str, str]:
-    """The source of a module and of every file of module_utils it reaches, by dotted name."""
+    """Return the source of a module and of every file of module_utils it imports, by dotted name."""
     found: dict[str, str] = {}
     waiting = [f"modules.{module}"]
     while waiting:
@@ -151,7 +151,7 @@ def code_of(name: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def imported(source: str) -> set[str]:
-    """The files of module_utils a source imports, by their dotted names: ``files``, ``backup.status``."""
+    """Return the files of module_utils a source imports, by dotted name: ``files``, ``backup.status``."""
     names: set[str] = set()
     for match in _IMPORTS.finditer(source):
         where = match[1].lstrip(".")
@@ -172,7 +172,7 @@ def _parents(dotted: str) -> list[str]:
 
 
 def result_of(stdout: str) -> dict[str, Any] | None:
-    """The result a module printed, or None when it printed none."""
+    """Return the result a module printed, or None without one."""
     _unused, found, rest = stdout.rpartition("\n" + MARK)
     if not found:
         return None

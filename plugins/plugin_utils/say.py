@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who prints what an action plugin has for a person: it returns ``lines`` and ``notes``, and the one who runs it sees them once.
+"""Output of action plugins for the operator: they return ``lines`` and ``notes``, which are printed exactly once.
 
-The collection's console reads them in the result. Other output for people does not know them, so they are printed here. A program that reads
-the output (ANSIBLE_STDOUT_CALLBACK=json) finds them in the results, and nothing else between those.
+The collection's console prints them from the result. Other text callbacks do not, so they are printed here. With machine-readable output
+(ANSIBLE_STDOUT_CALLBACK=json) they are only in the results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONSOLE = "sluice.stack.console"
 
 
 def for_people() -> bool:
-    """Whether standard output is text that people read."""
+    """Whether standard output is text, not machine-readable."""
     return "json" not in constants.DEFAULT_STDOUT_CALLBACK
 
 
@@ -25,7 +25,7 @@ def _prints_itself() -> bool:
 
 
 def show(lines: Iterable[str], color: str | None = None) -> list[str]:
-    """Have the lines seen; returns them for the result."""
+    """Print the lines; returns them for the result."""
     shown = list(lines)
     if not _prints_itself():
         for line in shown:
@@ -34,13 +34,13 @@ def show(lines: Iterable[str], color: str | None = None) -> list[str]:
 
 
 def now(line: str, color: str | None = None) -> None:
-    """Print a line of something long while it runs, unless a program reads the output."""
+    """Print a progress line, unless the output is machine-readable."""
     if for_people():
         Display().display(line, color=color)
 
 
 def warn(notes: Iterable[str]) -> list[str]:
-    """Have the warnings seen; returns them for the result."""
+    """Print the warnings; returns them for the result."""
     shown = list(notes)
     if not _prints_itself():
         for note in shown:

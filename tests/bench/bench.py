@@ -59,7 +59,7 @@ def all_commands(measured: Measured, size: int, version: str) -> None:
     measured.play(("rollback_warm", size), "rollback.yml")
     fleet.wait_until_retired(size)
     measured.play(("rollback_cold", size), "rollback.yml", "-e", f"release_to={version}")
-    # The same with a restore point in the lab's database, seen in the archive; the app itself has none.
+    # The same with a restore point in the lab's database, confirmed in the archive; the app itself has none.
     point = measured.play(
         ("deploy_with_restore_point", size),
         "deploy.yml",

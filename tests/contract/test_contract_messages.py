@@ -33,7 +33,7 @@ def test_right_input_reaches_the_hosts_and_their_silence_is_one_line_too() -> No
     (last,) = done.errors
     assert last.startswith("deploy failed in step fence: app1, app2, edge1: cannot be reached (")
     assert last.endswith(
-        "Nothing was changed. Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."
+        "Nothing was changed. Bring the host back, remove it from the inventory, or exclude it with -e release_exclude_hosts=name."
     )
     assert "hunter2" not in done.output
 
@@ -45,7 +45,7 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ("app_version=", "app_version is empty: say which version to deploy with -e app_version=... or in APP_VERSION"),
+        ("app_version=", "app_version is empty: set the version to deploy with -e app_version=... or in APP_VERSION"),
         ('{"app_version": 1.10}', f"app_version must be a string, not 1.1 {COMMAND_LINE}"),
         ("app_nmae=shop", f"app_nmae is not a variable of the contract: did you mean 'app_name'? {COMMAND_LINE}"),
         ("app_drain_seconds=soon", f"app_drain_seconds must be a number, not 'soon' {COMMAND_LINE}"),
@@ -59,7 +59,7 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
         ),
         (
             "release_exclude_hosts=app1,db1",
-            "release_exclude_hosts names db1, which is no edge or app host of the inventory: known: app1, app2, edge1",
+            "release_exclude_hosts names db1, which is not an edge or app host of the inventory: known: app1, app2, edge1",
         ),
         ("release_action=deplyo", f"release_action is 'deplyo': did you mean 'deploy'? {COMMAND_LINE}"),
         (
@@ -70,11 +70,11 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
         ('{"app_secrets": "hunter2"}', f"app_secrets must be a map, not a string {COMMAND_LINE}"),
         (
             '{"app_secrets": {"TOKEN": "{{ vault_tokn }}"}}',
-            f"app_secrets cannot be worked out: 'vault_tokn' is undefined {COMMAND_LINE}",
+            f"app_secrets cannot be resolved: 'vault_tokn' is undefined {COMMAND_LINE}",
         ),
         (
             '{"app_extra": {}}',
-            f"app_services cannot be worked out: object of type 'dict' has no attribute 'greeting' (set in {FIXTURES}/inventory/group_vars/all.yml:4:3)",
+            f"app_services cannot be resolved: object of type 'dict' has no attribute 'greeting' (set in {FIXTURES}/inventory/group_vars/all.yml:4:3)",
         ),
     ],
 )
@@ -122,13 +122,13 @@ def test_what_becomes_of_the_data_is_a_word_that_is_known_and_said_by_a_person(t
     (tmp_path / "hosts.yml").write_text("all: {vars: {release_data: restore}}\n")
     refused(
         run(playbook="rollback.yml", more=tmp_path / "hosts.yml"),
-        f"release_data is 'restore': say that on the command line, with -e (set in {tmp_path}/hosts.yml:1:28)",
+        f"release_data is 'restore': set it on the command line, with -e (set in {tmp_path}/hosts.yml:1:28)",
     )
     (tmp_path / "hosts.yml").write_text("all: {vars: {app_rollback: {data: restore}}}\n")
     refused(
         run(playbook="rollback.yml", more=tmp_path / "hosts.yml"),
-        "app_rollback.data is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that this undoes, or with "
-        f"-e release_data=forward, which leaves them (set in {tmp_path}/hosts.yml:1:28)",
+        "app_rollback.data is 'restore': run rollback.yml with -e release_data=restore, which first counts the rows that are lost, or with "
+        f"-e release_data=forward, which keeps the data (set in {tmp_path}/hosts.yml:1:28)",
     )
 
 
@@ -165,9 +165,9 @@ DO = ("-e", "release_data=restore", "-e", "rollback_confirm=20261122T231500Z-v1.
 @pytest.mark.parametrize(
     ("inventory", "message"),
     [
-        ("empty_group", "the inventory has no host in group 'app': add one, or name the right inventory with -i"),
-        ("missing_group", "the inventory has no host in group 'edge': add one, or name the right inventory with -i"),
-        ("empty", "the inventory has no host in group 'edge': add one, or name the right inventory with -i"),
+        ("empty_group", "the inventory has no host in group 'app': add one, or select the right inventory with -i"),
+        ("missing_group", "the inventory has no host in group 'edge': add one, or select the right inventory with -i"),
+        ("empty", "the inventory has no host in group 'edge': add one, or select the right inventory with -i"),
     ],
 )
 def test_an_inventory_without_hosts_is_refused(inventory: str, message: str) -> None:
@@ -179,10 +179,10 @@ def test_an_inventory_without_hosts_is_refused(inventory: str, message: str) -> 
     [
         (
             ["--limit", "app1"],
-            "--limit app1 would deploy on a part of the fleet: leave it out; for hosts that are lost use -e release_exclude_hosts=name",
+            "--limit app1 would deploy on a part of the fleet: run it without; to exclude lost hosts use -e release_exclude_hosts=name",
         ),
-        (["--tags", "flip,confirm"], "--tags confirm,flip would leave out steps of the deploy: run it without"),
-        (["--skip-tags", "release"], "--skip-tags release would leave out steps of the deploy: run it without"),
+        (["--tags", "flip,confirm"], "--tags confirm,flip would skip steps of the deploy: run it without"),
+        (["--skip-tags", "release"], "--skip-tags release would skip steps of the deploy: run it without"),
     ],
 )
 def test_half_a_run_is_refused(option: list[str], message: str) -> None:
@@ -196,7 +196,7 @@ def test_half_a_run_is_refused(option: list[str], message: str) -> None:
 def test_a_strategy_in_which_hosts_run_ahead_is_refused(playbook: str, strategy: str) -> None:
     refused(
         run("-e", "app_version=v1.0.0", playbook=f"{playbook}.yml", environment={"ANSIBLE_STRATEGY": strategy}),
-        f"the strategy {strategy} would let hosts run ahead of each other: {playbook.rpartition('/')[2]} needs linear, unset ANSIBLE_STRATEGY, or strategy in "
+        f"the strategy {strategy} lets hosts run ahead of each other, but {playbook.rpartition('/')[2]} needs linear: unset ANSIBLE_STRATEGY, or strategy in "
         "ansible.cfg",
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A release that cannot serve, and a host that cannot be reached: the old release goes on serving, and nothing flips."""
+"""A release that cannot serve, and a host that cannot be reached: the old release is still live, and nothing flips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_an_image_that_is_never_healthy_gets_no_traffic(lab: Lab, v1_0_0: str, v
     message = run.error()
     first, *log = message.split("\n")
     assert first.startswith("deploy failed in step start: ")
-    assert f"Release {v1_0_0} goes on serving" in first
+    assert f"Release {v1_0_0} is still live" in first
     assert "not healthy within 4 s" in first
     assert "status 503 instead of 200" in first
     assert any(f"{host}: container marketplace-backend-" in first for host in APP_HOSTS)
@@ -37,7 +37,7 @@ def test_an_image_that_listens_for_itself_alone_is_told_so(lab: Lab, v1_0_0: str
     first = run.error().split("\n")[0]
     assert "not healthy within 3 s" in first
     assert (
-        "it listens on 127.0.0.1:4000 only, which nothing outside the container reaches: have it listen on 0.0.0.0"
+        "it listens on 127.0.0.1:4000 only, which is not reachable from outside the container: have it listen on 0.0.0.0"
         in first
     )
     assert run.ran(FLIP) == set()
@@ -54,7 +54,7 @@ def test_an_image_that_crashes_at_boot_fails_the_deploy_at_once(lab: Lab, v1_0_0
     first, *log = message.split("\n")
     # Which hosts, which container, how it ended; and its last words below.
     assert first.startswith("deploy failed in step start: app1, app2: container marketplace-backend-")
-    assert " exited with code 37. " in first and f"Release {v1_0_0} goes on serving" in first
+    assert " exited with code 37. " in first and f"Release {v1_0_0} is still live" in first
     assert [line.strip() for line in log] == [
         "app1:",
         "fatal: no lease on the warehouse",

@@ -47,7 +47,7 @@ def test_a_good_release_goes_on_to_all_visitors(lab: Lab, v1_0_0: str) -> None:
     with Load(lab.url, *asks(200), rate=250) as load:
         run = lab.deploy("v1.1.0", *with_canary()).good()
     assert load.report.failed == 0, str(load.report)
-    assert "canary     30 % of the visitors" in run.output
+    assert "canary     30 % of clients" in run.output
     assert "pass: errors:" in run.output and "pass: latency:" in run.output
     assert {"v1.0.0", "v1.1.0"} <= set(load.report.versions)
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
@@ -61,7 +61,7 @@ def test_a_bad_release_goes_back_by_itself(lab: Lab, v1_0_0: str, variant: Varia
     assert load.report.failed == 0, "no connection was dropped: the errors are the release's own\n" + str(load.report)
     message = run.error()
     assert "deploy failed in step canary: the new release is worse: fail: " in message
-    assert f"Release {before} goes on serving" in message
+    assert f"Release {before} is still live" in message
     record = lab.record()
     assert record and record["confirmed"]["release"] == before and record["pending"] is None
     assert run.ran("Confirm | Make") == set()
@@ -74,7 +74,7 @@ def test_without_traffic_nothing_is_promoted(lab: Lab, v1_0_0: str) -> None:
     quiet = json.dumps({"app_canary": {**CANARY, "interval": 2, "checks": 2}})
     run = lab.deploy("v1.1.0", *QUICK, "-e", quiet)
     message = run.error()
-    assert "too little is known to go on: inconclusive: sample: 0 requests to the new release" in message
+    assert "the data is not sufficient to continue: inconclusive: sample: 0 requests to the new release" in message
     assert "go on with -e release_promote=true" in message
     assert lab.live() == before
     assert lab.deploy("v1.1.0", *QUICK, "-e", quiet, "-e", "release_promote=true").good().ran("Canary | Wait") == set()

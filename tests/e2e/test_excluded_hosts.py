@@ -58,8 +58,8 @@ def test_a_release_that_dies_between_flip_and_confirm_is_put_back(lab: Lab, begi
     message = started.wait().error()
     assert message.startswith("deploy failed in step flip: edge1: release "), message
     assert "does not answer through the edge" in message
-    assert "The split was put back" in message
-    assert f"Release {begin} goes on serving" in message
+    assert "The flip was reverted" in message
+    assert f"Release {begin} is still live" in message
     assert lab.live() == begin
     # From here on nobody meets what died.
     with Load(lab.url, *ASKS, rate=60) as load:

@@ -65,9 +65,9 @@ def test_by_itself_where_the_environment_says_so(
         run = deploy.wait()
     failed = run.error()
     print(f"{run.seconds:.0f} s; visitors: {load.report}")
-    assert "on failure all data go back to the moment before by themselves" in said(run)
-    assert failed.startswith("deploy failed in step start: ") and f"Release {before} goes on serving" in failed
-    last = "The data went back to the moment before its migration 2_late, 3_rest; what that undid is counted above"
+    assert "on failure all data is restored automatically to the point before the migrations" in said(run)
+    assert failed.startswith("deploy failed in step start: ") and f"Release {before} is still live" in failed
+    last = "The data was restored to the point before its migration 2_late, 3_rest; the rows lost are counted above"
     assert failed.split("\n")[-1] == last, failed
     assert counted(run)["Message"] == (3, 0, 0)
     assert load.report.failed == 0, str(load.report)
@@ -97,7 +97,7 @@ def test_what_does_not_go_back_by_itself_ends_with_the_command(
     assert why.startswith("db1: it has no backup program, or that broke")
     what, command = failed.split("\n")[-2:]
     assert what.startswith(
-        "Taking the data back to the moment before its migration 2_late, 3_rest failed: edge1: rollback.yml ended"
+        "Restoring the data to the point before its migration 2_late, 3_rest failed: edge1: rollback.yml ended"
     )
     assert columns(lab) == {"hot", "late", "message_late"} and lab.ask("/api/version").status == 200, (
         "nothing was changed"
@@ -113,11 +113,11 @@ def test_by_a_persons_command(lab: Lab, before: str, variant: Variants, write: C
     cold = push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY)
     failed = lab.deploy(cold, *SQL, *RESTORE, *health_window(3)).error()
     aim, _, command = failed.split("\n")[-1].partition(": ansible-playbook rollback.yml ")
-    assert aim == "To take the data back to the moment before it"
+    assert aim == "To restore the data to the point before it"
     write()
     # Only what failed beside the live release is taken back so.
     wrong = lab.rollback(*RESTORE, "-e", "rollback_confirm=yes").error()
-    assert wrong.startswith(f"rollback_confirm=yes: what is live is {before}")
+    assert wrong.startswith(f"rollback_confirm=yes: the live release is {before}")
     run = lab.rollback(*SQL, *command.split()).good()
     assert counted(run)["Message"] == (3, 0, 0)
     assert run.ran("Flip | ") == set()

@@ -36,5 +36,5 @@ def test_a_host_is_drained_misses_a_release_and_joins_with_it(lab: Lab, v1_0_0: 
 
 def test_a_host_nobody_knows_is_refused_in_one_line(lab: Lab, v1_0_0: str) -> None:
     message = lab.playbook("playbooks/hosts/drain", "-e", "release_host=app22").error()
-    assert "release_host=app22 is no app host of the inventory: did you mean 'app2'" in message
+    assert "release_host=app22 is not an app host of the inventory: did you mean 'app2'" in message
     assert not any(lab.leases().values())

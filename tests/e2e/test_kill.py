@@ -207,7 +207,7 @@ def test_an_app_host_that_restarts_during_a_start_stops_the_deploy(lab: Lab, beg
     restart("app2")
     message = started.wait().error()
     assert message.startswith("deploy failed in step start: app2: "), message
-    assert f"Release {begin} goes on serving" in message
+    assert f"Release {begin} is still live" in message
     assert lab.live() == begin
     until(lambda: lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0"), 60, "both hosts serve")
     converges(lab)

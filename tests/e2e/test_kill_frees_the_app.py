@@ -96,7 +96,7 @@ def test_a_controller_that_is_gone_whole_keeps_the_app_for_its_lease_alone(lab: 
     killed.kill()
     assert killed.wait().code == -signal.SIGKILL
     refused = lab.deploy("v1.1.0").error()
-    assert "app marketplace is being changed: deploy by " in refused, "its lease is not over"
+    assert "app marketplace is locked: deploy by " in refused, "its lease is not over"
     lab.deploy("v1.1.0", *QUICK, "-e", "release_wait_seconds=120").good()
     free(lab)
 
@@ -111,7 +111,7 @@ def test_a_host_that_is_cut_off_during_a_step_is_free_when_it_is_back(lab: Lab, 
         try:
             message = started.wait().error()
             assert message.startswith("deploy failed in step start: app2: cannot be reached"), message
-            assert f"Release {begin} goes on serving" in message
+            assert f"Release {begin} is still live" in message
             until(lambda: not started.processes("sluice-lease"), 30, "no process of the run is left")
         finally:
             lab.hear("app2")

@@ -147,7 +147,7 @@ def test_a_rollback_serves_the_version_before(lab: Lab, rolled_back: Run) -> Non
 def test_a_second_rollback_has_nothing_to_go_back_to(lab: Lab, rolled_back: Run) -> None:
     before = lab.state()
     message = lab.rollback().error()
-    assert "no earlier release is left" in message
+    assert "every earlier confirmed release was itself rolled back" in message
     assert "release_to" in message
     assert "\n" not in message
     assert lab.state() == before

@@ -92,11 +92,11 @@ def test_what_a_tool_applied_it_takes_back_by_name_the_newest_first(lab: Lab, be
     assert columns(lab) == {"hot", "late", "message_late"}
 
     run = lab.rollback(*DOWN).good()
-    assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
+    assert f"undo       migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and set(lab.leases().values()) == {None}
     assert (
-        f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
+        f"reverted in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
     )
 
 
@@ -105,7 +105,7 @@ def test_what_a_tool_applied_for_a_deploy_that_fails_it_takes_back(lab: Lab, beg
     before = lab.live()
     failed = lab.deploy(push(variant, "v1.4.0-cold", HOT | LATE, UNHEALTHY), *AUTOMATIC, *health_window(3)).error()
     assert failed.startswith("deploy failed in step start: ")
-    assert failed.split("\n")[-1] == "Its migration 2_late, 3_rest was undone", failed
+    assert failed.split("\n")[-1] == "Its migration 2_late, 3_rest was reverted", failed
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"] and lab.live() == before
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
 
@@ -119,7 +119,7 @@ def test_a_tool_that_does_not_do_it_ends_the_rollback_red_with_the_release_befor
     lab.deploy(push(variant, "v1.4.0-broken", HOT | broken), *DOWN).good()
     message = lab.rollback(*DOWN).error()
     assert message.startswith("rollback failed in step undo: ") and "exit code 1" in message
-    assert "migration 2_late is still to be undone: run the same command again" in message
+    assert "migration 2_late is not reverted yet: run the same command again" in message
     assert lab.live() == before and applied(lab) == ["1_hot", "2_late"]
     # By hand, and the same command sees that it was done.
     lab.sql("alter table \"Message\" drop column late; delete from tool_log where name = '2_late'")

@@ -148,7 +148,7 @@ def test_a_migration_whose_container_is_killed_is_done_again_when_nothing_of_it_
     assert "exit code 137" in message
     assert attempts(lab, "crash")[-1] == ["f", "f"]
     run = lab.deploy(tag, *settings()).good()
-    assert "failed earlier, to be seen to first: 30000101_crash" in run.output, str(run)
+    assert "failed earlier, resolve first: 30000101_crash" in run.output, str(run)
     assert attempts(lab, "crash")[-1] == ["t", "f"]
     assert set(lab.served().values()) == {"v1.1.0"}  # what the image's code calls itself
 
@@ -158,10 +158,7 @@ def test_what_is_half_done_is_named_and_left_to_a_person(lab: Lab, begin: None, 
     tag = variant.migrations("v1.2.0-half", half=script)
     killed_midway(lab, tag)
     message = lab.deploy(tag, *settings()).error()
-    assert (
-        "migration 30000101_half did not end: 1 of its 3 statements are known to be in the database, the next one (line 3)"
-        in message
-    )
+    assert "migration 30000101_half did not finish: 1 of its 3 statements are applied, the next one (line 3)" in message
     assert "SELECT pg_sleep(4)" in message
     assert "-e release_migration_resolve=applied" in message
     assert attempts(lab, "half")[-1] == ["f", "f"]
@@ -189,7 +186,9 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     before = lab.live()
     refused = lab.deploy(variant.migrations("v1.2.0-drop", b_drop=drop), *settings(gate="refuse"))
     message = refused.error()
-    assert message.startswith("deploy failed in step gate: migration 30000101_b_drop would hurt what serves, line 1")
+    assert message.startswith(
+        "deploy failed in step gate: migration 30000101_b_drop is not safe for the live release, line 1"
+    )
     assert "safe: take it away in a later release" in message
     assert refused.ran("Migrate | Apply") == set()
     assert lab.live() == before
@@ -197,7 +196,7 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     mark = f"-- sluice: contract {PLACE}a_expand\n"
     both = variant.migrations("v1.2.0-contract", a_expand=expand, b_drop=mark + drop)
     assert (
-        "its expand half 30000101_a_expand is not part of the release that serves"
+        "its expand migration 30000101_a_expand is not part of the live release"
         in lab.deploy(both, *settings(gate="refuse")).error()
     )
     lab.deploy(variant.migrations("v1.2.0-expand", a_expand=expand), *settings(gate="refuse")).good()
@@ -205,7 +204,10 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     assert "contract half of 30000101_a_expand, which is released" in contracted.output
     # No way back past it, unless somebody knows better.
     message = lab.rollback(*QUICK).error()
-    assert "is from before migration 30000101_b_drop, which took away what it may use" in message
+    assert (
+        "is older than the destructive migration 30000101_b_drop (-- sluice: contract), which may have removed what it uses"
+        in message
+    )
     assert "-e release_data=restore" in message
     lab.rollback(*QUICK, "-e", "release_allow_destructive=true").good()
 

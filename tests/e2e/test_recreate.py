@@ -94,16 +94,16 @@ def test_what_must_not_run_twice_is_replaced_beside_the_rest(lab: Lab, v1_0_0: s
     assert {(200, "one", None), (200, "two", None)} <= kinds
     away = kinds - {(200, "one", None), (200, "two", None)}
     assert {(status, after) for status, _, after in away} == {(503, "2")}, kinds
-    assert "app1: lock: 503 from its stop until the new one is well, at most 22 s" in run.output
-    assert "app1: lock answered nobody for" in run.output
+    assert "app1: lock: 503 from its stop until the new one is healthy, at most 22 s" in run.output
+    assert "app1: lock was down for" in run.output
     assert lab.live() and set(lab.served().values()) == {"v1.1.0"}
 
-    # One that dies: what ran before runs again, the release stays, and the plan had said how long it took the last time.
+    # One that dies: the previous release runs again, the release stays, and the plan had said how long it took the last time.
     run = lab.deploy("v1.1.0", *with_lock("three", DIE))
     message = run.error()
-    assert "service lock: what ran before runs again" in message and "the lock is held" in message
-    assert "The release is live, without what failed" in message
-    assert " s the last time" in run.output
+    assert "service lock: the previous release runs again" in message and "the lock is held" in message
+    assert "The release is live, except for what failed" in message
+    assert " s last time" in run.output
     until(lambda: lab.ask("/lock").text == "two", 10, "the one before answers again")
 
     lab.deploy("v1.0.0", *QUICK).good()

@@ -51,7 +51,7 @@ def test_what_works_is_told_with_its_time_and_the_tables_it_rewrites(lab: Lab, b
     assert "rehearsed writes table marketplace.public.Review anew" in told
     assert "public.Message anew" not in told, "a column without a default is no rewrite"
     assert f"rehearsed release {begin} passed its check on the new schema" in told
-    assert "its migrations work on a copy of the data; nothing was changed" in told
+    assert "its migrations succeed on a copy of the data; nothing was changed" in told
     assert (lab.state(), columns(lab)) == (before, known)
     assert is_gone(lab)
 
@@ -75,7 +75,7 @@ def test_what_would_fail_fails_on_the_copy(
     message = rehearse(lab, variant.migrations(f"v1.2.0-{name}", **{name: sql})).error()
     assert message.startswith("rehearsal failed in step rehearse: "), message
     assert said.format(live=begin) in message
-    assert f"Release {begin} goes on serving" in message
+    assert f"Release {begin} is still live" in message
     assert columns(lab) == known
     assert is_gone(lab)
     assert not any(lab.leases().values())

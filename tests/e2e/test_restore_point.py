@@ -50,7 +50,7 @@ def ledger(lab: Lab, event: str) -> dict[str, Any]:
 def test_the_moment_before_a_release_is_in_its_record_and_in_the_archive(lab: Lab, begin: str) -> None:
     run = lab.deploy("v1.1.0", *QUICK).good()
     release = lab.live() or ""
-    assert f"db1: restore point {release}, seen in the archive" in run.output
+    assert f"db1: restore point {release}, confirmed in the archive" in run.output
     point = ledger(lab, "confirmed")["restore_point"]
     system, archived = lab.sql(
         "select system_identifier, last_archived_wal from pg_control_system(), pg_stat_archiver"
@@ -68,7 +68,7 @@ def test_what_is_not_archived_stops_the_release_before_its_migration(lab: Lab, b
         run = lab.deploy("v1.1.0", *wanting(seconds=4))
     message = run.error()
     assert message.startswith("deploy failed in step restore_point: db1: restore point "), message
-    assert "was not archived within 4 s" in message and f"Release {begin} goes on serving" in message
+    assert "was not archived within 4 s" in message and f"Release {begin} is still live" in message
     assert run.ran("Migrate | Apply") == set() and run.ran("Start | Bring") == set()
     assert not any(row[0].startswith(MIGRATION) for row in lab.migrations())
     assert lab.live() == begin

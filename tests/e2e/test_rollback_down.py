@@ -93,7 +93,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     report = load.report
     print(f"{run.seconds:.1f} s; visitors: {report}")
     assert report.failed == 0 and report.total > 100, str(report)
-    assert f"undo       migration 3_rest, 2_late of {reverted}, once that is stopped, on app1" in run.output
+    assert f"undo       migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and others(lab) == kept
     written = lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')
@@ -102,7 +102,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
     assert (
-        f"undone in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
+        f"reverted in the database: 3_rest, 2_late of {reverted}" in lab.playbook("playbooks/app/history").good().output
     )
     # It is not gone back to without what it was live with.
     there = lab.state()
@@ -137,7 +137,7 @@ def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     assert lab.live() == before and columns(lab) == {"hot", "late", "message_late"}
     # What was begun is not forgotten.
     left = lab.rollback(*SQL, "-e", "release_data=forward", "-e", "release_wait_seconds=60").error()
-    assert f"has yet to undo migration 2_late, 3_rest of {reverted}" in left
+    assert f"has yet to revert migration 2_late, 3_rest of {reverted}" in left
     run = lab.rollback(*DOWN, "-e", "release_wait_seconds=60").good()
     assert run.ran("Flip | ") == set()
     assert lab.live() == before and columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
@@ -149,14 +149,14 @@ def test_a_deploy_that_fails_takes_back_what_it_migrated(lab: Lab, begin: None, 
     tag = push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY)
     with writes(lab) as load:
         failed = lab.deploy(tag, *AUTOMATIC, *health_window(3)).error()
-    assert failed.startswith("deploy failed in step start: ") and f"Release {before} goes on serving" in failed
-    assert failed.split("\n")[-1] == "Its migration 2_late, 3_rest was undone", failed
+    assert failed.startswith("deploy failed in step start: ") and f"Release {before} is still live" in failed
+    assert failed.split("\n")[-1] == "Its migration 2_late, 3_rest was reverted", failed
     assert load.report.failed == 0, str(load.report)
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and others(lab) == kept
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
     assert set(lab.leases().values()) == {None}
-    assert "undone in the database: 3_rest, 2_late of" in lab.playbook("playbooks/app/history").good().output
+    assert "reverted in the database: 3_rest, 2_late of" in lab.playbook("playbooks/app/history").good().output
 
 
 @pytest.mark.soak
@@ -166,7 +166,7 @@ def test_what_the_live_release_expects_is_not_undone_with_the_rest(lab: Lab, beg
     # As after a restore to the moment before it.
     lab.sql('alter table "Message" drop column hot; delete from sluice_migrations')
     failed = lab.deploy(push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY), *AUTOMATIC, *health_window(3)).error()
-    told = ["Its migration 2_late, 3_rest was undone", "Migration 1_hot stays: the live release expects it"]
+    told = ["Its migration 2_late, 3_rest was reverted", "Migration 1_hot stays: the live release expects it"]
     assert failed.split("\n")[-2:] == told, failed
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"] and lab.live() == before
 
@@ -177,7 +177,7 @@ def test_a_deploy_that_fails_ends_with_what_a_person_types(lab: Lab, begin: None
     before, kept = lab.live(), others(lab)
     failed = lab.deploy(push(variant, "v1.2.0-cold", FIRST | SECOND, UNHEALTHY), *DOWN, *health_window(3)).error()
     aim, _, command = failed.split("\n")[-1].partition(": ansible-playbook rollback.yml ")
-    assert aim == "To undo its migration 2_late, 3_rest"
+    assert aim == "To revert its migration 2_late, 3_rest"
     assert columns(lab) == {"hot", "late", "message_late"}, "nothing was undone yet"
     with writes(lab) as load:
         lab.rollback(*DOWN, *command.split()).good()
@@ -194,9 +194,9 @@ def test_what_has_no_way_back_is_refused_before_anything_changes(lab: Lab, begin
     tag = push(variant, "v1.2.0-lone", FIRST | lone)
     # Also before it is there.
     message = lab.deploy(tag, *DOWN).error()
-    assert message.startswith("deploy failed in step gate: migration 2_late has no way back") and columns(lab) == {
-        "hot"
-    }
+    assert message.startswith("deploy failed in step gate: migration 2_late has no down migration") and columns(
+        lab
+    ) == {"hot"}
     lab.deploy(tag, *SQL).good()
     before, there = lab.state(), columns(lab)
     message = lab.rollback(*DOWN).error()
@@ -210,6 +210,6 @@ def test_what_has_no_way_back_is_refused_before_anything_changes(lab: Lab, begin
     lab.deploy("v1.1.0", *QUICK).good()
     state = lab.state()
     message = lab.rollback("-e", "release_data=down").error()
-    assert f"cannot undo migration {MIGRATION}" in message and "prisma has no way back" in message
+    assert f"cannot revert migration {MIGRATION}" in message and "prisma has no down migrations" in message
     assert {**lab.state(), "files": None} == {**state, "files": None}
     assert (lab.live() or "").endswith("-v1.1.0")

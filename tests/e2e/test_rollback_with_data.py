@@ -90,7 +90,7 @@ def test_back_to_v1_0_0_with_the_rows_of_before(lab: Lab, unmigrated: dict[str, 
 
     # A wrong name changes nothing either.
     wrong = lab.rollback(*UNDO, "-e", "rollback_confirm=yes").error()
-    assert wrong.startswith(f"rollback_confirm=yes: what is live is {reverted}")
+    assert wrong.startswith(f"rollback_confirm=yes: the live release is {reverted}")
     assert rows(lab) == with_changes
 
     # A row that nobody was told of: it is in the last count.

@@ -78,8 +78,8 @@ def test_a_controller_that_slept_over_its_lease_changes_nothing_when_it_wakes(la
             if sleeper.running():
                 sleeper.kill()
     message = run.error()
-    assert "does not own app marketplace on this host" in message, message
-    assert "goes on serving" not in message, "it cannot know what is live now"
+    assert "does not hold the lease of app marketplace on this host" in message, message
+    assert "is still live" not in message, "it cannot know what is live now"
     assert run.ran("Confirm | Make") == set()
     assert lab.state() == before
     assert live_version(lab) == OTHER
@@ -94,7 +94,7 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
         rollback = lab.rollback().good()
         run = deploy.wait()
     message = run.error()
-    assert re.search(r"run [0-9a-f]{12} does not own app marketplace on this host", message), message
+    assert re.search(r"run [0-9a-f]{12} does not hold the lease of app marketplace on this host", message), message
     assert run.ran("Confirm | Make") == set()
     assert lab.live() == begin
     assert "is live (release" in rollback.output
@@ -130,13 +130,13 @@ def test_a_lease_is_shown_and_broken_by_its_runs_id(lab: Lab, begin: str) -> Non
         assert set(lab.leases().values()) == owner
 
         lab.playbook("playbooks/app/lease", "-e", f"lease_break={run_id}").good()
-        assert "nobody is changing it" in lab.playbook("playbooks/app/lease").good().output
+        assert "no run is active" in lab.playbook("playbooks/app/lease").good().output
         lab.deploy("v1.1.0", *QUICK).good()  # at once
         assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")
         before = lab.state()
         hung.signal(signal.SIGCONT)
         message = hung.wait().error()
-        assert "does not own app marketplace on this host" in message, message
+        assert "does not hold the lease of app marketplace on this host" in message, message
         assert lab.state() == before
     finally:
         if hung.running():

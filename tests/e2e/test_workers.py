@@ -48,7 +48,7 @@ def workers(lab: Lab, host: str) -> dict[str, str]:
 
 def test_workers_and_jobs_follow_the_release_and_go_with_it(lab: Lab, v1_0_0: str) -> None:
     run = lab.deploy("v1.0.0", *services(TICK)).good()
-    assert "background app2: nightly (new here), ticker (new here)" in run.output
+    assert "workers    app2: nightly (new on this host), ticker (new on this host)" in run.output
     first = {host: workers(lab, host) for host in APP_HOSTS}
     assert [list(found.values()) for found in first.values()] == [["tick one"], ["tick one"]]
     assert "already runs" in lab.deploy("v1.0.0", *services(TICK)).good().output
@@ -66,12 +66,12 @@ def test_workers_and_jobs_follow_the_release_and_go_with_it(lab: Lab, v1_0_0: st
         assert list(workers(lab, host).values()) == ["tick two"]
         assert not set(workers(lab, host)) & set(first[host])
 
-    # One that dies: the release is live, what ran before runs again, and the command says so.
+    # One that dies: the release is live, the previous release runs again, and the command says so.
     before = {host: set(workers(lab, host)) for host in APP_HOSTS}
     run = lab.deploy("v1.0.0", *services("console.error('no queue'); process.exit(3)", "three"))
     message = run.error()
     assert "failed in step background" in message and "exited with code 3" in message and "no queue" in message
-    assert "The release is live, without what failed" in message
+    assert "The release is live, except for what failed" in message
     for host in APP_HOSTS:
         until(lambda host=host: set(workers(lab, host)) == before[host], 10, "the worker before runs again")
     assert not any(lab.leases().values())

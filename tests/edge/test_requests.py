@@ -73,7 +73,7 @@ def test_a_body_has_the_limit_of_its_route(edge: Edge, path: str, size: int, sta
         if chunked:
             connection.request("POST", path, iter([b"x" * MB] * size), {CLIENT: VISITOR}, encode_chunked=True)
         else:
-            # Told how much is coming, the edge need not read it.
+            # With a Content-Length, the edge need not read it.
             connection.putrequest("POST", path)
             connection.putheader(CLIENT, VISITOR)
             connection.putheader("Content-Length", str(size * MB))

@@ -317,7 +317,7 @@ def test_the_log_line_of_a_canary_names_the_release_that_answered(edge: Edge) ->
 def test_the_log_line_of_a_request_that_outlives_the_canary_names_what_answered_it(edge: Edge) -> None:
     edge.canary(50)
     connection = edge.connect()
-    cookie = f"{edge_verify.COOKIE}={edge_verify.first_visitor()}"
+    cookie = f"{edge_verify.COOKIE}={edge_verify.first_client()}"
     connection.request("GET", "/outlives", headers={CLIENT: VISITOR, "Cookie": cookie, "X-Wait": "0.3"})
     time.sleep(0.1)
     edge.change(edge_record.abort)
@@ -330,7 +330,7 @@ def test_the_log_line_of_a_request_that_outlives_the_canary_names_what_answered_
 def test_a_tester_chooses_between_the_two_slots_that_are_shared_out(edge: Edge) -> None:
     edge.canary(1)
     asked = {}
-    for cookie in (None, edge_verify.first_visitor(), "verify-99"):
+    for cookie in (None, edge_verify.first_client(), "verify-99"):
         headers = {"Cookie": f"{edge_verify.COOKIE}={cookie}"} if cookie else {}
         for slot in SLOTS:
             answer = edge.ask({**headers, "X-Sluice-Slot": slot})

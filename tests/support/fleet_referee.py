@@ -239,7 +239,7 @@ class Referee:
         return leases.renew(host.lease, run_id=run.id, ttl=LEASE, now=self.lease_now(host))
 
     def ended(self, host: Host, run: Run) -> Lease:
-        """The lease after a run's controller has ended without giving it back."""
+        """The lease after a run's controller has expired, not released."""
         return leases.expire(host.lease, run_id=run.id, now=self.lease_now(host))
 
     def confirmation(self, edge: Host, run: Run, release: str) -> edge_record.Record:

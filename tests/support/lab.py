@@ -123,7 +123,7 @@ class Lab:
 
     @contextlib.contextmanager
     def silent(self, host: str) -> Iterator[None]:
-        """The host goes on serving and answers no SSH, not even on connections that are open."""
+        """The host is still live and answers no SSH, not even on connections that are open."""
         subprocess.run(self.silence(host), shell=True, check=True, capture_output=True)
         try:
             yield

@@ -50,4 +50,4 @@ def test_it_is_the_runs_own_command_with_another_playbook(
     ],
 )
 def test_a_password_that_a_person_types_is_not_there_a_second_time(given: dict[str, Any], option: str | None) -> None:
-    assert auto_restore.asks(given) == option
+    assert auto_restore.prompting_option(given) == option

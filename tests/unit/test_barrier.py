@@ -17,7 +17,7 @@ BAD: list[dict[str, Any] | None] = [
     {"unreachable": True, "msg": "Task failed: timed out"},
     {"skipped": True},
 ]
-SAID = ["no answer", "boom", "cannot be reached (timed out)", "was skipped"]
+SAID = ["no result", "boom", "cannot be reached (timed out)", "was skipped"]
 
 
 def judge(answers: dict[str, Any], **more: Any) -> barrier.Verdict:
@@ -66,9 +66,9 @@ def test_a_step_whose_failure_does_no_harm_is_noted_and_goes_on() -> None:
 
 
 def test_what_a_host_has_to_say_is_noted() -> None:
-    verdict = judge({"app1": {"changed": True, "notes": ["lock answered nobody for 1.8 s"]}, "app2": GOOD})
+    verdict = judge({"app1": {"changed": True, "notes": ["lock was down for 1.8 s"]}, "app2": GOOD})
     assert verdict["ok"]
-    assert verdict["notes"] == ["start: app1: lock answered nobody for 1.8 s"]
+    assert verdict["notes"] == ["start: app1: lock was down for 1.8 s"]
 
 
 def test_the_first_line_names_every_host_and_their_details_follow() -> None:

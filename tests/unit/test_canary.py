@@ -142,7 +142,7 @@ def test_a_window_without_any_edge_is_inconclusive() -> None:
     verdict = canary.judge(None, Settings())
     assert verdict == {
         "decision": "inconclusive",
-        "reasons": ["inconclusive: edge: none was counted"],
+        "reasons": ["inconclusive: edge: no edge was counted"],
         "samples": {},
     }
 

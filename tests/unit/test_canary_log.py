@@ -193,7 +193,7 @@ def test_counts_of_edges_add_up_to_the_counts_of_all_lines(lines: list[tuple[byt
 @pytest.mark.parametrize("changes", [{"app": "blog"}, {"releases": {"new": "x", "old": OLD}}, {"block_seconds": 10.0}])
 def test_counts_of_different_things_are_not_added(changes: dict[str, Any]) -> None:
     found = canary_log.count([], WINDOW)
-    with pytest.raises(canary_log.CountsDiffer, match=f"the edges counted different things, {next(iter(changes))} "):
+    with pytest.raises(canary_log.CountsDiffer, match=f"the edges' counts differ in {next(iter(changes))}, "):
         canary_log.add([found, {**found, **changes}])
 
 
@@ -263,7 +263,7 @@ def test_a_window_is_named_by_its_begin_or_its_length() -> None:
     [
         ({"since": SINCE + 90}, "the window is empty"),
         ({"seconds": 0.0}, "the window is empty"),
-        ({"seconds": 60.0, "block_seconds": 0.0}, "block_seconds is 0: it has to be above 0"),
+        ({"seconds": 60.0, "block_seconds": 0.0}, "block_seconds is 0: it must be above 0"),
         ({"seconds": 60.0, "releases": {"new": OLD, "old": OLD}}, "cannot be compared with itself"),
     ],
 )
@@ -292,7 +292,7 @@ def test_the_edges_counts_are_judged_together(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (None, "no answer"),
+        (None, "no result"),
         ({"unreachable": True, "msg": "Connection timed out"}, "Connection timed out"),
         ({"failed": True, "msg": "Task failed: the access log cannot be read"}, "the access log cannot be read"),
     ],

@@ -17,11 +17,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.canary.settings impor
     ("data", "message"),
     [
         ({"min_request": 10}, "canary setting min_request is not known: did you mean 'min_requests'?"),
-        ({"checks": "often"}, "canary setting checks is 'often': it has to be a whole number"),
-        ({"checks": 0}, "canary setting checks is 0: it has to be above 0"),
+        ({"checks": "often"}, "canary setting checks is 'often': it must be a whole number"),
+        ({"checks": 0}, "canary setting checks is 0: it must be above 0"),
         ({"error_alpha": 5}, "canary setting error_alpha is 5: it is a share, 0 to 1"),
         ({"slowdown_matters": 0.2}, "canary setting slowdown_matters is 0.2: it is a factor, at least 1"),
-        ({"slowdown_matters": 2}, "canary setting slowdown_matters is 2: it has to be below slowdown_refused, 1.5"),
+        ({"slowdown_matters": 2}, "canary setting slowdown_matters is 2: it must be below slowdown_refused, 1.5"),
     ],
 )
 def test_a_wrong_setting_is_named(data: dict[str, Any], message: str) -> None:

@@ -122,7 +122,7 @@ def test_images_that_services_share_are_asked_for_once(variables: Variables) -> 
 def test_an_empty_version_says_how_to_give_one(variables: Variables, version: str | None) -> None:
     given = {**variables(), "app_version": version}
     assert problems(given) == [
-        "app_version is empty: say which version to deploy with -e app_version=... or in APP_VERSION"
+        "app_version is empty: set the version to deploy with -e app_version=... or in APP_VERSION"
     ]
 
 
@@ -180,11 +180,11 @@ def test_what_is_no_deploy_needs_no_version(variables: Variables) -> None:
         ),
         (
             {"app_migration": {"engine": "prisma", "service": "backend", "status": ["x"]}},
-            "app_migration.status is for the engine 'command' alone: leave it out",
+            "app_migration.status is only for the engine 'command': remove it",
         ),
         (
             {"app_migration": {"engine": "prisma", "service": "backend", "database": "DB_URL"}},
-            "app_migration.database is 'DB_URL', which is neither in env nor in secrets of service backend: it names the variable with the "
+            "app_migration.database is 'DB_URL', which is not in env or secrets of service backend: it names the variable with the "
             "database's URL",
         ),
         (
@@ -299,7 +299,7 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ({"update_order": "start_first", "replicas": 2}, ""),
         ({"port": 80, "schedule": "daily"}, "app_services.more.schedule is for services without a port"),
         ({"port": 80, "hosts": ["app1", "app2"]}, ""),
-        ({"port": 80, "hosts": []}, "app_services.more.hosts is empty: name hosts, or leave it out"),
+        ({"port": 80, "hosts": []}, "app_services.more.hosts is empty: name hosts, or remove it"),
         ({"port": 80, "health": {"status": "200-399", "headers": {"X-Forwarded-Proto": "https"}}}, ""),
         (
             {"port": 80, "health": {"status": "399-200"}},
@@ -318,8 +318,11 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
             {"port": 80, "health": {"headers": {"X-A": "a\r\nX-B: b"}}},
             "app_services.more.health.headers.X-A is 'a\\r\\nX-B: b': it must be printable ASCII",
         ),
-        ({"health": {"path": "/ready"}}, "app_services.more.health.path cannot be asked without a port"),
-        ({"schedule": "daily", "hosts": ["a", "b"]}, "app_services.more.hosts names several hosts: a job runs on one"),
+        ({"health": {"path": "/ready"}}, "app_services.more.health.path needs a port"),
+        (
+            {"schedule": "daily", "hosts": ["a", "b"]},
+            "app_services.more.hosts names several hosts: a job runs on one host",
+        ),
         ({"schedule": "daily", "replicas": 2}, "app_services.more.replicas is 2: a job runs once"),
         ({"port": 80, "strategy": "recreate", "hosts": ["app1"]}, ""),
         ({"port": 80, "strategy": "rolling"}, "app_services.more.strategy is 'rolling'"),
@@ -329,11 +332,11 @@ def problems_of(app: dict[str, Any], **service: Any) -> str:
         ),
         (
             {"port": 80, "strategy": "recreate", "replicas": 2},
-            "app_services.more.replicas is 2: what is recreated runs",
+            "app_services.more.replicas is 2: a singleton service runs",
         ),
         (
             {"port": 80, "strategy": "recreate", "hosts": ["a", "b"]},
-            "app_services.more.hosts names several hosts: what is recreated runs on one",
+            "app_services.more.hosts names several hosts: a singleton service runs on one host",
         ),
         ({"update_order": "both"}, "app_services.more.update_order is 'both'"),
     ],
@@ -366,7 +369,7 @@ def test_a_canarys_settings_are_read_as_its_verdict_wants_them(variables: Variab
         ({"steps": [50, 10]}, "app_canary.steps must rise from step to step"),
         ({"steps": []}, "app_canary.steps must rise from step to step"),
         ({"analysis": {"min_request": 5}}, "canary setting min_request is not known: did you mean 'min_requests'?"),
-        ({"analysis": {"checks": 2.5}}, "canary setting checks is 2.5: it has to be a whole number"),
+        ({"analysis": {"checks": 2.5}}, "canary setting checks is 2.5: it must be a whole number"),
     ],
 )
 def test_a_canary_that_cannot_be_meant(variables: Variables, canary: dict[str, Any], problem: str) -> None:

@@ -18,25 +18,25 @@ TOOL = {"engine": "command", "service": "backend", "command": ["up"]}
         (
             {"data": "down"},
             {},
-            "app_rollback.data is 'down', and prisma has no way back: say 'forward' or 'restore', or use the engine sql",
+            "app_rollback.data is 'down', but prisma has no down migrations: set 'forward' or 'restore', or use the engine sql",
         ),
-        ({"data": "down"}, {"app_migration": None}, "and there is no app_migration that could be undone"),
+        ({"data": "down"}, {"app_migration": None}, "but app_migration is not set: there is nothing to revert"),
         (
             {"data": "down"},
             {"app_migration": {**TOOL, "down": ["d"]}},
-            "and app_migration.status is not set: the command that tells",
+            "but app_migration.status is not set: the command that lists",
         ),
         (
             {"data": "down"},
             {"app_migration": {**TOOL, "status": ["s"]}},
-            "and app_migration.down is not set: the command that undoes them",
+            "but app_migration.down is not set: the command that reverts them",
         ),
-        ({"data": "restore"}, {}, "app_rollback.data is 'restore', and app_backup.restore_point is false"),
+        ({"data": "restore"}, {}, "app_rollback.data is 'restore', but app_backup.restore_point is false"),
         ({"data": "dwon"}, {}, "app_rollback.data is 'dwon': did you mean 'down'?"),
         (
             {"automatic": True},
             {},
-            "app_rollback.automatic is true, and app_rollback.data is 'forward': there is nothing to do then",
+            "app_rollback.automatic is true, but app_rollback.data is 'forward', which does nothing",
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_record_is_given_over_and_read_back(serve: Callable[..., Any]) -> None
 
 def test_another_record_than_was_given_is_noticed(serve: Callable[..., Any]) -> None:
     path = serve(lambda request, body: (200, {}, b'{"record": null}'), unix=True)
-    with pytest.raises(edge_control.EdgeRefused, match="holds another record of shop than it was given: None"):
+    with pytest.raises(edge_control.EdgeRefused, match="has a different record of shop than it was given: None"):
         edge_control.hold(RECORD, socket_path=path)
 
 
@@ -123,8 +123,8 @@ def test_a_route_is_asked_as_a_visitor_of_the_tried_release(serve: Callable[...,
         return 404, {"X-Sluice-Release": "r2"}, b""
 
     edge_verify.verify(serve(answer), [ROUTE], "r2", times=3, timeout=2)
-    assert seen == [("/version", "a.example.com", f"sluice_visitor={edge_verify.first_visitor()}")] * 3
-    assert edge_verify.bucket(edge_verify.first_visitor()) == 0
+    assert seen == [("/version", "a.example.com", f"sluice_visitor={edge_verify.first_client()}")] * 3
+    assert edge_verify.bucket(edge_verify.first_client()) == 0
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_route_is_asked_as_a_visitor_of_the_tried_release(serve: Callable[...,
     [
         ((502, {}, b"Bad Gateway"), r"a\.example\.com/version: status 502, body 'Bad Gateway' \(try 1 of 3\)"),
         ((200, {"X-Sluice-Release": "r1"}, b""), "answered by release r1 instead of r2, status 200"),
-        ((200, {}, b""), "answered by none of the app instead of r2"),
+        ((200, {}, b""), "answered by no release of the app instead of r2"),
     ],
 )
 def test_the_first_bad_answer_ends_the_verification(serve: Callable[..., Any], answer: Any, message: str) -> None:

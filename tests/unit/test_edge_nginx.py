@@ -209,8 +209,11 @@ def test_the_fingerprint_tells_configurations_apart() -> None:
 @pytest.mark.parametrize(
     ("host", "message"),
     [
-        (None, "app blog wants requests for any host name (a route without a host), which app shop has on this edge"),
-        ("a.example.com", "app blog wants host a.example.com, which app shop has on this edge"),
+        (
+            None,
+            "app blog claims requests for any host name (a route without a host), which app shop already has on this edge",
+        ),
+        ("a.example.com", "app blog claims host a.example.com, which app shop already has on this edge"),
     ],
 )
 def test_two_apps_cannot_have_the_same_name(host: str | None, message: str) -> None:

@@ -87,7 +87,7 @@ def test_the_engines_own_words_are_the_error(serve: Callable[..., Asked], tmp_pa
 
 
 def test_an_engine_that_does_not_run_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NoEngine, match=r"run provision\.yml, or systemctl status docker"):
+    with pytest.raises(NoEngine, match=r"run provision\.yml, or check systemctl status docker"):
         connect(tmp_path)
 
 
@@ -105,7 +105,7 @@ def test_a_pull_that_fails_on_the_way_says_so_in_a_line_with_what_to_do(
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     asked = serve((200, b'{"status": "Pulling"}\n{"sta|tus": "Waiting"}\n|{"error": "manifest unknown"}\n'))
-    with pytest.raises(EngineError, match=r"^image r\.test/web@sha256:01: not in registry r\.test: no such name"):
+    with pytest.raises(EngineError, match=r"^image r\.test/web@sha256:01: not found in registry r\.test: push it"):
         docker_host.pull(connect(tmp_path), "r.test/web@sha256:01", 5)
     assert asked[1][1] == "/v1.41/images/create?fromImage=r.test%2Fweb&tag=sha256%3A01"
 

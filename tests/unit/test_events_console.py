@@ -72,7 +72,7 @@ def test_a_fence_without_a_plan_is_shown_all_the_same() -> None:
 
 
 def test_the_output_of_a_look_is_only_what_it_shows() -> None:
-    told = events.Told(**AT, lines=("shop: live", "  app1"))
+    told = events.Message(**AT, lines=("shop: live", "  app1"))
     assert shown(step("observe", HOSTS), told, end(*HOSTS)) == ["shop: live", "  app1"]
 
 
@@ -126,7 +126,7 @@ def test_a_run_over_hosts_is_its_changes_and_how_many_there_were() -> None:
         "would change  app1     redis: Write it",
         "    --- before",
         "    +a",
-        "1 host, 1 change to make, 12.3 s (this was a check: nothing was changed)",
+        "1 host, 1 change to make, 12.3 s (check mode: nothing was changed)",
     ]
 
 
@@ -150,7 +150,14 @@ def test_signs_of_life_are_not_part_of_the_output() -> None:
 
 
 def test_with_v_only_what_ansible_does_not_show_is_added() -> None:
-    happened = (step("fence"), PLANNED, step("flip"), WAITING, changed(), events.Told(**AT, lines=("d",), debug=True))
+    happened = (
+        step("fence"),
+        PLANNED,
+        step("flip"),
+        WAITING,
+        changed(),
+        events.Message(**AT, lines=("d",), debug=True),
+    )
     assert shown(*happened, LIVE, failure("app1", "no disk"), end(*HOSTS), verbose=True) == [
         *(
             "Deploy shop",

@@ -88,7 +88,7 @@ def test_a_step_of_several_tasks_is_one_and_is_on_the_host_it_was_delegated_to()
     run.end()
     first = run.only(events.StepEnded)[0]
     assert (first.step, first.hosts, first.seconds) == ("rehearse", ("db1",), 3.0)
-    assert run.only(events.Told)[0].lines == ("fine",)
+    assert run.only(events.Message)[0].lines == ("fine",)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_changes_are_events_outside_of_a_release_only() -> None:
 def test_a_debug_task_is_output_of_one_host_or_under_the_names_of_several(answers: Any, lines: Any) -> None:
     run = Recorded().task(SHOW, answers)
     run.end()
-    assert [event.lines for event in run.only(events.Told)] == lines
+    assert [event.lines for event in run.only(events.Message)] == lines
 
 
 def test_a_sign_of_life_comes_after_ten_quiet_seconds_and_then_every_minute() -> None:

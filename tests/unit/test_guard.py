@@ -38,7 +38,9 @@ def test_a_failure_after_the_app_was_taken_is_that(run: Guard, tmp_path: Path) -
     other = Guard("shop", "b" * 12, 2, str(tmp_path))
     other.fence(action="rollback", who="bob@desk", begun="2026-11-23T10:00:09Z", ttl=60, preempt=True)
     said = run.cause(GONE)
-    assert "run aaaaaaaaaaaa does not own app shop on this host; the owner is rollback by bob@desk" in said
+    assert (
+        "run aaaaaaaaaaaa does not hold the lease of app shop on this host; its holder is rollback by bob@desk" in said
+    )
 
 
 # A long effect, and another run that fences meanwhile.
@@ -101,7 +103,7 @@ def test_an_effect_that_does_not_end_is_named_and_the_app_left_to_its_run(
 ) -> None:
     monkeypatch.setattr(guard_module, "EFFECT_SECONDS", 0.05)
     with run.effect():
-        with pytest.raises(LeaseHeld, match=r"a step of deploy \(run aaaaaaaaaaaa\) is still at work on this host"):
+        with pytest.raises(LeaseHeld, match=r"a step of deploy \(run aaaaaaaaaaaa\) is still running on this host"):
             Guard("shop", "b" * 12, 2, str(tmp_path)).fence(action="rollback", who="", begun="2", ttl=60, preempt=True)
         run.check()
 

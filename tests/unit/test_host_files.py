@@ -56,7 +56,7 @@ def test_what_is_missing_is_created_and_a_link_is_replaced() -> None:
 
 @pytest.mark.parametrize(("kind", "there"), [("file", "directory"), ("directory", "file"), ("directory", "other")])
 def test_another_kind_is_refused(kind: str, there: str) -> None:
-    with pytest.raises(HostFilesError, match=rf"^/etc/x is a {there}, and has to be a {kind}: move it away$"):
+    with pytest.raises(HostFilesError, match=rf"^/etc/x is a {there}, not a {kind}: move it away$"):
         host_files.compare(wanted(kind=kind), Found(there), None)
 
 
@@ -119,7 +119,7 @@ def test_a_file_its_checker_refuses_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "x.conf"
     path.write_text("good\n")
     path.chmod(0o644)
-    with pytest.raises(HostFilesError, match=rf"^{path} was not written: grep refuses it: "):
+    with pytest.raises(HostFilesError, match=rf"^{path} was not written: grep rejected it: "):
         make(mine(path, content="bad\n", validate="grep -q good %s"))
     assert path.read_text() == "good\n" and os.listdir(tmp_path) == ["x.conf"]
     assert make(mine(path, content="good too\n", validate="grep -q good %s")) == [str(path)]
@@ -127,9 +127,11 @@ def test_a_file_its_checker_refuses_is_not_written(tmp_path: Path) -> None:
 
 def test_faults_are_one_line_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "missing/x"
-    with pytest.raises(HostFilesError, match=rf"^{path}: the directory it belongs in is missing$"):
+    with pytest.raises(HostFilesError, match=rf"^{path}: its directory is missing$"):
         make(mine(path))
-    with pytest.raises(HostFilesError, match=rf"^{tmp_path}/x: nobody-here:{MINE} is no user and group of this host"):
+    with pytest.raises(
+        HostFilesError, match=rf"^{tmp_path}/x: nobody-here:{MINE} is not a user and group on this host"
+    ):
         make(mine(tmp_path / "x", owner="nobody-here"))
 
 

@@ -41,7 +41,7 @@ def test_a_live_owner_is_respected_and_named() -> None:
     with pytest.raises(LeaseHeld) as caught:
         take(take(FREE, "a"), "b", now=10)
     assert str(caught.value) == (
-        "app shop is being changed: deploy by anna@build (run a), started 10 s ago, lease ends in 50 s. "
+        "app shop is locked: deploy by anna@build (run a), started 10 s ago, lease ends in 50 s. "
         "Wait for it (-e release_wait_seconds=300), or pre-empt it with rollback.yml"
     )
 
@@ -52,7 +52,9 @@ def test_a_dead_lease_is_taken_over() -> None:
 
 def test_a_rollback_takes_the_app_from_a_live_owner_who_then_may_do_nothing() -> None:
     lease = take(take(FREE, "a"), "b", now=10, preempt=True)
-    with pytest.raises(LeaseLost, match="run a does not own app shop on this host; the owner is deploy by anna@build"):
+    with pytest.raises(
+        LeaseLost, match="run a does not hold the lease of app shop on this host; its holder is deploy by anna@build"
+    ):
         prove(lease, "a", token=1, now=11)
     assert prove(lease, "b", token=2, now=11).highest == 2
 
@@ -114,7 +116,7 @@ def test_a_broken_lease_is_not_renewed_and_its_run_changes_nothing_more() -> Non
     broken = leases.break_lease(prove(take(FREE, "a"), "a", token=1), run_id="a", now=at(1))
     with pytest.raises(LeaseLost):
         renew(broken, "a", now=2)
-    with pytest.raises(LeaseLost, match=r"the owner is nobody: its lease was broken with playbooks/app/lease\.yml"):
+    with pytest.raises(LeaseLost, match=r"its holder is none: its lease was broken with playbooks/app/lease\.yml"):
         prove(broken, "a", token=1, now=2)
     taken = take(broken, "b", now=2)
     assert prove(taken, "b", token=2, now=2).run_id == "b"
@@ -182,7 +184,7 @@ def test_a_run_that_is_refused_elsewhere_leaves_a_slow_owner_as_it_was() -> None
 
 
 def test_a_host_that_was_never_fenced_refuses_every_step() -> None:
-    with pytest.raises(LeaseLost, match="the owner is nobody: it was released, or this host was never fenced"):
+    with pytest.raises(LeaseLost, match="its holder is none: it was released, or this host was never fenced"):
         prove(FREE, "a", token=1)
 
 

@@ -118,7 +118,9 @@ def test_a_rollback_skips_what_was_itself_rolled_back() -> None:
 
 def test_there_is_an_end_to_going_back() -> None:
     past = history(("deploy", "r1"), ("deploy", "r2"), ("rollback", "r1"))
-    with pytest.raises(ledger.NothingToGoBackTo, match="release r1 is live and no earlier release is left"):
+    with pytest.raises(
+        ledger.NothingToGoBackTo, match="release r1 is live, and every earlier confirmed release was itself rolled back"
+    ):
         ledger.rollback_target(past, "r1")
 
 
@@ -143,10 +145,10 @@ def test_a_rollback_to_what_never_was_lists_what_was() -> None:
     past = history(("deploy", "r1"), ("deploy", "r2"))
     with pytest.raises(ledger.NothingToGoBackTo) as caught:
         ledger.rollback_target(past, "r2", "v9")
-    assert str(caught.value) == "release_to=v9 is not a release that was ever confirmed; confirmed releases: r1, r2"
+    assert str(caught.value) == "release_to=v9 is not a confirmed release; confirmed releases: r1, r2"
 
 
 def test_a_rollback_to_what_is_live_is_refused() -> None:
     past = history(("deploy", "r1"), ("deploy", "r2"))
-    with pytest.raises(ledger.NothingToGoBackTo, match="release_to=r2: release r2 is live already"):
+    with pytest.raises(ledger.NothingToGoBackTo, match="release_to=r2: release r2 is already live"):
         ledger.rollback_target(past, "r2", "r2")

@@ -148,7 +148,7 @@ def test_the_one_statement_to_decide_about_is_named() -> None:
         "BEGIN;\nALTER TABLE a ADD b int;\nCOMMIT;\nUPDATE a SET b = 1;\nALTER TABLE a ADD c int;"
     )
     assert effects.open_question("7_m", statements, [None, True, None, None, False]) == (
-        "migration 7_m did not end: 1 of its 3 statements are known to be in the database, the next one (line 4) may be there or not, it "
+        "migration 7_m did not finish: 1 of its 3 statements are applied, the next one (line 4) may or may not be applied: it "
         "leaves no trace: UPDATE a SET b = 1"
     )
     assert "all 3 statements of migration 7_m" in effects.open_question(
@@ -185,7 +185,9 @@ def test_a_rollback_past_a_contract_half_is_refused_and_can_be_insisted_on(fleet
     fleet.execute(second)
     line = ledger.to_line({**fleet._entry("confirmed", second), "contracts": ["9_drop"], "run_id": "late", "seq": 3})
     fleet.observed["app1"]["ledger"] += line
-    with pytest.raises(plans.PlanError, match=r"is from before migration 9_drop.*-e release_data=restore"):
+    with pytest.raises(
+        plans.PlanError, match=r"is older than the destructive migration 9_drop.*-e release_data=restore"
+    ):
         fleet.plan("rollback")
     assert fleet.plan("rollback", allow_destructive=True)["manifest"]["id"] == first["manifest"]["id"]
 

@@ -73,7 +73,7 @@ def test_a_finding_says_where_why_and_what_to_do_instead(found: dict[str, list[g
     assert finding["statement"] == 'CREATE INDEX "Booking_createdAt_idx" ON "Booking"("createdAt")'
     assert (finding["line"], finding["rule"], finding["kind"]) == (13, "require-concurrent-index-creation", "locks")
     text = "\n".join(gate.lines([finding]))
-    assert "nobody can write to the table while the index is built" in text
+    assert "writes to the table are blocked while the index is built" in text
     assert "safe: CREATE INDEX CONCURRENTLY" in text
 
 
@@ -98,14 +98,14 @@ DROP = one('-- sluice: contract 1_expand\nALTER TABLE "Booking" DROP COLUMN "pho
 def test_a_contract_half_passes_once_its_expand_half_is_released() -> None:
     refused, allowed = gate.judge([DROP], looked_at(DROP), ["1_expand"])
     assert refused == []
-    assert allowed[0]["accepted"] == "contract half of 1_expand, which is released"
+    assert allowed[0]["accepted"] == "contract migration of 1_expand, which is released"
 
 
 @pytest.mark.parametrize("released", [[], ["0_other"]])
 def test_a_contract_half_is_refused_before(released: list[str]) -> None:
     refused, allowed = gate.judge([DROP], looked_at(DROP), released)
     assert allowed == []
-    assert "its expand half 1_expand is not part of the release that serves" in "\n".join(gate.lines(refused))
+    assert "its expand migration 1_expand is not part of the live release" in "\n".join(gate.lines(refused))
 
 
 def test_a_mark_that_names_nothing_opens_nothing() -> None:
@@ -164,5 +164,5 @@ def test_names_are_those_of_the_catalogue(written: str, name: str) -> None:
 
 def test_what_has_to_be_undone_has_a_way_back() -> None:
     both = [{"name": "1_a", "has_down": True}, {"name": "2_b", "has_down": False}]
-    assert gate.one_way(both).startswith("migration 2_b has no way back (2_b.down.sql in the image), and")
+    assert gate.one_way(both).startswith("migration 2_b has no down migration (2_b.down.sql in the image), which")
     assert gate.one_way(both[:1]) == gate.one_way([]) == ""

@@ -71,7 +71,7 @@ def test_a_plan_waits_for_what_an_earlier_run_left_at_work(
     """Else what is pending is not so any more when it is applied, and the restore point is in the middle of it."""
     order: list[str] = []
     found = {"status": {"pending": [], "applied": []}}
-    monkeypatch.setattr(states, "_look", lambda _: (order.append("look") or found, []))
+    monkeypatch.setattr(states, "_read", lambda _: (order.append("look") or found, []))
     monkeypatch.setattr(states, "_connect", lambda _: SimpleNamespace(close=lambda: order.append("close")))
     monkeypatch.setattr(states.tool, "attend", lambda _: order.append("attend"))
     monkeypatch.setattr(states.sql, "lock", lambda *_: order.append("lock"))

@@ -40,7 +40,7 @@ def test_what_is_where_it_does_not_belong_is_drift(placed: Any) -> None:
     placed.observed["app2"]["containers"].append(stray)
     plan = placed.plan()
     assert plan["start"] == ["app2"]
-    assert any("does not belong there" in line for line in plan["lines"])
+    assert any("does not belong on this host" in line for line in plan["lines"])
 
 
 def test_a_service_that_moves_is_a_release_with_a_reload_and_no_gap(placed: Any) -> None:
@@ -74,7 +74,7 @@ def test_a_drain_that_would_leave_a_service_nowhere_is_refused(placed: Any) -> N
     with pytest.raises(PlanError) as caught:
         placed.plan("drain", host="app1")
     assert str(caught.value) == (
-        "service backend would run nowhere: it belongs on app1, which takes no part (drained, or given up); bring it back, or name "
+        "service backend has no host to run on: app1 is drained or excluded; bring it back, or name "
         "another host in app_services.backend.hosts and deploy"
     )
 
@@ -82,13 +82,13 @@ def test_a_drain_that_would_leave_a_service_nowhere_is_refused(placed: Any) -> N
 def test_so_is_a_run_without_its_only_host(placed: Any) -> None:
     placed.run()
     placed.version("v1.1.0")
-    with pytest.raises(PlanError, match="service backend would run nowhere"):
+    with pytest.raises(PlanError, match="service backend has no host to run on"):
         placed.plan(excluded=frozenset({"app1"}))
 
 
 def test_a_host_nobody_knows_is_an_error_where_it_was_just_written(placed: Any) -> None:
     placed.variables["app_services"]["backend"]["hosts"] = ["app1", "app3"]
-    with pytest.raises(PlanError, match=r"app_services\.backend\.hosts names app3, which is no app host"):
+    with pytest.raises(PlanError, match=r"app_services\.backend\.hosts names app3, which is not an app host"):
         placed.plan()
 
 

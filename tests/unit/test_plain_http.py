@@ -99,7 +99,7 @@ def test_who_sends_a_little_now_and_then_is_not_waited_for(serve: Callable[..., 
     ("text", "words"),
     [
         (b"", "closed connection without response"),
-        (b"220 mail.example.com ESMTP\r\n", "not an HTTP answer: '220 mail.example.com ESMTP'"),
+        (b"220 mail.example.com ESMTP\r\n", "not an HTTP response: '220 mail.example.com ESMTP'"),
         (CHUNKED + b"zz\r\nabc", "IncompleteRead"),
         (CHUNKED + b"40\r\nabc", "IncompleteRead"),
     ],

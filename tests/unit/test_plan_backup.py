@@ -71,12 +71,12 @@ def test_a_restore_point_that_is_insisted_on_is_refused_where_there_is_no_engine
 def test_a_restore_point_that_costs_a_whole_backup_is_made_when_it_is_asked_for() -> None:
     step, limits = targets("pg_dump", restore_point=True)
     assert step and step["point"] is True
-    assert "restore point 20261101T080000Z-v1, which is a whole backup" in plan_backup.summary(step, LIVE["id"])
+    assert "restore point 20261101T080000Z-v1, a full backup" in plan_backup.summary(step, LIVE["id"])
     assert any("app_backup.restore_point is true" in line for line in limits)
     step, _ = targets("pg_dump", max_age_hours=26.0)
     assert step and step["point"] is False
     step, _ = targets("pgbackrest")
-    assert step and plan_backup.summary(step, "x") == "db1: restore point x, seen in the archive"
+    assert step and plan_backup.summary(step, "x") == "db1: restore point x, confirmed in the archive"
 
 
 def test_a_misspelt_engine_is_refused() -> None:

@@ -21,7 +21,7 @@ def test_a_release_sets_a_restore_point_before_it_migrates(fleet: Any) -> None:
     assert plan["steps"][:4] == ["pending", "restore_point", "migrate", "start"]
     assert plan["targets"]["restore_point"] == ["db1"]
     assert plan["through"] == {"db1": "app1"}
-    assert f"  backup     db1: restore point {plan['manifest']['id']}, seen in the archive" in plan["lines"]
+    assert f"  backup     db1: restore point {plan['manifest']['id']}, confirmed in the archive" in plan["lines"]
 
 
 def test_a_release_without_a_migration_sets_one_too(fleet: Any) -> None:

@@ -16,7 +16,7 @@ def test_a_drained_host_gets_no_requests_and_no_release(fleet: Any) -> None:
     assert plan["steps"] == ["configure", "drain", "unlock"]
     assert plan["drain"] == ["app2"]
     assert "10.0.0.22" not in plan["edge_config"]
-    assert plan["lines"][2] == "  drain      app2: it gets no requests any more, and finishes those it has"
+    assert plan["lines"][2] == "  drain      app2: it gets no new requests and finishes open ones"
     fleet.execute(plan)
     fleet.observed["app2"]["drained"] = True
     assert fleet.plan("drain", host="app2")["status"] == "nothing"
@@ -40,9 +40,9 @@ def test_a_host_joins_with_the_live_release_before_it_gets_requests(fleet: Any) 
 
 def test_a_host_nobody_knows_can_neither_join_nor_be_drained(fleet: Any) -> None:
     fleet.run()
-    with pytest.raises(PlanError, match="release_host=app22 is no app host of the inventory: did you mean 'app2'"):
+    with pytest.raises(PlanError, match="release_host=app22 is not an app host of the inventory: did you mean 'app2'"):
         fleet.plan("drain", host="app22")
-    with pytest.raises(PlanError, match="app2 does not answer"):
+    with pytest.raises(PlanError, match="app2 is unreachable"):
         fleet.plan("join", host="app2", excluded=frozenset({"app2"}))
     for host in fleet.apps:
         fleet.observed[host]["drained"] = True
@@ -64,7 +64,7 @@ def test_workers_and_jobs_follow_once_the_release_is_live(fleet: Any) -> None:
     assert plan["workers"] == {"app1": ["mailer", "report"], "app2": ["mailer"]}
     assert plan["steps"][-4:] == ["confirm", "workers", "retire", "unlock"]
     assert "mailer" not in plan["manifest"]["ports"]
-    assert "  workers    app1: mailer (new here), report (new here)" in plan["lines"]
+    assert "  workers    app1: mailer (new on this host), report (new on this host)" in plan["lines"]
     assert fleet.plan()["steps"] == ["workers", "unlock"], "they do not run yet"
     mailers = [workers("mailer", release), workers("mailer", release)]
     fleet.observed["app1"]["workers"] = [*mailers, workers("report", release, "exited")]
@@ -79,7 +79,7 @@ def test_a_worker_that_is_no_part_of_the_release_any_more_is_taken_away(fleet: A
     fleet.observed["app2"]["workers"] = [workers("mailer", "old")]
     plan = fleet.plan()
     assert plan["workers"] == {"app2": []}
-    assert "  workers    app2: mailer goes" in plan["lines"]
+    assert "  workers    app2: remove mailer" in plan["lines"]
 
 
 def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:
@@ -88,7 +88,7 @@ def test_a_worker_is_placed_by_the_names_of_hosts(fleet: Any) -> None:
     assert fleet.plan()["workers"] == {"app2": ["mailer"]}
     worker["hosts"] = ["app3"]
     with pytest.raises(
-        PlanError, match=r"app_services\.mailer\.hosts names app3, which is no app host of the inventory"
+        PlanError, match=r"app_services\.mailer\.hosts names app3, which is not an app host of the inventory"
     ):
         fleet.plan()
 

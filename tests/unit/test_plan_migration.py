@@ -57,7 +57,7 @@ def test_what_the_undone_release_brought_goes_last_and_on_the_host_that_migrates
     assert plan["revert"]["manifest"]["id"] == plan["revert"]["release"] == second["manifest"]["id"]
     assert plan["steps"] == STEPS
     assert plan["targets"]["rollback_check"] == plan["targets"]["revert"] == ["app1"]
-    reported = f"  revert     migration 3_c, 2_b of {second['manifest']['id']}, once that is stopped, on app1"
+    reported = f"  revert     migration 3_c, 2_b of {second['manifest']['id']}, once that release is stopped, on app1"
     assert plan["lines"][-1] == reported
 
 
@@ -106,7 +106,7 @@ def test_what_was_not_undone_yet_is_what_the_same_command_does_next(fleet: Any, 
     fleet.execute(again, steps=("retire",))
     assert fleet.plan("rollback", data="down")["steps"] == ["rollback_check", "revert"]
     reverted(fleet, again)
-    with pytest.raises(PlanError, match="no earlier release is left"):
+    with pytest.raises(PlanError, match="every earlier confirmed release was itself rolled back"):
         fleet.plan("rollback", data="down")
 
 
@@ -127,7 +127,7 @@ def test_what_was_begun_is_not_left_without_a_word(fleet: Any, two: Any) -> None
     plan = fleet.plan("rollback", data="down")
     fleet.execute(plan)
     with pytest.raises(
-        PlanError, match=r"has yet to undo migration 2_b, 3_c of .*-v2: finish it with -e release_data=down"
+        PlanError, match=r"has yet to revert migration 2_b, 3_c of .*-v2: finish it with -e release_data=down"
     ):
         fleet.plan("rollback")
     # The next release is the end of it.
@@ -139,7 +139,7 @@ def test_a_host_that_may_still_run_the_release_is_waited_for(fleet: Any, two: An
     plan = fleet.plan("rollback", data="down", unreachable=frozenset({"app2"}))
     assert "revert" not in plan["steps"] and "rollback_check" not in plan["steps"]
     assert plan["to_revert"]["names"] == ["2_b", "3_c"]
-    assert "not now: app2 does not answer and may still run" in plan["lines"][-1]
+    assert "not now: app2 is unreachable and may still run" in plan["lines"][-1]
     assert "revert" in fleet.plan("rollback", data="down", excluded=frozenset({"app2"}))["steps"]
 
 
@@ -150,7 +150,7 @@ def test_prisma_has_no_way_back(fleet: Any) -> None:
     release(fleet, "v1", "1_a")
     release(fleet, "v2", "2_b")
     with pytest.raises(
-        PlanError, match=r"^release_data=down cannot undo migration 2_b of .*-v2: prisma has no way back"
+        PlanError, match=r"^release_data=down cannot revert migration 2_b of .*-v2: prisma has no down migrations"
     ):
         fleet.plan("rollback", data="down")
 
@@ -171,7 +171,7 @@ def test_what_was_taken_away_comes_back_too_late_for_the_release_before(fleet: A
     """It would serve without what it uses until then."""
     plan = release(fleet, "v3", "4_drop")
     write(fleet, plan, "confirmed", contracts=["4_drop"], run_id="late", seq=3)
-    with pytest.raises(PlanError, match="is from before migration 4_drop"):
+    with pytest.raises(PlanError, match="is older than the destructive migration 4_drop"):
         fleet.plan("rollback", data="down")
     insisted = fleet.plan("rollback", data="down", allow_destructive=True)
     assert insisted["revert"]["names"] == ["4_drop"]
@@ -209,15 +209,15 @@ def test_a_release_that_failed_is_undone_beside_the_one_that_serves(fleet: Any, 
 def test_only_what_failed_beside_the_live_release_can_be_named(fleet: Any, two: Any) -> None:
     bad = failed(fleet, "v3", "4_d")["manifest"]["id"]
     with pytest.raises(
-        PlanError, match=rf"^rollback_confirm=x: what is live is .*-v2; releases that failed beside it: {bad}$"
+        PlanError, match=rf"^rollback_confirm=x: the live release is .*-v2; releases that failed alongside it: {bad}$"
     ):
         fleet.plan("rollback", data="down", reverted="x")
-    with pytest.raises(PlanError, match="was never live, so all there is to undo is in the data"):
+    with pytest.raises(PlanError, match="was never live, so only its changes to the data can be reverted"):
         fleet.plan("rollback", reverted=bad)
-    with pytest.raises(PlanError, match="leave release_to out"):
+    with pytest.raises(PlanError, match="remove release_to"):
         fleet.plan("rollback", data="down", reverted=bad, release_to="v1")
     release(fleet, "v4")
-    with pytest.raises(PlanError, match="releases that failed beside it: none"):
+    with pytest.raises(PlanError, match="releases that failed alongside it: none"):
         fleet.plan("rollback", data="down", reverted=bad)
 
 
@@ -230,7 +230,7 @@ def test_history_says_what_was_undone_beside_how_the_run_ended(fleet: Any, two: 
     history = ledger.merge_texts(item["ledger"] for item in fleet.observed.values())
     newest = status.history_lines("shop", history, 1)[1:]
     assert "rollback  confirmed" in newest[0] and "-v1" in newest[0]
-    assert newest[1].startswith("      undone in the database: 2_b, 3_c of ") and newest[1].endswith("-v2")
+    assert newest[1].startswith("      reverted in the database: 2_b, 3_c of ") and newest[1].endswith("-v2")
 
 
 def test_a_release_that_may_lack_what_it_expects_is_asked_for_before_anything_changes(fleet: Any, two: Any) -> None:
@@ -240,7 +240,7 @@ def test_a_release_that_may_lack_what_it_expects_is_asked_for_before_anything_ch
     forth = fleet.plan("rollback", release_to="v2")
     assert forth["steps"][:2] == ["schema_check", "start"] and forth["targets"]["schema_check"] == ["app1"]
     assert any(
-        line.startswith("  database   asked by app1 whether it still has what this release expects")
+        line.startswith("  database   app1 checks that it has the schema this release expects")
         for line in forth["lines"]
     )
     # A deploy looks itself, and what went live since was asked for.
@@ -258,14 +258,17 @@ def test_a_plan_says_what_becomes_of_the_data_when_the_deploy_fails(fleet: Any, 
     by_hand = fleet.plan(data="down")
     assert by_hand["on_failure"]["automatic"] is False
     assert by_hand["on_failure"]["serving"]["id"] == two[1]["manifest"]["id"]
-    assert by_hand["lines"][-1] == "  on failure the command is printed that undoes what was migrated"
-    assert "takes the data back to the moment before" in fleet.plan(data="restore")["lines"][-1]
+    assert by_hand["lines"][-1] == "  on failure the run prints the command that reverts the migrations"
+    assert "restores the data to the point before them" in fleet.plan(data="restore")["lines"][-1]
     fleet.variables["app_rollback"] = {"data": "down", "automatic": True}
     plan = fleet.plan(data="down")
     assert plan["on_failure"]["automatic"] and plan["on_failure"]["host"] == "app1"
-    reported = "  on failure what was migrated is undone on app1, once the new release is stopped again"
+    reported = "  on failure the migrations are reverted on app1 once the new release is stopped"
     assert plan["lines"][-1] == reported
-    assert "all data go back to the moment before by themselves" in fleet.plan(data="restore")["lines"][-1]
+    assert (
+        "all data is restored automatically to the point before the migrations"
+        in fleet.plan(data="restore")["lines"][-1]
+    )
     # Neither here nor there when nothing is migrated, nor in a rollback.
     assert fleet.plan("rollback", data="down")["on_failure"] is None
     fleet.execute(plan)
@@ -285,6 +288,7 @@ def test_a_deploy_whose_migrations_could_not_be_undone_is_refused(fleet: Any) ->
     fleet.run()
     fleet.version("v2")
     with pytest.raises(
-        PlanError, match=r"^release_data=down cannot undo the migrations of this release: prisma has no way back"
+        PlanError,
+        match=r"^release_data=down cannot revert the migrations of this release: prisma has no down migrations",
     ):
         fleet.plan(data="down")

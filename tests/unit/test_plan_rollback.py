@@ -68,8 +68,8 @@ def test_a_second_rollback_has_nothing_to_go_back_to(fleet: Any) -> None:
     with pytest.raises(PlanError) as caught:
         fleet.plan("rollback")
     assert str(caught.value) == (
-        f"release {first['manifest']['id']} is live and no earlier release is left that was confirmed and not itself rolled "
-        "back; name one with -e release_to=... (history: status.yml), or deploy a version with deploy.yml"
+        f"release {first['manifest']['id']} is live, and every earlier confirmed release was itself rolled back; "
+        "name one with -e release_to=... (history: status.yml), or deploy a version with deploy.yml"
     )
 
 
@@ -104,5 +104,5 @@ def test_a_release_that_still_runs_and_is_not_well_is_started_again(fleet: Any, 
 
 
 def test_rolling_back_before_any_deploy_is_refused(fleet: Any) -> None:
-    with pytest.raises(PlanError, match="nothing is live, so there is nothing to roll back"):
+    with pytest.raises(PlanError, match="no release is live, nothing to roll back"):
         fleet.plan("rollback")

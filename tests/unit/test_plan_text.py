@@ -45,7 +45,7 @@ def test_it_says_which_containers_stop_where_and_which_visitors_move(fleet: Any)
     assert reported(fleet, "retire") == [
         f"{host}: stop backend, frontend of {first} in blue, once it has drained" for host in ("app1", "app2")
     ]
-    assert reported(fleet, "flip") == ["edge1: all visitors from blue to green; undone by itself unless confirmed"]
+    assert reported(fleet, "flip") == ["edge1: all requests from blue to green; reverts automatically unless confirmed"]
 
 
 def test_it_says_what_is_cleared_out_of_the_slot_first(fleet: Any) -> None:
@@ -61,11 +61,11 @@ def test_it_says_what_is_cleared_out_of_the_slot_first(fleet: Any) -> None:
     ("change", "summary"),
     [
         (None, "backend is missing"),
-        ({"state": "exited"}, "backend has ended"),
-        ({"state": "starting"}, "backend was started and never got well"),
-        ({"healthy": False}, "backend runs and does not answer as it must"),
+        ({"state": "exited"}, "backend has exited"),
+        ({"state": "starting"}, "backend never became healthy"),
+        ({"healthy": False}, "backend is running but unhealthy"),
         ({"release": "20261101T000000Z-v0.9"}, "backend is of release 20261101T000000Z-v0.9"),
-        ({"service": "old"}, "backend is missing; old of release {live} does not belong there"),
+        ({"service": "old"}, "backend is missing; old of release {live} does not belong on this host"),
     ],
 )
 def test_drift_is_told_container_by_container(fleet: Any, change: dict[str, Any] | None, summary: str) -> None:
@@ -103,7 +103,7 @@ def test_it_says_which_edge_has_what_instead_of_the_live_release(fleet: Any) -> 
 
 
 def test_the_reload_says_why(fleet: Any) -> None:
-    assert reported(fleet, "configure") == ["edge1: it has none of the app yet; one reload of Nginx"]
+    assert reported(fleet, "configure") == ["edge1: the app is new on this edge; one reload of Nginx"]
     before = fleet.run()["edge_config"]
     fleet.apps.append("app3")
     fleet.add("app3")
@@ -112,10 +112,10 @@ def test_the_reload_says_why(fleet: Any) -> None:
     assert reasons(after, before, {"10.0.0.23": "app3"}) == ["app3 leaves"]
     fleet.observed["edge1"]["edge"]["config"] = after.replace("keepalive 32", "keepalive 64")
     assert reported(fleet, "configure") == [
-        "edge1: its text differs: changed by hand, or of another version of the collection; one reload of Nginx"
+        "edge1: its text differs: changed by hand, or by another version of the collection; one reload of Nginx"
     ]
     fleet.observed["edge1"]["edge"]["config"] = after + UNSERVED
-    assert reported(fleet, "configure") == ["edge1: a run died before Nginx was known to serve it; one reload of Nginx"]
+    assert reported(fleet, "configure") == ["edge1: a run died before Nginx confirmed it; one reload of Nginx"]
 
 
 def test_the_reload_names_routes_and_services_that_change(fleet: Any) -> None:
@@ -165,8 +165,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_pulled(fleet: Any) -> N
     with pytest.raises(PlanError) as caught:
         fleet.plan()
     assert str(caught.value) == (
-        "app2 has 2.0 GiB free for images in /var/lib/docker, the release needs 3.0 GiB (twice the 1000.0 MiB to pull, packed and "
-        "unpacked, and app_disk_free): free some (docker image prune) or lower app_disk_free"
+        "app2 has 2.0 GiB free for images in /var/lib/docker, the release needs 3.0 GiB (twice the 1000.0 MiB to pull, compressed and "
+        "unpacked, plus app_disk_free): free disk space (docker image prune) or lower app_disk_free"
     )
 
 

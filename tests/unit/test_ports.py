@@ -67,7 +67,7 @@ def test_hosts_that_disagree_about_a_port_are_named() -> None:
 def test_a_host_refuses_ports_that_are_not_the_apps() -> None:
     recorded = {"shop/a/blue/0": 20000, "blog/a/blue/0": 20001}
     assert clash(recorded, {"shop/a/blue/0": 20000, "shop/a/green/0": 20002}) is None
-    assert "is recorded as 20000, the release wants 20005" in str(clash(recorded, {"shop/a/blue/0": 20005}))
+    assert "is recorded as 20000, but the release has 20005" in str(clash(recorded, {"shop/a/blue/0": 20005}))
     assert "belongs to blog/a/blue/0 on this host" in str(clash(recorded, {"shop/a/green/0": 20001}))
 
 

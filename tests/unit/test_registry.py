@@ -180,7 +180,7 @@ def test_of_an_image_for_several_platforms_the_hosts_own_counts(server: Server) 
     assert registry.sizes(engine(), server.image, 10)["size"] == 107
     del index["manifests"][1]
     server.answers["sha256:new"] = (200, {}, json.dumps(index).encode())
-    assert registry.sizes(engine(), server.image, 10) == {"size_unknown": "the registry has nothing for linux/arm64"}
+    assert registry.sizes(engine(), server.image, 10) == {"size_unknown": "the registry has no image for linux/arm64"}
 
 
 def test_a_token_is_fetched_where_a_registry_wants_one(server: Server) -> None:
@@ -212,17 +212,17 @@ def test_a_redirect_is_followed_and_gets_no_password(server: Server) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ((404, {}, b"{}"), "not in registry {}: no such name, version or tag; push it, or check app_version"),
-        ((200, {}, b"not JSON"), "registry {} answered with status 200 and no manifest"),
-        ((500, {}, b"{}"), "registry {} answered with status 500 and no manifest"),
-        ((200, {}, b'{"layers": [{}]}'), "registry {} answered with something that is no manifest"),
+        ((404, {}, b"{}"), "not found in registry {}: push it, or check app_version"),
+        ((200, {}, b"not JSON"), "registry {} returned status 200 and no manifest"),
+        ((500, {}, b"{}"), "registry {} returned status 500 and no manifest"),
+        ((200, {}, b'{"layers": [{}]}'), "registry {} did not return a manifest"),
         (
             (401, {"WWW-Authenticate": "Basic realm=x"}, b""),
-            "registry {} refuses the credentials: check docker_host_registries and run provision.yml",
+            "registry {} rejected the credentials: check docker_host_registries and run provision.yml",
         ),
         (
             (401, {"WWW-Authenticate": 'Bearer realm="ftp://plain.test/token"'}, b""),
-            "registry {} refuses the credentials: check docker_host_registries and run provision.yml",
+            "registry {} rejected the credentials: check docker_host_registries and run provision.yml",
         ),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_registry_that_is_away_or_hangs_is_said_in_one_line(server: Server) ->
     with socket.create_server(("127.0.0.1", 0)) as silent:
         image = f"127.0.0.1:{silent.getsockname()[1]}/web@sha256:new"
         why = registry.sizes(engine(), image, 0.2)["size_unknown"]
-    assert "does not answer in time: is it up and reachable from this host?" in why
+    assert "timed out: check that it is up and reachable from this host" in why
     why = registry.sizes(engine(), image, 10)["size_unknown"]
     assert "cannot be reached from this host ([Errno 111] Connection refused)" in why
     assert "\n" not in why
@@ -322,7 +322,7 @@ def test_the_proxys_password_is_in_the_engines_environment(tmp_path: Path, monke
     pid = tmp_path / "docker.pid"
     monkeypatch.setattr(registry_http, "ENGINE_PID", str(pid))
     info = {"HttpsProxy": "http://xxxxx:xxxxx@127.0.0.2:3128"}
-    with pytest.raises(Unknown, match="wants a password, which is not in the engine's environment"):
+    with pytest.raises(Unknown, match="needs a password, which is not in the engine's environment"):
         proxies("https://registry.test/v2/", info)
     environment = {"HTTPS_PROXY": "http://anna:sesame@127.0.0.2:3128"}
     pipe = subprocess.PIPE
@@ -337,5 +337,5 @@ def test_the_proxys_password_is_in_the_engines_environment(tmp_path: Path, monke
 
 
 def test_a_proxy_of_another_kind_is_the_engines_alone() -> None:
-    with pytest.raises(Unknown, match="of the kind socks5, which only the engine can use"):
+    with pytest.raises(Unknown, match="has the scheme socks5, which only the engine can use"):
         proxies("https://registry.test/v2/", {"HttpsProxy": "socks5://127.0.0.2:1080"})

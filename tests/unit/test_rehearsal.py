@@ -55,6 +55,6 @@ def test_what_was_found_in_words() -> None:
     assert lines(copy, tried, [{"name": "shop.public.t", "bytes": 3 * 2**20}]) == [
         "on a copy of 50.0 MiB, restored from backup 20261123-120000F in 4.2 s",
         "001_init: 0.4 s, 2 attempts",
-        "writes table shop.public.t anew, 3.0 MiB",
+        "rewrites table shop.public.t, 3.0 MiB",
         "release 20261101T080000Z-v1 passed its check on the new schema",
     ]

@@ -22,7 +22,7 @@ def failed(step: str, answer: dict[str, Any], reached: tuple[str, ...] = ("fence
 def test_a_failure_says_step_host_reason_and_what_is_served() -> None:
     verdict = failed("start", {"failed": True, "msg": "container shop-1 exited with code 1; last log lines:\n    boom"})
     assert report.failure(RUN, {"live": LIVE, "status": "change"}, verdict).split("\n") == [
-        "deploy failed in step start: app2: container shop-1 exited with code 1. Release r1 goes on serving.",
+        "deploy failed in step start: app2: container shop-1 exited with code 1. Release r1 is still live.",
         "  app2:",
         "    boom",
     ]
@@ -32,7 +32,7 @@ def test_a_silent_host_comes_with_the_way_out() -> None:
     verdict = failed("fence", {"unreachable": True, "msg": "timed out"}, reached=())
     assert report.failure(RUN, {"live": None, "status": "refused"}, verdict) == (
         "deploy failed in step fence: app2: cannot be reached (timed out). Nothing was changed. "
-        "Bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name."
+        "Bring the host back, remove it from the inventory, or exclude it with -e release_exclude_hosts=name."
     )
 
 
@@ -40,7 +40,7 @@ def test_a_silent_host_comes_with_the_way_out() -> None:
     ("step", "live", "summary"),
     [
         ("start", None, "Nothing is live yet"),
-        ("flip", LIVE, "Release r1 goes on serving"),
+        ("flip", LIVE, "Release r1 is still live"),
         ("confirm", LIVE, "run the same command again, it rolls forward"),
     ],
 )
@@ -51,7 +51,9 @@ def test_what_is_served_depends_on_how_far_it_came(step: str, live: dict[str, st
 
 @pytest.mark.parametrize("step", ["flip", "confirm"])
 def test_a_run_that_lost_the_app_does_not_say_what_is_live(step: str) -> None:
-    verdict = failed(step, {"failed": True, "msg": "run a does not own app shop on this host; the owner is nobody"})
+    verdict = failed(
+        step, {"failed": True, "msg": "run a does not hold the lease of app shop on this host; its holder is none"}
+    )
     message = report.failure(RUN, {"live": LIVE, "status": "change"}, verdict)
     assert "playbooks/app/history.yml" in message
     assert "serving" not in message
@@ -71,7 +73,7 @@ def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
         "shop v1.1.0 is live (release r2, slot green), 6.5 s"
     ]
     assert report.times(RUN, verdict) == ["deploy took 6.5 s: fence 1.0, start 5.5"]
-    assert report.success(RUN, plan, verdict, check_mode=True) == ["This was a check: nothing was changed"]
+    assert report.success(RUN, plan, verdict, check_mode=True) == ["Check mode: nothing was changed"]
     assert report.success(RUN, {**plan, "status": "nothing"}, verdict, check_mode=True) == [
         "shop v1.1.0 already runs as release r2: nothing was changed"
     ]
@@ -83,13 +85,13 @@ def test_a_success_says_what_is_live_and_where_the_time_went() -> None:
         (
             "start",
             {"names": ["1_a"]},
-            "To undo its migration 1_a: ansible-playbook rollback.yml -e release_data=down -e rollback_confirm=r2",
+            "To revert its migration 1_a: ansible-playbook rollback.yml -e release_data=down -e rollback_confirm=r2",
         ),
-        ("start", {"names": ["1_a"], "reverted": {"ok": True}}, "Its migration 1_a was undone"),
+        ("start", {"names": ["1_a"], "reverted": {"ok": True}}, "Its migration 1_a was reverted"),
         (
             "start",
             {"names": ["1_a", "2_b"], "reverted": {"ok": True}, "stays": ["1_a"]},
-            "Its migration 2_b was undone\nMigration 1_a stays: the live release expects it",
+            "Its migration 2_b was reverted\nMigration 1_a stays: the live release expects it",
         ),
         ("start", {"names": []}, None),
         ("pending", {"names": ["1_a"]}, None),
@@ -108,26 +110,26 @@ def test_a_deploy_that_failed_after_its_migration_ends_with_what_becomes_of_that
 
 def test_an_undo_that_failed_says_why_and_who_goes_on() -> None:
     plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "down"}}
-    data = {"names": ["1_a", "2_b"], "reverted": {"ok": False, "message": "app2: no answer"}}
+    data = {"names": ["1_a", "2_b"], "reverted": {"ok": False, "message": "app2: no result"}}
     said = report.failure(RUN, plan, failed("flip", {"failed": True, "msg": "boom"}), data).split("\n")
-    assert said[1] == "Undoing its migration 1_a, 2_b failed: app2: no answer"
-    assert said[2].startswith("To undo its migration 1_a, 2_b: ansible-playbook rollback.yml -e release_data=down")
+    assert said[1] == "Reverting its migration 1_a, 2_b failed: app2: no result"
+    assert said[2].startswith("To revert its migration 1_a, 2_b: ansible-playbook rollback.yml -e release_data=down")
 
 
 def test_data_that_were_taken_back_are_said_to_be_so_or_how_a_person_does_it() -> None:
     plan = {"live": LIVE, "status": "change", "manifest": {"id": "r2"}, "on_failure": {"data": "restore"}}
     verdict = failed("start", {"failed": True, "msg": "boom"})
     data = {"names": ["1_a"], "reverted": {"ok": True}}
-    back = "The data went back to the moment before its migration 1_a; what that undid is counted above"
+    back = "The data was restored to the point before its migration 1_a; the rows lost are counted above"
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [back]
     plan["on_failure"] = {"data": "restore", "automatic": True}
     assert report.failure(RUN, plan, verdict, {"names": ["1_a"]}).split("\n")[1] == (
-        "Taking the data back to the moment before its migration 1_a was not begun: not every host has written the failure down and left the app"
+        "Restoring the data to the point before its migration 1_a was not started: not every host has recorded the failure and released the lease"
     )
     data["reverted"] = {"ok": False, "message": "edge1: rollback.yml ended with exit code 2; its output is above"}
     assert report.failure(RUN, plan, verdict, data).split("\n")[1:] == [
-        "Taking the data back to the moment before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; its output is above",
-        "To take the data back to the moment before it: ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm=r2",
+        "Restoring the data to the point before its migration 1_a failed: edge1: rollback.yml ended with exit code 2; its output is above",
+        "To restore the data to the point before it: ansible-playbook rollback.yml -e release_data=restore -e rollback_confirm=r2",
     ]
 
 
@@ -136,4 +138,4 @@ def test_a_rollback_whose_migrations_are_left_says_so(step: str) -> None:
     plan = {"live": LIVE, "status": "change", "revert": {"names": ["1_a"]}}
     verdict = barrier.judge(step, {"app2": {"failed": True, "msg": "boom"}}, barrier.start(0.0), noted=())
     said = report.failure({"action": "rollback"}, plan, verdict)
-    assert "The release is live, and migration 1_a is still to be undone: run the same command again" in said
+    assert "The release is live, but migration 1_a is not reverted yet: run the same command again" in said

@@ -50,7 +50,7 @@ def test_the_version_that_is_live_is_migrated_once_more_and_recorded(fleet: Any,
     assert plan["steps"] == ["pending", "migrate", "confirm", "retire", "unlock"]
     assert plan["manifest"]["id"] == three[2]["manifest"]["id"]
     assert plan["restore_point"] is None and plan["on_failure"] is None
-    assert "  data       went back to before at " in "\n".join(plan["lines"])
+    assert "  data       restored to before at " in "\n".join(plan["lines"])
     assert not any(line.startswith("  record ") for line in plan["lines"])
     fleet.execute({**plan, "contracts": [CONTRACT]})
     assert fleet.plan()["status"] == "nothing"
@@ -179,7 +179,7 @@ def test_the_status_and_the_history_tell(fleet: Any, three: Any) -> None:
     goes_back(fleet, moment="2026-01-01T00:00:00Z")
     reported = [line for line in status.lines(_summary(fleet)) if "DATA" in line]
     assert reported == [
-        f"  DATA       went back to before at {fleet.now.isoformat()}: deploy v3 again for the migrations that they may lack"
+        f"  DATA       restored to before at {fleet.now.isoformat()}: deploy v3 again to apply migrations it may lack"
     ]
     copies = [item["ledger"] for item in fleet.observed.values()]
     first = status.history_lines("shop", ledger.merge_texts(copies), 1)[1]

@@ -77,7 +77,7 @@ def test_any_value_is_read_or_is_a_problem_and_never_an_accident(value: Any, nam
         (
             mapping(text(), name="[A-Z]+", means="upper case"),
             {"a": "b"},
-            "x.a has a name that will not do: it must be upper case",
+            "x.a is not a valid name: it must be upper case",
         ),
         (scalar(), {"a": 1}, "x must be a string, number or boolean, not a map"),
         (scalar(), None, "x must be a string, number or boolean, not empty"),

@@ -44,8 +44,8 @@ def test_a_rollback_gets_the_value_it_had(tmp_path: Path) -> None:
 def test_a_value_nobody_has_is_named_and_no_value_is_shown(tmp_path: Path) -> None:
     with pytest.raises(SecretMissing) as caught:
         values_for(manifest(TOKEN="old value"), {"TOKEN": "new value"}, str(tmp_path))
-    assert str(caught.value).startswith("release r1 wants secret TOKEN at version ")
-    assert "value" not in str(caught.value).replace("the old value back", "")
+    assert str(caught.value).startswith("release r1 needs secret TOKEN at version ")
+    assert "value" not in str(caught.value).replace("the old value in the vault", "")
 
 
 def test_values_are_kept_for_root_alone(tmp_path: Path) -> None:

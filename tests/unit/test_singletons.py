@@ -41,7 +41,7 @@ def test_at_first_it_starts_with_the_slot_because_the_flip_asks_for_it(shop: Any
     plan = shop.plan()
     assert plan["services"] == {"app1": ["backend", "frontend", "lock"], "app2": ["backend", "frontend"]}
     assert plan["workers"] == {} and "workers" not in plan["steps"]
-    assert said(plan, "start")[0].endswith("in blue, lock on port 20590 beside the slots")
+    assert said(plan, "start")[0].endswith("in blue, lock on port 20590 alongside the slots")
     assert plan["manifest"]["services"]["lock"]["hosts"] == ["app1"], "the release says where"
 
 
@@ -54,7 +54,7 @@ def test_it_is_replaced_when_the_release_is_live_and_the_plan_says_for_how_long(
     assert plan["steps"] == ["pending", "migrate", "start", "flip", "confirm", "workers", "retire", "unlock"]
     assert plan["workers"] == {"app1": ["lock"]}
     assert said(plan, "recreate") == [
-        "app1: lock: 503 from its stop until the new one is well, at most 70 s; 1.8 s the last time"
+        "app1: lock: 503 from its stop until the new one is healthy, at most 70 s; 1.8 s last time"
     ]
     assert said(plan, "workers") == []
     assert plan["manifest"]["ports"]["lock"] == first["manifest"]["ports"]["lock"] == {"singleton": [20590]}
@@ -81,7 +81,7 @@ def test_one_that_is_down_is_brought_back_before_anything_else(shop: Any, state:
     plan = shop.plan()
     assert plan["status"] == "repair" and plan["start"] == ["app1"]
     assert "workers" not in plan["steps"]
-    assert said(plan, "drift") == ["app1: lock does not run"]
+    assert said(plan, "drift") == ["app1: lock is not running"]
 
 
 def test_one_that_a_dead_run_left_at_another_release_goes_over(shop: Any) -> None:
@@ -97,7 +97,7 @@ def test_it_is_taken_away_with_the_release_that_has_none(shop: Any) -> None:
     shop.variables["app_routes"].pop()
     plan = shop.plan()
     assert plan["workers"] == {"app1": []}
-    assert said(plan, "workers") == ["app1: lock goes"]
+    assert said(plan, "workers") == ["app1: remove lock"]
 
 
 def test_it_does_not_move_in_one_release(shop: Any) -> None:
@@ -106,8 +106,8 @@ def test_it_does_not_move_in_one_release(shop: Any) -> None:
     with pytest.raises(PlanError) as caught:
         shop.plan()
     assert str(caught.value) == (
-        "service lock runs on app1 and belongs on app2 (app_services.lock.hosts): what must not run twice cannot move in one release; "
-        "deploy once without it, or give app1 up if it is lost"
+        "singleton service lock runs on app1, but app_services.lock.hosts names app2: it cannot move in one release; "
+        "deploy once without it, or exclude app1 if it is lost (-e release_exclude_hosts=app1)"
     )
     assert shop.plan(excluded=frozenset({"app1"}))["start"] == ["app2"]
 
@@ -117,19 +117,19 @@ def test_one_that_comes_back_with_a_lost_host_is_taken_away(shop: Any) -> None:
     shop.observed["app2"]["workers"] = [held(release)]
     plan = shop.plan()
     assert plan["workers"] == {"app2": []}
-    assert said(plan, "workers") == ["app2: lock goes"]
+    assert said(plan, "workers") == ["app2: remove lock"]
 
 
 def test_it_cannot_become_one_that_runs_twice_in_one_release(shop: Any) -> None:
     live(shop)
     shop.variables["app_services"]["lock"].pop("strategy")
-    with pytest.raises(PlanError, match="service lock runs beside itself in one of two releases"):
+    with pytest.raises(PlanError, match="service lock is a singleton in only one of"):
         shop.plan()
 
 
 def test_a_drained_host_keeps_nothing_that_is_nowhere_else(shop: Any) -> None:
     live(shop)
-    with pytest.raises(PlanError, match="service lock would run nowhere: it belongs on app1"):
+    with pytest.raises(PlanError, match="service lock has no host to run on: app1"):
         shop.plan("drain", host="app1")
 
 
@@ -189,7 +189,7 @@ def test_it_never_runs_twice(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_one_that_does_not_get_well_gives_way_to_the_one_before(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: Any = Engine(monkeypatch, container("old", "r1"), ill=True)
-    with pytest.raises(WorkersError, match="service lock: what ran before runs again; container is not healthy"):
+    with pytest.raises(WorkersError, match="service lock: the previous release runs again; container is not healthy"):
         workers.switch(engine, manifest(shop), "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
     assert engine.done == ["stop old", "start shop-lock-r2-0", "remove shop-lock-r2-0", "start old"]
 
@@ -206,7 +206,7 @@ def test_what_a_dead_run_had_stopped_runs_again_when_the_new_one_does_not(
 ) -> None:
     there = [container("older", "r0", "exited"), container("old", "r1", "exited")]
     engine: Any = Engine(monkeypatch, *there, ill=True)
-    with pytest.raises(WorkersError, match="what ran before runs again"):
+    with pytest.raises(WorkersError, match="the previous release runs again"):
         workers.switch(engine, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
     assert engine.running == {"old"}
 

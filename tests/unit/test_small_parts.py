@@ -33,15 +33,15 @@ def test_a_command_of_ones_own_is_run_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("summary", "start"),
     [
-        ("manifest unknown: manifest unknown", "not in registry r:5000: no such name, version or tag"),
-        ("errors:\nunauthorized: authentication required", "registry r:5000 refuses the credentials"),
+        ("manifest unknown: manifest unknown", "not found in registry r:5000: push it"),
+        ("errors:\nunauthorized: authentication required", "registry r:5000 rejected the credentials"),
         (
             "Get https://r:5000/v2/: tls: failed to verify certificate: x509: unknown authority",
             "registry r:5000's certificate is not trusted",
         ),
         (
             "Get https://r:5000/v2/: net/http: request canceled (Client.Timeout exceeded while awaiting headers)",
-            "registry r:5000 does not answer in time",
+            "registry r:5000 timed out",
         ),
         (
             "proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused",
@@ -50,7 +50,7 @@ def test_a_command_of_ones_own_is_run_as_it_is() -> None:
         ("dial tcp 10.0.0.1:5000: connect: connection refused", "registry r:5000 cannot be reached from this host"),
         (
             "write /var/lib/docker/tmp/GetImageBlob1: no space left on device",
-            "the disk is full where the Docker engine",
+            "no disk space left where the Docker engine",
         ),
     ],
 )

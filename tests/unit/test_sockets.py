@@ -53,13 +53,16 @@ def listening(*places: tuple[str, int]) -> list[Socket]:
         ([("0.0.0.0", 4000)], None),
         ([("::", 4000)], None),
         ([("127.0.0.1", 4000), ("172.20.0.2", 4000)], None),
-        ([("127.0.0.1", 4000), ("127.0.0.1", 9229)], "it listens on 127.0.0.1:4000 only, which nothing outside"),
+        (
+            [("127.0.0.1", 4000), ("127.0.0.1", 9229)],
+            "it listens on 127.0.0.1:4000 only, which is not reachable from outside",
+        ),
         ([("::1", 4000), ("127.0.0.1", 4000)], "it listens on 127.0.0.1:4000, [::1]:4000 only"),
         (
             [("0.0.0.0", 3000), ("::", 3001)],
             "it listens on 0.0.0.0:3000, [::]:3001 and not on port 4000: correct app_services.<name>.port",
         ),
-        ([], "it listens on no port; it should on 4000"),
+        ([], "it listens on no port; expected 4000"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(places: list[tuple[str, int]], says: str | None) -> None:

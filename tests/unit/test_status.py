@@ -68,7 +68,7 @@ def test_a_silent_host_makes_it_incomplete_and_is_shown_with_its_reason(fleet: A
     fleet.run()
     found = summary(fleet, {"app2": "timed out"})
     assert found["state"] == "incomplete"
-    assert "  app2       SILENT timed out" in status.lines(found)
+    assert "  app2       UNREACHABLE timed out" in status.lines(found)
 
 
 def test_releases_are_listed_with_what_became_of_them(fleet: Any) -> None:
@@ -90,11 +90,11 @@ def test_a_flip_under_way_and_its_owner_are_shown(fleet: Any) -> None:
     fleet.observed["edge1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "left": 55.0}
     found = summary(fleet)
     assert found["hosts"]["edge1"]["split"] == (
-        f"blue {plan['manifest']['id']}; trying green r2 with 100 % until it is confirmed or undone"
+        f"blue {plan['manifest']['id']}; green r2 gets 100 % until it is confirmed or reverted"
     )
     assert any(line.endswith("deploy by anna@build (run abc)") for line in status.lines(found))
     assert status.lease_lines(found) == [
-        "shop: is being changed",
+        "shop: locked by a run",
         "  edge1      deploy by anna@build, run abc, its lease ends in 55 s",
     ]
 
@@ -104,7 +104,7 @@ def test_maintenance_is_shown_with_its_beginning_and_who_is_let_in(fleet: Any) -
     record = fleet.observed["edge1"]["edge"]["record"]
     record["maintenance"] = {"since": 1795411800.5, "message": "Back soon.", "retry_after": 300, "allow": []}
     assert summary(fleet)["hosts"]["edge1"]["split"] == (
-        f"MAINTENANCE since 2026-11-23 05:30 UTC, 503 to everybody; blue {plan['manifest']['id']}"
+        f"MAINTENANCE since 2026-11-23 05:30 UTC, 503 to all clients; blue {plan['manifest']['id']}"
     )
     record["maintenance"]["allow"] = ["192.0.2.0/24", "2001:db8::/32"]
     assert any("503 to all but 192.0.2.0/24, 2001:db8::/32; blue" in line for line in status.lines(summary(fleet)))
@@ -114,7 +114,7 @@ def test_maintenance_is_shown_with_its_beginning_and_who_is_let_in(fleet: Any) -
 
 def test_nobody_has_the_app(fleet: Any) -> None:
     fleet.run()
-    assert status.lease_lines(summary(fleet)) == ["shop: nobody is changing it"]
+    assert status.lease_lines(summary(fleet)) == ["shop: no run is active"]
 
 
 def test_the_history_tells_which_hosts_a_run_went_on_without(fleet: Any) -> None:
@@ -123,7 +123,7 @@ def test_the_history_tells_which_hosts_a_run_went_on_without(fleet: Any) -> None
     plan = fleet.plan(excluded=frozenset({"app2"}))
     entry = {**fleet._entry("confirmed", plan), "without": plan["excluded"]}
     reported = status.history_lines("shop", ledger.merge([[entry]]), 1)
-    assert reported[2] == "      without app2, given up or silent"
+    assert reported[2] == "      without app2 (excluded or unreachable)"
 
 
 def test_the_history_tells_the_newest_run_first_and_what_became_of_each(fleet: Any) -> None:
@@ -147,8 +147,8 @@ def test_a_run_that_was_killed_is_nobody_who_changes_the_app(fleet: Any) -> None
     fleet.run()
     fleet.observed["app1"]["lease"] = {"run_id": "abc", "action": "deploy", "who": "anna@build", "left": 0.0}
     found = summary(fleet)
-    assert any("deploy by anna@build (run abc), ended without giving it back" in line for line in status.lines(found))
+    assert any("deploy by anna@build (run abc), expired, not released" in line for line in status.lines(found))
     assert status.lease_lines(found) == [
-        "shop: nobody is changing it",
-        "  app1       deploy by anna@build, run abc, ended without giving it back",
+        "shop: no run is active",
+        "  app1       deploy by anna@build, run abc, expired, not released",
     ]

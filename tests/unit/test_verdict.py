@@ -25,7 +25,7 @@ GOOD = {"app1": {"ended": 2.0}, "app2": {"ended": 3.0}}
 
 def test_every_step_that_was_asked_counts_and_silence_is_a_no() -> None:
     after = verdict(BEFORE, hostvars(start=GOOD), ASKED)
-    assert (after["ok"], after["step"], after["message"]) == (False, "canary", "edge1: no answer")
+    assert (after["ok"], after["step"], after["message"]) == (False, "canary", "edge1: no result")
 
 
 def test_the_step_that_is_carried_out_is_no_part_of_its_own_condition() -> None:

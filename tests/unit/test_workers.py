@@ -91,7 +91,7 @@ def test_a_worker_that_dies_leaves_the_one_before_running(
     monkeypatch: pytest.MonkeyPatch, how: str, after: list[str]
 ) -> None:
     host = Host(monkeypatch, dies=True)
-    with pytest.raises(workers.WorkersError, match=r"worker mailer: what ran before .*exited with code 1"):
+    with pytest.raises(workers.WorkersError, match=r"worker mailer: the previous release .*exited with code 1"):
         switch(host, how)
     assert host.done == after
 
@@ -112,10 +112,12 @@ def test_a_run_that_loses_the_app_leaves_the_one_before_running(
 
     def check() -> None:
         if not left:
-            raise LeaseLost("run a does not own app shop on this host")
+            raise LeaseLost("run a does not hold the lease of app shop on this host")
         left.pop()
 
-    with pytest.raises(workers.WorkersError, match=r"what ran before .*; run a does not own app shop"):
+    with pytest.raises(
+        workers.WorkersError, match=r"the previous release .*; run a does not hold the lease of app shop"
+    ):
         workers.switch(host, manifest(how), "mailer", "blue", {}, [OLD], "", check)  # type: ignore[arg-type]
     assert [item for item in host.done if item not in after] == [f"remove {NEW}"] * (looks == 1)
     assert [item for item in host.done if item in after] == after
@@ -128,7 +130,7 @@ def test_an_engine_that_fails_is_no_reason_to_lose_the_worker(monkeypatch: pytes
         raise EngineError("no space left on device")
 
     monkeypatch.setattr(docker_host, "create", refuse)
-    with pytest.raises(workers.WorkersError, match="what ran before runs again; no space left on device"):
+    with pytest.raises(workers.WorkersError, match="the previous release runs again; no space left on device"):
         switch(host, "stop_first")
     assert host.done[-1] == "start old"
 

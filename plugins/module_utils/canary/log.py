@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From lines of the edge's access log to counts that can be added up over edges; pure.
+"""Count requests from the edge's access log; counts of several edges can be added. Pure.
 
 Counts are plain data: per arm (``new``, ``old``), time block and service the requests, the errors and a histogram of latency. ::
 
@@ -22,7 +22,7 @@ Counts = dict[str, Any]
 Cell = dict[str, Any]  # requests, errors and latency of one arm, block and service
 
 ARMS = ("new", "old")
-ERROR = 500  # what a visitor asked for wrongly (4xx) says little about a release; what it failed to answer does
+ERROR = 500  # 4xx are mostly the client's fault and tell little about a release; 5xx are its own
 UPGRADED = 101  # a WebSocket: its seconds are how long it was open
 # Each bucket ends 10 per cent above the one before, the first at Nginx's resolution: quantiles are known to 10 per cent, and
 # 60 s is bucket 116. Histograms of any edges can be added.
@@ -31,7 +31,7 @@ BUCKET_RATIO = 1.1
 
 
 class CountsDiffer(Exception):
-    """Counts of different apps, releases or blocks cannot be added up; the message names what differs."""
+    """Counts of different apps, releases or blocks cannot be added; the message names the difference."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Window:
 
 
 class Line(NamedTuple):
-    """A request as the log has it; times in seconds, ``ended`` since the epoch."""
+    """A request from the log; times in seconds, ``ended`` since the epoch."""
 
     app: str
     service: str
@@ -54,13 +54,13 @@ class Line(NamedTuple):
     status: int
     ended: float
     seconds: float
-    latency: float | None  # None where it says nothing about the app's speed
+    latency: float | None  # None when it does not reflect the app's speed
 
 
 def parse(line: bytes | str) -> Line | None:
-    """A line of ``log_format sluice``; None when it is torn, of another format, or has no time or status."""
+    """Parse a line of ``log_format sluice``; None when it is torn, of another format, or without time or status."""
     try:
-        # The address is written as the visitor sent it, which need not be UTF-8.
+        # The URL is logged as the client sent it, which may not be UTF-8.
         item = json.loads(line.decode("utf-8", "replace") if isinstance(line, bytes) else line)
         ended, status, seconds = float(item["epoch"]), int(item["status"]), float(item["seconds"])
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
@@ -79,13 +79,13 @@ def parse(line: bytes | str) -> Line | None:
 
 
 def upstream_seconds(text: Any, otherwise: float) -> float:
-    """How long the release took: the sum of its tries in Nginx's ``$upstream_response_time``; ``otherwise`` without any.
+    """Return the release's response time: the sum of its tries in Nginx's ``$upstream_response_time``; ``otherwise`` without any.
 
-    Hosts that were tried one after the other are separated by a comma. After a colon comes what an internal redirect asked:
-    here the other slot, for a hashed asset, which is another release. ``-`` stands for a host that gave no time.
+    Hosts tried in sequence are separated by commas. After a colon follows an internal redirect: here to the other slot, for a hashed
+    asset, which is another release. ``-`` is a host without a time.
     (https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_addr)
 
-    The upstream's time and not the request's, so that a visitor's slow line is not taken for a slow release.
+    The upstream's time and not the request's, so that a slow client does not count as a slow release.
     """
     if not isinstance(text, str):
         return otherwise
@@ -101,7 +101,7 @@ def upstream_seconds(text: Any, otherwise: float) -> float:
 
 
 def bucket(seconds: float) -> int:
-    """The bucket of a latency: bucket k ends at, and holds, ``bucket_end(k)``; all below a millisecond is bucket 0."""
+    """Return the bucket of a latency: bucket k ends at, and includes, ``bucket_end(k)``; everything below a millisecond is bucket 0."""
     if seconds <= FIRST_BUCKET_SECONDS:
         return 0
     # Rounded first: a time that is a bucket's end must not fall into the next one by the last bit.
@@ -109,12 +109,12 @@ def bucket(seconds: float) -> int:
 
 
 def bucket_end(index: int) -> float:
-    """The longest latency of a bucket, in seconds."""
+    """Return the longest latency of a bucket, in seconds."""
     return FIRST_BUCKET_SECONDS * float(BUCKET_RATIO**index)
 
 
 class Tally:
-    """Counts of a window while lines come in, in any order."""
+    """Counts a window's lines as they arrive, in any order."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -130,8 +130,8 @@ class Tally:
             self._broken += 1
             return None
         window, arm = self._window, self._arm.get(line.release)
-        # By its begin: a slow request belongs to the time whose trouble it shares, and both arms are cut off alike when the
-        # window ends. The requests of a release's first seconds that ended already would be its fast ones only.
+        # By its start: a slow request belongs to the time that caused it, and both arms are cut off alike at the end of the
+        # window. Counting by end, a release's first seconds would contain only its fast requests.
         begin = line.ended - line.seconds
         if arm and line.app == window.app and window.since <= begin and line.ended < window.until:
             self._counted += 1
@@ -150,7 +150,7 @@ class Tally:
         return self._cells[key]
 
     def counts(self) -> Counts:
-        """What was counted so far."""
+        """Return the counts so far."""
         arms: dict[str, dict[str, dict[str, Cell]]] = {arm: {} for arm in ARMS}
         for (arm, block, service), cell in sorted(self._cells.items()):
             arms[arm].setdefault(str(block), {})[service] = cell
@@ -164,7 +164,7 @@ class Tally:
 
 
 def count(lines: Iterable[bytes | str], window: Window) -> Counts:
-    """The counts of a window from all lines of a log, in any order."""
+    """Count a window from all lines of a log, in any order."""
     tally = Tally(window)
     for line in lines:
         tally.take(line)
@@ -172,17 +172,17 @@ def count(lines: Iterable[bytes | str], window: Window) -> Counts:
 
 
 def add(many: Sequence[Counts]) -> Counts:
-    """The counts of several edges as one; at least one is needed. Raises CountsDiffer.
+    """Add the counts of several edges; at least one is needed. Raises CountsDiffer.
 
-    Blocks of the same number are taken together: every edge numbers them from its own window's begin, so clocks that differ do not matter
-    when the windows begin at the same moment.
+    Blocks of the same number are added: every edge numbers them from the start of its own window, so different clocks do not matter
+    when the windows start at the same moment.
     """
     first = many[0]
     for other in many[1:]:
         for key in ("app", "releases", "block_seconds"):
             if other[key] != first[key]:
                 raise CountsDiffer(
-                    f"the edges counted different things, {key} {first[key]} and {other[key]}: give canary_window the same options on every edge"
+                    f"the edges' counts differ in {key}, {first[key]} and {other[key]}: give canary_window the same options on every edge"
                 )
     total: Counts = {
         **{key: first[key] for key in ("app", "releases", "block_seconds")},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the canary's verdict is judged by, and how wrong settings are told. Pure."""
+"""The settings of the canary's verdict, and the errors of invalid ones. Pure."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the verdict is judged by; shares are 0 to 1, alphas the chance of a false alarm in the whole canary."""
+    """The settings of the verdict; shares are 0 to 1, alphas the chance of a false alarm over the whole canary."""
 
     # Requests of each arm below which nothing is compared. With the other defaults and four checks, 1 % errors that become
     # 3 % are found with this many in at least 95 of 100 windows.
     min_requests: int = 5000
-    # Blocks in which both arms had requests. Four minutes are several times what a visitor in trouble keeps trying: the
-    # verdict takes what happens in different parts of a window for independent.
+    # Blocks in which both arms had requests. Four minutes are several times as long as a client retries: the verdict treats
+    # different parts of a window as independent.
     min_blocks: int = 48
     # As in canary_window.
     block_seconds: float = 5.0
-    # How often the canary is judged, all steps and repeated windows together: each alpha is divided by it.
+    # The number of checks over all steps and repeated windows: each alpha is divided by it.
     checks: int = 4
     error_alpha: float = 0.02
     latency_alpha: float = 0.02
@@ -39,17 +39,17 @@ class Settings:
     # The same for latency, as a factor.
     slowdown_matters: float = 1.2
     slowdown_refused: float = 1.5
-    # The chance that a window passes although the release is as bad as what is refused.
+    # The chance that a window passes although the release is as bad as the refused increase.
     pass_alpha: float = 0.05
-    # The guards: for the new release alone, whatever the old one does.
+    # The guards: absolute limits for the new release, whatever the old one does.
     max_error_share: float = 0.05
     max_p99_seconds: float = 5.0
-    # Requests of the new release below which the guards are silent.
+    # Requests of the new release below which the guards do not apply.
     min_guard_requests: int = 50
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Settings:
-        """Settings from a mapping, defaults for what it leaves out. Raises SettingsError."""
+        """Read settings from a mapping, with defaults. Raises SettingsError."""
         kinds: dict[str, type] = {field.name: type(field.default) for field in fields(cls)}
         values: dict[str, Any] = {}
         for name, value in data.items():
@@ -62,9 +62,9 @@ class Settings:
                     raise ValueError
             except (ValueError, OverflowError) as error:
                 wanted = "a whole number" if kinds[name] is int else "a number"
-                raise SettingsError(f"canary setting {name} is {value!r}: it has to be {wanted}") from error
+                raise SettingsError(f"canary setting {name} is {value!r}: it must be {wanted}") from error
             if not 0 < values[name] < math.inf:
-                raise SettingsError(f"canary setting {name} is {value!r}: it has to be above 0")
+                raise SettingsError(f"canary setting {name} is {value!r}: it must be above 0")
             if (name.endswith("_alpha") or name == "max_error_share" or name.startswith("error_")) and values[
                 name
             ] >= 1:
@@ -76,6 +76,6 @@ class Settings:
             matters, refused = getattr(settings, f"{name}_matters"), getattr(settings, f"{name}_refused")
             if matters >= refused:
                 raise SettingsError(
-                    f"canary setting {name}_matters is {matters:g}: it has to be below {name}_refused, {refused:g}"
+                    f"canary setting {name}_matters is {matters:g}: it must be below {name}_refused, {refused:g}"
                 )
         return settings

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure a difference between the canary's two arms is. Pure.
+"""Whether a difference between the canary's two arms is significant. Pure.
 
-Requests are not independent: a database hiccup fails all of some seconds, a client's errors come together. A test that takes them for
-independent aborts releases that are as good as the old one. So both arms are compared within short blocks of time, where they
-share what happens, and how sure the difference is follows from how much it varies from block to block, not from the number of requests.
+Requests are not independent: a database hiccup fails all requests for seconds, and a client's errors cluster. A test that treats
+them as independent aborts good releases. So both arms are compared within short blocks of time, which share such events, and the
+significance follows from the variation between blocks, not from the number of requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ansible_collections.sluice.stack.plugins.module_utils.canary import log
 from ansible_collections.sluice.stack.plugins.module_utils.canary.log import Counts
 
-# Below this many groups of blocks their spread says too little about the next one.
+# Below this many groups of blocks their variance is not reliable.
 LEAST_GROUPS = 10
 Rows = list[tuple[float, float]]  # a block's part of a mean: value times weight, and weight
 
@@ -66,7 +66,7 @@ class Estimate:
     def above(self, bound: float) -> float:
         """The p-value of "it is not above ``bound``", one-sided."""
         distance = self.value - bound
-        if self.error == 0:  # every block says exactly the same
+        if self.error == 0:  # all blocks are equal
             return 0.0 if distance > 0 else 1.0
         return t_tail(distance / self.error, self.freedom)
 
@@ -110,9 +110,9 @@ def mean(rows: Sequence[tuple[float, float]]) -> Estimate | None:
 
 
 def estimates(rows: Sequence[tuple[float, float]]) -> list[Estimate]:
-    """The mean with standard errors from the blocks as they are, and from 2, 4, 8, … neighbours taken together.
+    """Estimate the mean with standard errors from single blocks, and from groups of 2, 4, 8, … neighbours.
 
-    What lasts longer than a block makes neighbours alike, and their spread too small: longer blocks show it (batch means: Conway, Management
+    Events longer than a block make neighbours alike and their variance too small: longer blocks show it (batch means: Conway, Management
     Science 10 (1963) 47-61). A test holds when it holds for every length.
     """
     found = []
@@ -127,7 +127,7 @@ def estimates(rows: Sequence[tuple[float, float]]) -> list[Estimate]:
 
 
 def surely(found: Iterable[Estimate], test: Callable[[Estimate], float]) -> float:
-    """The largest p-value over all lengths of blocks; 1 without any."""
+    """Return the largest p-value over all lengths of blocks; 1 without any."""
     return max((test(one) for one in found), default=1.0)
 
 
@@ -138,9 +138,9 @@ def error_rows(strata: Strata, even: bool = True) -> Rows:
     Haenszel's common risk difference (Greenland and Robins, Biometrics 41 (1985) 55-68; weights of Cochran, Biometrics 10
     (1954) 417-451): what hits both arms of a block alike cancels.
 
-    With ``even`` a block in which more fails than usual has less weight, by the binomial variance p(1 - p) of its share p over both arms (inverse
-    variance, as for any mean of unequally sure values): a hiccup that fails half of a block's requests makes its difference a throw of dice.
-    This favours no arm, since p does not say in which arm the errors were. Without, the mean is what visitors saw.
+    With ``even`` a block with more failures than usual has less weight, by the binomial variance p(1 - p) of its share p over both arms (inverse
+    variance, as for any mean of values with unequal variance): a hiccup that fails half of a block's requests makes its difference random.
+    This favours no arm, since p does not depend on the arm of the errors. Without ``even``, the mean is what clients saw.
     """
     usual = _variance(pair for block in strata for pair in block)
     rows = []

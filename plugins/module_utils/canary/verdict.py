@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The canary verdict: is the new release worse than the old one was in the same time? Pure."""
+"""The canary verdict: is the new release worse than the old one at the same time? Pure."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ Verdict = dict[str, Any]
 
 
 def judge(counts: Counts | None, settings: Settings, missing: Mapping[str, str] | None = None) -> Verdict:
-    """The verdict over counts, of one edge or added up: decision, reasons (one line each) and samples.
+    """Return the verdict on counts, of one edge or added up: decision, reasons (one line each) and samples.
 
-    ``counts`` is None when no edge answered; ``missing`` are edges that gave none, with the reason: without them nothing
-    passes. One ``fail`` fails, else one ``inconclusive`` makes it inconclusive. Only worse counts: all tests are one-sided. Their false alarms
-    are held down over tests and checks by dividing (Bonferroni; Dunn, JASA 56 (1961) 52-64). Raises SettingsError when the counts
-    have other blocks than the settings.
+    ``counts`` is None when no edge answered; ``missing`` maps edges without counts to the reason: without them nothing
+    passes. One ``fail`` fails, else one ``inconclusive`` makes it inconclusive. All tests are one-sided: only a worse release fails.
+    Their alphas are divided by the number of tests and checks (Bonferroni; Dunn, JASA 56 (1961) 52-64). Raises SettingsError when
+    the counts have other blocks than the settings.
     """
     found: list[tuple[str, str]] = [
         (INCONCLUSIVE, f"edge: {host} was not counted: {reason}") for host, reason in sorted((missing or {}).items())
     ]
     samples: dict[str, Any] = {}
     if counts is None:
-        found.append((INCONCLUSIVE, "edge: none was counted"))
+        found.append((INCONCLUSIVE, "edge: no edge was counted"))
     else:
         if counts["block_seconds"] != settings.block_seconds:
             raise SettingsError(
                 f"canary setting block_seconds is {settings.block_seconds:g}, and canary_window counted in blocks of "
-                f"{counts['block_seconds']:g} s: give both the same"
+                f"{counts['block_seconds']:g} s: set both to the same"
             )
         strata = strata_of(counts)
         samples = {arm: _sample(strata, index) for index, arm in enumerate(log.ARMS)}
@@ -60,22 +60,22 @@ def judge(counts: Counts | None, settings: Settings, missing: Mapping[str, str] 
 
 
 def conclude(found: Verdict, before: Verdict, *, last: bool) -> Verdict:
-    """The run's verdict after the canary's: a fail ends the run, and so does a last look that is inconclusive."""
+    """The run's verdict after the canary's: a fail ends the run, and so does an inconclusive last check."""
     if found["decision"] == PASS or (found["decision"] == INCONCLUSIVE and not last):
         return before
     against = [reason for reason in found["reasons"] if reason.startswith(found["decision"])]
-    worse = "the new release is worse" if found["decision"] == FAIL else "too little is known to go on"
+    worse = "the new release is worse" if found["decision"] == FAIL else "the data is not sufficient to continue"
     hint = (
         ""
         if found["decision"] == FAIL
-        else ". Give it longer with app_canary.checks, or go on with -e release_promote=true"
+        else ". Allow more checks with app_canary.checks, or continue with -e release_promote=true"
     )
     message = f"{worse}: {'; '.join(against)}{hint}"
     return {**before, "ok": False, "step": "canary", "message": message, "failed": {}}
 
 
 def _sample(strata: Strata, arm: int) -> dict[str, Any]:
-    """An arm's requests, errors, and quantiles of latency in seconds, None without any."""
+    """Return an arm's requests, errors, and quantiles of latency in seconds, None without any."""
     cells = [pair[arm] for block in strata for pair in block]
     latency: dict[int, int] = {}
     for cell in cells:
@@ -120,7 +120,7 @@ def _errors(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> t
     )
     if worse < settings.error_alpha / settings.checks and value > settings.error_increase_matters:
         return FAIL, text
-    # What visitors see, hiccups and all, has to be harmless too.
+    # What clients see, hiccups included, must be harmless too.
     harmless = surely([*even, *visible], lambda one: one.below(settings.error_increase_refused))
     if harmless < settings.pass_alpha:
         return PASS, text
@@ -133,7 +133,7 @@ def _errors(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> t
 def _latency(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> tuple[str, str]:
     found = estimates(latency_rows(strata))
     worse = surely(found, lambda one: one.above(0))
-    # Factors as whole buckets, towards the cautious side each: to fail a little more is needed, and to pass too.
+    # Factors rounded to whole buckets, each to the cautious side: stricter for a fail and for a pass.
     matters = log.bucket(settings.slowdown_matters * log.FIRST_BUCKET_SECONDS)
     refused = math.floor(math.log(settings.slowdown_refused) / math.log(log.BUCKET_RATIO) + 1e-9)
     value = found[0].value if found else 0.0
@@ -153,7 +153,7 @@ def _latency(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> 
 
 
 def _guards(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> list[tuple[str, str]]:
-    """The new release's share of errors, and of requests slower than p99 may be, against what is allowed.
+    """Compare the new release's share of errors, and of requests slower than the p99 limit, with the allowed ones.
 
     Both are shares per block with the standard error from between blocks, so a burst of a few seconds does not prove that
     the release is over the limit; it only keeps the window from passing. The p99 is above S when more than 1 % are slower than S.

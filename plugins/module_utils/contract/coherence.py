@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What no single value of the contract can tell: whether its parts fit together."""
+"""Checks across values of the contract: whether its parts fit together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_yo
 
 
 def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Problems) -> None:
-    """What no single value can tell: references between the parts."""
+    """Check the references between the parts."""
     services = contract["app_services"]
     if not services:
         problems.add("app_services", "is empty: an app has at least one service", given["app_services"])
@@ -68,7 +68,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
 def _check_migration(
     migration: Mapping[str, Any], contract: Mapping[str, Any], given: Mapping[str, Any], problems: Problems
 ) -> None:
-    """What the engine needs."""
+    """Check the settings of the migration engine."""
     raw, engine = given["app_migration"], migration["engine"]
     if engine == "command" and not migration["command"]:
         problems.add("app_migration.command", "is missing: the engine 'command' runs it in the image", raw)
@@ -77,49 +77,49 @@ def _check_migration(
     if engine != "command":
         for key in ("status", "down"):
             if migration[key]:
-                problems.add(f"app_migration.{key}", "is for the engine 'command' alone: leave it out", raw)
+                problems.add(f"app_migration.{key}", "is only for the engine 'command': remove it", raw)
     service = contract["app_services"].get(migration["service"])
     named = {*service["env"], *service["secrets"], *contract["app_env"]} if service else set()
     if service and engine != "command" and migration["database"] not in named:
         problems.add(
             "app_migration.database",
-            f"is {migration['database']!r}, which is neither in env nor in secrets of service {migration['service']}: it names the variable "
+            f"is {migration['database']!r}, which is not in env or secrets of service {migration['service']}: it names the variable "
             "with the database's URL",
             raw,
         )
 
 
 def _check_kind(path: str, service: Mapping[str, Any], raw: Any, problems: Problems) -> None:
-    """A web service has a port, a job a schedule, a worker neither; each has keys that mean nothing for the others."""
+    """Check a service's keys: a web service has a port, a job a schedule, a worker neither; each has keys the others lack."""
     given = raw if isinstance(raw, Mapping) else {}
     if service["port"]:
         for key in ("schedule", "update_order"):
             if given.get(key) is not None:
-                problems.add(f"{path}.{key}", "is for services without a port: leave one of the two out", raw)
+                problems.add(f"{path}.{key}", "is for services without a port: remove one of the two", raw)
         if "host" in (name.lower() for name in service["health"]["headers"]):
             problems.add(f"{path}.health.headers", "sets Host: set health.host instead", raw)
     else:
         if service["health"]["path"]:
-            problems.add(f"{path}.health.path", "cannot be asked without a port", raw)
+            problems.add(f"{path}.health.path", "needs a port", raw)
         if given.get("strategy") is not None:
             problems.add(f"{path}.strategy", "is for services with a port: a worker has 'update_order'", raw)
     if service["hosts"] is not None and not service["hosts"]:
-        problems.add(f"{path}.hosts", "is empty: name hosts, or leave it out", raw)
+        problems.add(f"{path}.hosts", "is empty: name hosts, or remove it", raw)
     if kind(service) in ("job", "singleton"):
-        one = "a job" if service["schedule"] else "what is recreated"
+        one = "a job" if service["schedule"] else "a singleton service"
         if len(service["hosts"] or []) > 1:
-            problems.add(f"{path}.hosts", f"names several hosts: {one} runs on one", raw)
+            problems.add(f"{path}.hosts", f"names several hosts: {one} runs on one host", raw)
         if service["replicas"] != 1:
             problems.add(f"{path}.replicas", f"is {service['replicas']}: {one} runs once", raw)
 
 
 def _check_commands(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Problems) -> None:
-    """What runs in the image of a service names one that is there."""
+    """Check that a command's service exists."""
     services, rehearsal = contract["app_services"], contract["app_rehearsal"]
     if bool(rehearsal["service"]) != bool(rehearsal["command"]):
         problems.add(
             "app_rehearsal",
-            "needs both service and command, or neither: the check runs one in the image of the other",
+            "needs both service and command, or neither: the check runs the command in the service's image",
             given["app_rehearsal"],
         )
     for variable in ("app_rehearsal", "app_seed"):
@@ -133,7 +133,9 @@ def _check_canary(canary: Mapping[str, Any] | None, given: Mapping[str, Any], pr
         return
     if not canary["steps"] or sorted(set(canary["steps"])) != canary["steps"]:
         problems.add(
-            "app_canary.steps", "must rise from step to step: visitors of the new release keep it", given["app_canary"]
+            "app_canary.steps",
+            "must rise from step to step: clients of the new release stay on it",
+            given["app_canary"],
         )
     try:
         Settings.from_data(canary["analysis"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``-e`` says about a run, taken as it is: Ansible would run a template in it, and a tag's or a branch's name may hold one."""
+"""Refuse templates in a run's ``-e`` variables: Ansible would execute them, and a tag or branch name may contain one."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import shown
 
-# The variables of a run, which pipelines fill with names that other people chose. All others are an inventory's: a map such as
-# app_secrets may well say {{ vault_password }}.
+# The variables of a run, which pipelines fill with untrusted names. All others belong to the inventory, where a map such as
+# app_secrets may contain {{ vault_password }}.
 OF_A_RUN = re.compile(
     r"app_(name|version|environment)|(release|remove|rollback|restore|restored|maintenance|lease|history|logs|run|files|drill|promote|rejoin)(_\w+)?"
 )
-# What Jinja begins with, and Ansible's header that changes what Jinja begins with.
+# The delimiters of Jinja, and the header by which Ansible changes them.
 TEMPLATE = re.compile(r"\{\{|\{%|\{#|^#jinja2:")
 
 
 def templates(given: Mapping[str, Any], pairs: Iterable[Mapping[str, Any]] = ()) -> list[str]:
-    """A line for each variable of a run whose value holds a template.
+    """Return a line for each variable of a run whose value contains a template.
 
     ``given`` are the variables of all ``-e`` options; ``pairs`` those of each option written as ``name=value name=value``. Where such an option
-    sets a variable of a run, a space in its value may have set others too, so none of them may hold a template.
+    sets a variable of a run, a space in its value may have set others too, so none of them may contain a template.
     """
     found = {name: f"is {shown(value)}" for name, value in given.items() if _of_a_run(name) and _holds(value)}
     for variables in pairs:
         run = next(filter(_of_a_run, variables), None)
         for name in variables if run else ():
             if _holds(variables[name]):
-                # It may be a password, which is not shown.
+                # The value may be a password: do not show it.
                 found.setdefault(name, f"is set along with {run}, to a template")
     return [
-        f"{name} {what} on the command line: a template is not accepted there, because it could run a command; write the value itself"
+        f"{name} {what} on the command line: templates are not accepted there because they can run commands; write the value itself"
         for name, what in found.items()
     ]
 
@@ -42,7 +42,7 @@ def _of_a_run(name: str) -> bool:
 
 
 def _holds(value: Any) -> bool:
-    """Whether a template is anywhere in a value."""
+    """Whether a value contains a template anywhere."""
     if isinstance(value, str):
         return bool(TEMPLATE.search(value))
     if isinstance(value, Mapping):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract: what the ``app_*`` variables may say, and what they mean when they are silent."""
+"""The contract: the schema and defaults of the ``app_*`` variables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HEALTH = struct(
     {
         "path": text(None, *URL_PATH),  # none: the port must accept a connection
         "status": ranges("200", 100, 599),
-        "host": text(None, HOST_NAME[0] + r"(:\d+)?", HOST_NAME[1]),  # none: that of the service's first route
+        "host": text(None, HOST_NAME[0] + r"(:\d+)?", HOST_NAME[1]),  # none: the host of the service's first route
         "headers": mapping(text(pattern=r"[ -~]*", means="printable ASCII"), {}, r"[A-Za-z0-9-]+", "a header's name"),
         "interval": number(0.3, 0.05, 60),
         "timeout": number(2, 0.1, 60),
@@ -52,14 +52,14 @@ HEALTH = struct(
 SERVICE = struct(
     {
         "image": text(pattern=r"\S+", means="an image reference without white space"),
-        "port": number(None, 1, 65535, whole=True),  # none: nobody connects to it, a worker or a job
-        "schedule": text(None, r"\S.*", "when a job runs, as systemd writes it: '*-*-* 03:00'"),
+        "port": number(None, 1, 65535, whole=True),  # none: a worker or a job
+        "schedule": text(None, r"\S.*", "a calendar expression of systemd like '*-*-* 03:00'"),
         "update_order": text("stop_first", choices=("stop_first", "start_first")),
         "strategy": text("blue_green", choices=("blue_green", "recreate")),
-        "hosts": sequence(text(), default=None),  # none: all app hosts; the first for what is on one host
+        "hosts": sequence(text(), default=None),  # none: all app hosts; a job or singleton service: the first
         "command": sequence(text(), default=None),
         "env": mapping(scalar(), {}, *ENV_NAME),
-        # Names; whoever writes values here by mistake does not see them in a message.
+        # Names; values written here by mistake do not appear in messages.
         "secrets": sequence(
             text(pattern=ENV_NAME[0], means=f"a name of app_secrets: {ENV_NAME[1]}", secret=True), [], secret=True
         ),
@@ -94,7 +94,7 @@ MIGRATION = struct(
         "service": text(),
         "command": sequence(text(), default=None),
         "status": sequence(text(), default=None),  # of the engine `command`: prints what is pending
-        "down": sequence(text(), default=None),  # of the engine `command`: undoes the migrations that are added to it
+        "down": sequence(text(), default=None),  # of the engine `command`: reverts the migrations appended to it
         "path": text(None, r"\S+", "a directory in the image"),
         "database": text("DATABASE_URL", *ENV_NAME),
         "timeout": number(600, 1, 86400),
@@ -118,9 +118,9 @@ CANARY = struct(
 
 BACKUP = struct(
     {
-        "restore_point": flag(None),  # none: when the app has a migration, and its database's engine can set one
+        "restore_point": flag(None),  # none: when the app has a migration and the backup engine can set one
         "seconds": number(60, 1, 3600),  # until the restore point is in the archive
-        "max_age_hours": number(None, 0.01, 8784),  # none: nobody asks how old the newest backup is
+        "max_age_hours": number(None, 0.01, 8784),  # none: the age of the newest backup is not checked
         "drill_max_age_hours": number(None, 0.01, 8784),
         "incremental_after_hours": number(None, 0.01, 8784),
     },
@@ -129,7 +129,7 @@ BACKUP = struct(
 
 REHEARSAL = struct(
     {
-        "service": text(""),  # in whose image the check runs
+        "service": text(""),  # the service whose image runs the check
         "command": sequence(text(), default=[]),
         "timeout": number(300, 1, 86400),
         "in_deploy": flag(False),
@@ -153,7 +153,7 @@ VARIABLES: dict[str, Kind] = {
     "app_rehearsal": REHEARSAL,
     "app_rollback": rollback.ROLLBACK,
     "app_seed": SEED,
-    "app_environment": text("production", *NAME),  # what does not say what it is might be
+    "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
     "app_confirm_seconds": number(60, 2, 3600),
@@ -168,7 +168,7 @@ FREE_USE = "app_extra"
 
 
 class ContractError(Exception):
-    """The variables do not describe an app; ``problems`` has a line for each fault."""
+    """The contract is invalid; ``problems`` has a line for each fault."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -179,10 +179,10 @@ class ContractError(Exception):
 def check_names(
     names: Iterable[str], role_variables: Mapping[str, Iterable[str]], origin: Callable[[str], str | None]
 ) -> list[str]:
-    """Problems with the mere names of variables: unknown ``app_*`` and ``release_*``, near misses of any other role's inputs.
+    """Return problems with names of variables: unknown ``app_*`` and ``release_*``, near misses of other roles' inputs.
 
-    ``role_variables`` maps each role to the inputs it knows; other names are left alone, since an inventory may hold
-    anything. ``origin`` tells where the variable of a name was set.
+    ``role_variables`` maps each role to its inputs; other names are ignored, since an inventory may hold
+    anything. ``origin`` returns where a variable was set.
     """
     problems = Problems()
     known_app = [*VARIABLES, FREE_USE]
@@ -197,7 +197,7 @@ def check_names(
         for role, known in role_variables.items():
             inputs = list(known)
             if name.startswith(f"{role}_") and name not in inputs:
-                # What a run is told is all ours: an order that would be ignored is an error, like it or not any known one.
+                # All release_* names are ours: an unknown one would be ignored, so it is an error even without a near match.
                 if role == "release":
                     problems.lines.append(
                         f"{name} is not an input of a release: {did_you_mean(name, inputs, 'release_')}{suffix}"
@@ -211,7 +211,7 @@ def check_names(
 def resolve(
     variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda _unused: None
 ) -> Contract:
-    """The whole contract with every default filled in, from the ``app_*`` variables; raises ContractError.
+    """Resolve the ``app_*`` variables to the contract with every default filled in; raises ContractError.
 
     The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions.
     """
@@ -220,7 +220,7 @@ def resolve(
     if not needs_version:
         given["app_version"] = "none"
     elif given.get("app_version") in (None, ""):
-        problems.add("app_version", "is empty: say which version to deploy with -e app_version=... or in APP_VERSION")
+        problems.add("app_version", "is empty: set the version to deploy with -e app_version=... or in APP_VERSION")
         given["app_version"] = "none"
     contract = struct(VARIABLES).read(given, "", _Unprefixed(problems))
     if problems.lines:
@@ -286,21 +286,21 @@ def _resolved(contract: Contract) -> Contract:
 
 
 def _first_host(service: str, routes: Sequence[Mapping[str, Any]]) -> str | None:
-    """The host name that most requests to a service have, which it knows if it knows any."""
+    """Return the host name of a service's first route, which most of its requests have."""
     return next((route["host"] for route in routes if route["service"] == service and route["host"]), None)
 
 
 def _own_host(service: Mapping[str, Any], routes: Sequence[Mapping[str, Any]]) -> str | None:
-    """The host name to ask a route for any name with: the one the service is said to know, unless routes of its own have it."""
+    """Return the host name for requests to a route without a host: health.host of its service, unless another route has that host."""
     host = (service["health"]["host"] or "").partition(":")[0]
     return host if host and all(route["host"] != host for route in routes) else None
 
 
 def with_tag(image: str, version: str) -> str:
-    """The image reference to resolve: as written when it names a tag or digest, else at the app's version."""
+    """Return the image reference to resolve: unchanged when it has a tag or digest, else tagged with the app's version."""
     return image if "@" in image or ":" in image.rsplit("/", 1)[-1] else f"{image}:{version}"
 
 
 def references(contract: Contract) -> list[str]:
-    """The distinct image references of a contract."""
+    """Return the distinct image references of a contract."""
     return sorted({service["image"] for service in contract["services"].values()})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of the contract that says what becomes of the data when a release is taken back or fails."""
+"""app_rollback: what happens to the data when a release is rolled back or fails."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ ROLLBACK = struct(
 
 
 def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Problems) -> None:
-    """Whether the app can do what its environment asks for."""
+    """Check that the app supports its app_rollback."""
     wanted, migration = contract["app_rollback"], contract["app_migration"]
     data, raw = wanted["data"], given.get("app_rollback")
 
     def refuse(why: str) -> None:
-        problems.add("app_rollback.data", f"is {data!r}, and {why}", raw)
+        problems.add("app_rollback.data", f"is {data!r}, but {why}", raw)
 
     if data == "down":
         _check_down(migration, refuse)
     if data == "restore" and contract["app_backup"]["restore_point"] is False:
-        refuse("app_backup.restore_point is false: the restore point is what a restore goes back to")
+        refuse("app_backup.restore_point is false: a restore needs the restore point")
     if wanted["automatic"] and data == "forward":
         problems.add(
             "app_rollback.automatic",
-            "is true, and app_rollback.data is 'forward': there is nothing to do then; say 'down' or 'restore', or leave it out",
+            "is true, but app_rollback.data is 'forward', which does nothing: set it to 'down' or 'restore', or remove automatic",
             raw,
         )
 
 
 def _check_down(migration: Mapping[str, Any] | None, refuse: Any) -> None:
-    """What a tool needs to undo."""
+    """Check what a migration tool needs for rollback."""
     if not migration:
-        refuse("there is no app_migration that could be undone")
+        refuse("app_migration is not set: there is nothing to revert")
     elif migration["engine"] == "prisma":
         refuse(
-            "prisma has no way back: say 'forward' or 'restore', or use the engine sql, whose migrations have a <name>.down.sql"
+            "prisma has no down migrations: set 'forward' or 'restore', or use the engine sql with <name>.down.sql files"
         )
     elif migration["engine"] == "command":
-        for key, what in (("status", "tells which migrations a release brings"), ("down", "undoes them")):
+        for key, what in (("status", "lists the pending migrations"), ("down", "reverts them")):
             if not migration[key]:
                 refuse(f"app_migration.{key} is not set: the command that {what}")

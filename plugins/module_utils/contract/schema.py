@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small typed schema for nested variables, with messages that carry the path of the wrong value.
+"""A small typed schema for nested variables, with messages that name the path of the wrong value.
 
 Ansible's argument specs cannot type a map that is keyed by name (``app_services.backend``), and have no notion of where a
 value was set; this can, and collects every problem instead of stopping at the first.
@@ -20,29 +20,29 @@ Origin = Callable[[Any], "str | None"]
 
 @dataclass
 class Problems:
-    """What is wrong, one line each, and where each value was set when that is known."""
+    """The faults, one line each, with where the value was set when that is known."""
 
     origin: Origin = lambda _unused: None
     lines: list[str] = field(default_factory=list)
 
     def add(self, path: str, message: str, value: Any = None) -> None:
-        """Note one problem of the value at ``path``."""
+        """Add a problem of the value at ``path``."""
         where = self.origin(value) if value is not None else None
-        # A key is whatever somebody wrote, a line break too.
+        # A key may contain anything, even a line break.
         name = "".join(char if char.isprintable() else repr(char)[1:-1] for char in path)
         self.lines.append(f"{name} {message}" + (f" (set in {where})" if where else ""))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One value: how to read it and what it is when it is not given."""
+    """The type of a value: how to read it, and its default."""
 
     read: Callable[[Any, str, Problems], Any]
     default: Any = REQUIRED
 
 
 def shown(value: Any, secret: bool = False) -> str:
-    """A value as messages show it: a bounded text, or only its type when it has parts (one may be a secret) or is a secret."""
+    """Format a value for messages: shortened, or only its type when it has parts (one may be a secret) or is a secret."""
     if isinstance(value, Mapping):
         return "a map"
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -62,7 +62,7 @@ def text(
     choices: Sequence[str] = (),
     secret: bool = False,
 ) -> Kind:
-    """A string; ``pattern`` must match whole, ``means`` says in words what the pattern wants."""
+    """A string; ``pattern`` must match whole, ``means`` describes the pattern."""
 
     def read(value: Any, path: str, problems: Problems) -> str | None:
         if not isinstance(value, str):
@@ -97,7 +97,7 @@ def number(default: Any = REQUIRED, least: float = 0, most: float = float("inf")
             return None
         return parsed
 
-    # The default has the type a given value gets: writing it down must not look like a change.
+    # Give the default the type of a given value, so that setting the default explicitly is no change.
     known = default is not REQUIRED and default is not None
     return Kind(read, (int(default) if whole else float(default)) if known else default)
 
@@ -122,7 +122,7 @@ def ranges(default: str, least: int, most: int) -> Kind:
 
 
 def flag(default: Any = REQUIRED) -> Kind:
-    """True or false; the words Ansible takes for them on the command line are accepted."""
+    """True or false, also as written on the command line."""
     words = {"true": True, "yes": True, "false": False, "no": False}
 
     def read(value: Any, path: str, problems: Problems) -> bool | None:
@@ -136,7 +136,7 @@ def flag(default: Any = REQUIRED) -> Kind:
     return Kind(read, default)
 
 
-# Linux starts no program with a longer argument or variable than 128 KiB (MAX_ARG_STRLEN, execve(2)), its name included.
+# Linux limits an argument or variable to 128 KiB, name included (MAX_ARG_STRLEN, execve(2)).
 LONGEST_ENV = 130_000
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
@@ -155,7 +155,7 @@ def size(default: Any = REQUIRED) -> Kind:
 
 
 def sequence(element: Kind, default: Any = REQUIRED, secret: bool = False) -> Kind:
-    """A list of one kind of value; ``secret``: what is given instead of a list is not shown."""
+    """A list of one kind of value; ``secret``: a wrong value is not shown."""
 
     def read(value: Any, path: str, problems: Problems) -> list[Any] | None:
         if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
@@ -169,7 +169,7 @@ def sequence(element: Kind, default: Any = REQUIRED, secret: bool = False) -> Ki
 def mapping(
     element: Kind, default: Any = REQUIRED, name: str = r".+", means: str = "a name", secret: bool = False
 ) -> Kind:
-    """A map from names to one kind of value; ``secret``: what is given instead of a map is not shown."""
+    """A map from names to one kind of value; ``secret``: a wrong value is not shown."""
 
     def read(value: Any, path: str, problems: Problems) -> dict[str, Any] | None:
         if not isinstance(value, Mapping):
@@ -177,14 +177,14 @@ def mapping(
             return None
         for key in value:
             if not re.fullmatch(name, str(key)):
-                problems.add(f"{path}.{key}", f"has a name that will not do: it must be {means}", value[key])
+                problems.add(f"{path}.{key}", f"is not a valid name: it must be {means}", value[key])
         return {str(key): element.read(item, f"{path}.{key}", problems) for key, item in value.items()}
 
     return Kind(read, default)
 
 
 def scalar(secret: bool = False) -> Kind:
-    """A string, number or boolean, kept as the text an environment variable holds; a secret's value is never shown."""
+    """A string, number or boolean, stored as text for an environment variable; a secret's value is never shown."""
 
     def read(value: Any, path: str, problems: Problems) -> str | None:
         if isinstance(value, bool):
@@ -196,7 +196,9 @@ def scalar(secret: bool = False) -> Kind:
                 return kept
             held = f"at most {LONGEST_ENV} bytes, not {length}" if length > LONGEST_ENV else "no NUL character"
             problems.add(
-                path, f"is not for an environment variable, which holds {held}: put it into a file of the image", value
+                path,
+                f"does not fit into an environment variable, which holds {held}: put it into a file of the image",
+                value,
             )
             return None
         problems.add(path, f"must be a string, number or boolean, not {shown(value, secret)}", value)
@@ -223,7 +225,7 @@ def struct(fields: Mapping[str, Kind], default: Any = REQUIRED) -> Kind:
             elif kind.default is REQUIRED:
                 problems.add(f"{path}.{key}", "is missing", value)
             elif isinstance(kind.default, Mapping):
-                # A nested map's default is read too, so that it brings its own fields' defaults.
+                # Read a nested map's default too, to fill in its fields' defaults.
                 result[key] = kind.read(kind.default, f"{path}.{key}", problems)
             else:
                 result[key] = kind.default

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the containers of a slot look like: pure, from a manifest to the arguments of the Docker API."""
+"""The containers of a slot: pure, from a manifest to the arguments of the Docker API."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ LABEL = "stack.sluice."
 
 
 def labels(app: str, service: str, slot: str, release: str, replica: int) -> dict[str, str]:
-    """The labels by which a container is found again; Docker's own state is the truth about what a slot holds."""
+    """Return the labels that identify a container; what a slot holds is read from Docker, not recorded."""
     values = {"app": app, "service": service, "slot": slot, "release": release, "replica": str(replica)}
     return {LABEL + key: value for key, value in values.items()}
 
 
 def network(app: str, slot: str) -> str:
-    """The network of a slot: services of one release reach each other by name, and never another release's."""
+    """Return the network of a slot: services of one release reach each other by name, and never those of another release."""
     return f"sluice-{app}-{slot}"
 
 
 def name(app: str, service: str, release: str, replica: int, slot: str = "") -> str:
-    """The name of a container says which release it is of, and in which slot: a host may have one release in both."""
+    """Return a container's name, with its release and slot: a host may have one release in both slots."""
     return "-".join(part for part in (app, service, release, slot, str(replica)) if part)
 
 
 def hardened(service: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything a container must not be able to do, and the bounds it lives within: its HostConfig in the engine's API."""
+    """Return a container's restrictions and resource limits: its HostConfig in the engine's API."""
     options: dict[str, Any] = {
         "Init": True,
         "ReadonlyRootfs": service["read_only"],
@@ -47,12 +47,12 @@ def hardened(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def environment(service: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
-    """A service's environment with its secrets' values in it."""
+    """Return a service's environment, secrets included."""
     return {**service["env"], **{secret: secrets[secret] for secret in service["secrets"]}}
 
 
 def specification(manifest: Mapping[str, Any], service_name: str, secrets: Mapping[str, str]) -> dict[str, Any]:
-    """What every container of a service has, in a slot or for a one-off command."""
+    """Return the part common to all containers of a service, in a slot or for a one-off command."""
     service = manifest["services"][service_name]
     return {
         "image": service["image"],
@@ -65,9 +65,9 @@ def specification(manifest: Mapping[str, Any], service_name: str, secrets: Mappi
 def slot_containers(
     manifest: Mapping[str, Any], slot: str, address: str, secrets: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Every container of a release in a slot, as ``docker_host.create`` takes it.
+    """Return every container of a release in a slot, as input of ``docker_host.create``.
 
-    ``address`` is the host's private address: nothing is published wider. ``secrets`` maps name to value.
+    ``address`` is the host's private address; no port is published on another. ``secrets`` maps name to value.
     """
     app, release = manifest["app"], manifest["id"]
     result = []
@@ -89,9 +89,9 @@ def slot_containers(
 def worker_containers(
     manifest: Mapping[str, Any], service_name: str, slot: str, secrets: Mapping[str, str], address: str = ""
 ) -> list[dict[str, Any]]:
-    """The containers of a service beside the slots of a host: a worker or a job is in the network of its release's slot, with no port.
+    """Return the containers of a service alongside the slots of a host: a worker or job joins the network of its release's slot, without a port.
 
-    What must not run twice is in both networks, since both slots' services call the one there is, and has one port for both.
+    A singleton service joins both networks, since the services of both slots use its one instance, and has one port for both.
     """
     app, release = manifest["app"], manifest["id"]
     service = manifest["services"][service_name]

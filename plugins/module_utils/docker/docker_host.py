@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a release asks of a host's Docker engine, and the engine's errors as lines a person can act on."""
+"""What a release needs of a host's Docker engine, with the engine's errors as actionable lines."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["Engine", "EngineError", "NotFound"]
 
 
 def explain(error: Exception, registry: str = "") -> str:
-    """One line for an engine's or registry's error."""
+    """Return one line for an engine's or registry's error."""
     text = str(error)
     where = f"registry {registry}" if registry else "the registry"
     lowered = text.lower()
     if "no space left" in lowered:
-        return f"the disk is full where the Docker engine keeps images: free some (docker system df, docker image prune) ({text})"
+        return f"no disk space left where the Docker engine stores images: free some (docker system df, docker image prune) ({text})"
     if any(word in lowered for word in ("proxyconnect", "proxy authentication", "tunnel connection")):
         return f"{where} cannot be reached through the engine's proxy: check the proxy of the Docker engine on this host ({text})"
     if "manifest unknown" in lowered or "not found" in lowered:
-        return f"not in {where}: no such name, version or tag; push it, or check app_version"
+        return f"not found in {where}: push it, or check app_version"
     if any(word in lowered for word in ("unauthorized", "no basic auth", "authentication required", "denied")):
-        return f"{where} refuses the credentials: check docker_host_registries and run provision.yml"
+        return f"{where} rejected the credentials: check docker_host_registries and run provision.yml"
     if any(word in lowered for word in ("certificate", "x509")):
         return f"{where}'s certificate is not trusted: check docker_host_registries[].ca and run provision.yml ({text})"
     if any(word in lowered for word in ("timed out", "timeout", "deadline exceeded", "awaiting headers")):
-        return f"{where} does not answer in time: is it up and reachable from this host? ({text})"
+        return f"{where} timed out: check that it is up and reachable from this host ({text})"
     if any(word in lowered for word in ("refused", "no route", "unreachable", "no such host", "dial tcp")):
         return f"{where} cannot be reached from this host ({text})"
     return text
 
 
 def resolve_digest(engine: Engine, reference: str, seconds: float) -> dict[str, str]:
-    """``{"digest": "sha256:..."}`` of a reference as the registry knows it now, or ``{"error": line}``."""
+    """Resolve a reference at its registry: ``{"digest": "sha256:..."}``, or ``{"error": line}``."""
     if "@" in reference:
         return {"digest": reference.split("@", 1)[1]}
     try:
@@ -53,7 +53,7 @@ def resolve_digest(engine: Engine, reference: str, seconds: float) -> dict[str, 
 
 
 def pull(engine: Engine, image: str, seconds: float) -> None:
-    """Pull an image by digest; raises EngineError when it fails or is not done after ``seconds``."""
+    """Pull an image by digest; raises EngineError when it fails or takes more than ``seconds``."""
     try:
         for event in engine.pull(image, seconds):
             if event.get("error"):
@@ -63,7 +63,7 @@ def pull(engine: Engine, image: str, seconds: float) -> None:
 
 
 def has_image(engine: Engine, image: str) -> bool:
-    """Whether the engine holds the image already."""
+    """Whether the engine has the image."""
     try:
         engine.get(f"/images/{image}/json")
     except NotFound:
@@ -72,10 +72,10 @@ def has_image(engine: Engine, image: str) -> bool:
 
 
 def app_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
-    """The containers of an app, each as plain data; those of one-off commands and migrations have no slot and are left out.
+    """Return the containers of an app as plain data, without those of one-off commands and migrations, which have no slot.
 
-    One that runs and has never been healthy, because the step that started it failed, or is about to be stopped, has the state
-    ``starting``: it holds nothing.
+    A running container that has never been healthy (its step failed) or is about to be stopped has the state ``starting``: it does
+    not count.
     """
     labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}slot"]})
     listed = engine.get("/containers/json", all="true", filters=labels)
@@ -95,15 +95,15 @@ def _container(engine: Engine, item: Mapping[str, Any]) -> dict[str, Any]:
         "state": "starting" if starting else item["State"],
         "status": item["Status"],
         "image": item["Image"],
-        # Where its port is published, for those that run.
+        # Its published address, when it runs.
         "address": next(([port["IP"], port["PublicPort"]] for port in item["Ports"] if "PublicPort" in port), None),
     }
 
 
 def worker_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
-    """The containers of an app's services beside its slots, each as plain data.
+    """Return the containers of an app's services alongside its slots as plain data.
 
-    One that answers requests has the state ``starting`` until it has been healthy, as in a slot.
+    A service with a port has the state ``starting`` until it has been healthy, as in a slot.
     """
     labels = json.dumps({"label": [f"{LABEL}app={app}", f"{LABEL}workers"]})
     listed = engine.get("/containers/json", all="true", filters=labels)
@@ -129,7 +129,7 @@ def _is_starting(engine: Engine, item: Mapping[str, Any]) -> bool:
 
 
 def _was_healthy(engine: Engine, container: str) -> bool:
-    """Whether a container has the restart policy that it gets once it is healthy; one that is gone by now has not."""
+    """Whether a container has the restart policy that it gets once healthy; False when it is gone."""
     try:
         return str(inspect(engine, container)["HostConfig"]["RestartPolicy"]["Name"]) != "no"
     except NotFound:
@@ -137,7 +137,7 @@ def _was_healthy(engine: Engine, container: str) -> bool:
 
 
 def ensure_network(engine: Engine, name: str, app: str) -> None:
-    """Make the bridge network ``name`` when it is missing."""
+    """Create the bridge network ``name`` if it is missing."""
     # The engine's name filter also matches parts of names.
     known = engine.get("/networks", filters=json.dumps({"name": [name]}))
     if not any(network["Name"] == name for network in known):
@@ -147,7 +147,7 @@ def ensure_network(engine: Engine, name: str, app: str) -> None:
 def create(engine: Engine, wanted: Mapping[str, Any], restart: str = "no") -> str:
     """Create (not start) a container from its specification; returns its id.
 
-    Environment values travel in the body of the request: they are in no process's arguments.
+    Environment values are in the request's body, never in a process's arguments.
     """
     publish = wanted.get("publish")
     port = f"{publish['port']}/tcp" if publish else ""
@@ -163,8 +163,8 @@ def create(engine: Engine, wanted: Mapping[str, Any], restart: str = "no") -> st
             "PortBindings": {port: [{"HostIp": publish["address"], "HostPort": str(publish["host_port"])}]}
             if publish
             else {},
-            # A container that dies while it starts stays dead, with its exit code and log. Once it is healthy it gets
-            # the policy that brings it back after a crash or a reboot.
+            # A container that dies while starting stays dead, with its exit code and log. Once healthy it gets the
+            # restart policy.
             "RestartPolicy": {"Name": restart},
         },
         "NetworkingConfig": {"EndpointsConfig": {wanted["network"]: {"Aliases": [wanted["alias"]]}}},
@@ -183,17 +183,17 @@ def start(engine: Engine, container: str) -> None:
 
 
 def inspect(engine: Engine, container: str) -> dict[str, Any]:
-    """Everything the engine knows of a container. Raises NotFound."""
+    """Inspect a container. Raises NotFound."""
     return dict(engine.get(f"/containers/{container}/json"))
 
 
 def set_restart(engine: Engine, container: str, policy: str) -> None:
-    """Change what becomes of a container that ends."""
+    """Change a container's restart policy."""
     engine.post(f"/containers/{container}/update", {"RestartPolicy": {"Name": policy}})
 
 
 def unmark(engine: Engine, container: str) -> None:
-    """Take the restart policy from a container; one that is gone, or is being removed, is fine."""
+    """Remove a container's restart policy; ignore one that is gone or being removed."""
     try:
         set_restart(engine, container, "no")
     except NotFound:
@@ -204,7 +204,7 @@ def unmark(engine: Engine, container: str) -> None:
 
 
 def died(engine: Engine, container: str) -> str | None:
-    """How a container ended, with its last log lines, or None while it runs."""
+    """Return how a container ended, with its last log lines; None while it runs."""
     state = inspect(engine, container)["State"]
     if state["Running"] and not state.get("Restarting"):
         return None
@@ -214,13 +214,13 @@ def died(engine: Engine, container: str) -> str | None:
 
 
 def last_lines(engine: Engine, container: str, count: int = 15) -> str:
-    """The end of a container's log, indented."""
+    """Return the end of a container's log, indented."""
     log = engine.logs(container, tail=count).rstrip()
-    return "\n".join(f"    {line}" for line in log.splitlines()) or "    (it logged nothing)"
+    return "\n".join(f"    {line}" for line in log.splitlines()) or "    (no log output)"
 
 
 def stop_and_remove(engine: Engine, container: str, grace: float) -> None:
-    """SIGTERM, up to ``grace`` seconds, SIGKILL, remove; a container that is gone already is fine."""
+    """SIGTERM, up to ``grace`` seconds, SIGKILL, remove; ignore a container that is gone."""
     try:
         engine.post(f"/containers/{container}/stop", timeout=grace + 60, t=int(grace))
         remove(engine, container)
@@ -229,7 +229,7 @@ def stop_and_remove(engine: Engine, container: str, grace: float) -> None:
 
 
 def remove(engine: Engine, container: str, force: bool = False) -> None:
-    """Remove a container that ended, or with ``force`` one that runs; one that is gone already is fine."""
+    """Remove a container that ended, or with ``force`` a running one; ignore one that is gone."""
     try:
         engine.delete(f"/containers/{container}", v="true", force=str(force).lower())
     except NotFound:
@@ -240,10 +240,10 @@ def remove(engine: Engine, container: str, force: bool = False) -> None:
 
 
 def open_connections(pid: int, port: int) -> int:
-    """Established TCP connections to ``port`` inside the network namespace of process ``pid``."""
+    """Count the established TCP connections to ``port`` inside the network namespace of process ``pid``."""
     return sum(1 for one in tcp(pid) if one.state == ESTABLISHED and one.port == port)
 
 
 def listening_ports() -> list[int]:
-    """TCP ports something on this host listens on."""
+    """Return the TCP ports in use on this host."""
     return sorted({one.port for one in tcp() if one.state == LISTEN})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Docker Engine's API, as far as a release needs it: https://docs.docker.com/reference/api/engine/.
+"""The part of the Docker Engine's API that a release needs: https://docs.docker.com/reference/api/engine/.
 
-The Docker SDK does this too. Importing it takes longer than starting a container, at every step and on every host; see
+Not the Docker SDK: importing it takes longer than starting a container, at every step and on every host; see
 docs/decisions/0007-small-host-modules.md.
 """
 
@@ -19,13 +19,13 @@ from urllib.parse import quote, urlencode
 from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 SOCKET = "/var/run/docker.sock"
-# The newest version this was tried with; an older engine is spoken to in its own.
+# The newest API version tested; with an older engine its own version is used.
 NEWEST = (1, 47)
 DOCKER_HUB = "https://index.docker.io/v1/"
 
 
 class EngineError(Exception):
-    """The Docker engine cannot do what is asked; the message says what and what to do."""
+    """The Docker engine cannot do what was requested; the message says what and what to do."""
 
 
 class NotFound(EngineError):
@@ -33,7 +33,7 @@ class NotFound(EngineError):
 
 
 class NoEngine(EngineError):
-    """The engine does not answer."""
+    """The engine is not reachable."""
 
 
 class Engine:
@@ -50,25 +50,25 @@ class Engine:
         self.platform = (str(version.get("Os")), str(version.get("Arch")))
 
     def info(self) -> dict[str, Any]:
-        """The engine's state and settings; read once, because the engine starts programs to find it out."""
+        """The engine's state and settings; read once, because the engine starts programs for it."""
         with self._info_lock:
             self._info = self._info or self.get("/info")
             return self._info
 
     def get(self, path: str, **query: Any) -> Any:
-        """Read something, as JSON."""
+        """GET ``path``; returns JSON."""
         return self._call("GET", path, query).data()
 
     def post(self, path: str, body: Any = None, *, timeout: float | None = None, **query: Any) -> Any:
-        """Change something; the answer as JSON, None when there is none."""
+        """POST to ``path``; returns JSON, None without a body."""
         return self._call("POST", path, query, body, timeout=timeout).data()
 
     def delete(self, path: str, **query: Any) -> None:
-        """Remove something."""
+        """DELETE ``path``."""
         self._call("DELETE", path, query)
 
     def digest(self, reference: str, seconds: float) -> str:
-        """The digest of an image reference, as its registry knows it now; asked for ``seconds``."""
+        """Resolve an image reference to its digest at the registry, within ``seconds``."""
         try:
             answer = self._call(
                 "GET", f"/distribution/{quote(reference)}/json", {}, headers=credentials(reference), timeout=seconds
@@ -78,7 +78,7 @@ class Engine:
         return str(answer.data()["Descriptor"]["digest"])
 
     def pull(self, image: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Pull an image by digest; the engine's events. Raises EngineError when it is not done after ``seconds``."""
+        """Pull an image by digest; yields the engine's events. Raises EngineError when it takes more than ``seconds``."""
         repository, _unused, digest = image.partition("@")
         query = urlencode({"fromImage": repository, "tag": digest})
         try:
@@ -99,12 +99,12 @@ class Engine:
             raise EngineError(f"not pulled within {seconds:g} s ({error})") from error
 
     def logs(self, container: str, **query: Any) -> str:
-        """What a container printed, both its streams in their order; ``query`` as the API has it, for example ``tail``."""
+        """Return a container's output, both streams in order; ``query`` as in the API, for example ``tail``."""
         answer = self._call("GET", f"/containers/{container}/logs", {"stdout": "true", "stderr": "true", **query})
         return _plain(answer.body).decode(errors="replace")
 
     def archive(self, container: str, path: str) -> bytes:
-        """A file or directory of a container, started or not, as a tar. Raises NotFound when there is no such path."""
+        """Return a file or directory of a container, started or not, as a tar. Raises NotFound for an unknown path."""
         return self._call("GET", f"/containers/{container}/archive", {"path": path}).body
 
     def _call(
@@ -124,7 +124,7 @@ class Engine:
             )
         except plain_http.NoAnswer as error:
             raise NoEngine(
-                f"the Docker engine does not answer ({error}): run provision.yml, or systemctl status docker"
+                f"the Docker engine is not reachable ({error}): run provision.yml, or check systemctl status docker"
             ) from error
         if answer.status >= 400:
             raise _error(answer, f"{method} {path}")
@@ -133,13 +133,13 @@ class Engine:
 
 def _error(answer: plain_http.Answer, what: str) -> EngineError:
     data = answer.data()
-    said = data.get("message") if isinstance(data, dict) else None
-    text = str(said or f"{what} was answered with {answer.status}").strip().replace("\n", " ")
+    message = data.get("message") if isinstance(data, dict) else None
+    text = str(message or f"{what} returned status {answer.status}").strip().replace("\n", " ")
     return NotFound(text) if answer.status == 404 else EngineError(text)
 
 
 def _plain(raw: bytes) -> bytes:
-    """A log without the frames around its pieces: a byte for the stream, three of nothing, four for the length."""
+    """Strip the frame headers from a log: one byte for the stream, three zero bytes, four for the length."""
     text, at = b"", 0
     while at + 8 <= len(raw):
         size = int.from_bytes(raw[at + 4 : at + 8], "big")
@@ -149,13 +149,13 @@ def _plain(raw: bytes) -> bytes:
 
 
 def registry_of(reference: str) -> str:
-    """The registry part of an image reference; empty for Docker Hub."""
+    """Return the registry part of an image reference; empty for Docker Hub."""
     head, slash, _unused = reference.partition("/")
     return head if slash and ("." in head or ":" in head or head == "localhost") else ""
 
 
 def credentials(reference: str) -> dict[str, str]:
-    """The header that logs in to an image's registry, from this user's Docker configuration; nothing where it has none."""
+    """Return the header that logs in to an image's registry, from this user's Docker configuration; empty without a login."""
     known = login(reference)
     if not known:
         return {}
@@ -164,7 +164,7 @@ def credentials(reference: str) -> dict[str, str]:
 
 
 def login(reference: str) -> dict[str, str]:
-    """What this user's Docker configuration has for an image's registry: a name and password, an identity token, or nothing."""
+    """Return this user's Docker login for an image's registry: a name and password, an identity token, or empty."""
     folder = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
     try:
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as handle:
@@ -184,14 +184,14 @@ def _from_file(entry: Mapping[str, str]) -> dict[str, str]:
 
 
 def _from_helper(helper: str, server: str) -> dict[str, str]:
-    """As https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol has it."""
+    """Read a login from a helper: https://docs.docker.com/reference/cli/docker/login/#credential-helper-protocol."""
     try:
         done = subprocess.run(
             [f"docker-credential-{helper}", "get"], input=server, capture_output=True, text=True, timeout=20, check=True
         )
-        said = json.loads(done.stdout)
+        login = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
-        return {}  # the registry then says that it wants a log-in
-    if said.get("Username") == "<token>":
-        return {"identitytoken": said["Secret"]}
-    return {"username": said["Username"], "password": said["Secret"]}
+        return {}  # the registry then reports the missing login
+    if login.get("Username") == "<token>":
+        return {"identitytoken": login["Secret"]}
+    return {"username": login["Username"], "password": login["Secret"]}

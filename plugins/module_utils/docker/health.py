@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Health probes: is something ready to serve, asked from outside it."""
+"""Health probes from outside the container."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 REDIRECTS = (301, 302, 303, 307, 308)
-# What frameworks answer to a host name they were not told of: Django 400, Rails 403, servers of HTTP/2 421.
+# Statuses of frameworks for an unknown host name: Django 400, Rails 403, HTTP/2 servers 421.
 WRONG_HOST = (400, 403, 421)
 
 
 def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
-    """Ask once; None when healthy, else why not.
+    """Probe once; None when healthy, else why not.
 
-    ``health`` has ``path`` (None: the port must accept a connection), ``status`` (the codes accepted, as in ``200-299,404``), ``timeout``
-    (seconds), and may have ``host`` and ``headers`` to send.
+    ``health`` has ``path`` (None: the port must accept a connection), ``status`` (accepted codes like ``200-299,404``), ``timeout``
+    (seconds), and optionally ``host`` and ``headers`` to send.
     """
     where = f"{address}:{port}{health['path'] or ''}"
     host = health.get("host")
@@ -44,18 +44,18 @@ def probe(address: str, port: int, health: Mapping[str, Any]) -> str | None:
     if accepted(answer.status, health["status"]):
         return None
     body = answer.beginning()
-    said = f", body {body!r}" if body else ""
-    return f"{where}: status {answer.status} instead of {health['status']}{_hint(answer, host)}{said}"
+    body_text = f", body {body!r}" if body else ""
+    return f"{where}: status {answer.status} instead of {health['status']}{_hint(answer, host)}{body_text}"
 
 
 def accepted(status: int, accepts: str | int) -> bool:
-    """Whether a status is among those accepted: ``200``, ``200-399``, ``200,301-308``."""
+    """Whether a status is accepted: ``200``, ``200-399``, ``200,301-308``."""
     bounds = (part.partition("-") for part in str(accepts).split(","))
     return any(int(low) <= status <= int(high or low) for low, _unused, high in bounds)
 
 
 def _hint(answer: plain_http.Answer, host: str | None) -> str:
-    """What to do about an answer that is no fault of the app."""
+    """Return a hint for a response that is not a fault of the app."""
     target = answer.headers.get("location", "")
     if answer.status in REDIRECTS and target.startswith("https:"):
         return (
@@ -68,7 +68,7 @@ def _hint(answer: plain_http.Answer, host: str | None) -> str:
 
 
 class NotHealthy(Exception):
-    """The window ended before the probes passed; the message has the last answer."""
+    """The probes did not pass within the window; the message has the last response."""
 
 
 def wait_healthy(
@@ -76,13 +76,13 @@ def wait_healthy(
     health: Mapping[str, Any],
     still_worth_it: Callable[[], None] = lambda: None,
 ) -> float:
-    """Ask every ``interval`` seconds until ``successes`` answers in a row are good; returns the seconds it took.
+    """Probe every ``interval`` seconds until ``successes`` in a row pass; returns the seconds it took.
 
-    ``still_worth_it`` is called before each try and raises to end the wait early (the container died, another failed).
-    Raises NotHealthy when ``window`` seconds are over.
+    ``still_worth_it`` is called before each probe and raises to end the wait early (the container died, another failed).
+    Raises NotHealthy after ``window`` seconds.
     """
     begin = time.monotonic()
-    passed, last = 0, "never asked"
+    passed, last = 0, "no probe"
     while True:
         still_worth_it()
         fault = ask()
@@ -92,5 +92,5 @@ def wait_healthy(
         last = fault or last
         if time.monotonic() - begin >= health["window"]:
             raise NotHealthy(f"not healthy within {health['window']:g} s; last answer: {last}")
-        # Successes in a row are asked for quickly: a passed probe has nothing to wait for.
+        # After a passed probe, send the next one soon.
         time.sleep(health["interval"] if fault else min(health["interval"], 0.1))

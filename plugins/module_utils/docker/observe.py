@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host has, as plain data for the plan."""
+"""The observation of a host, as plain data for the plan."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import host_now, read_lease
 
-# A plan needs the releases it may go back to and the last runs, not the whole past.
+# A plan needs the rollback targets and the last runs, not the whole history.
 LEDGER_TAIL = 60
 
 
 def every_host(app: str) -> dict[str, Any]:
-    """What edges and app hosts have in common."""
+    """Observe what edges and app hosts have in common."""
     lease = read_lease(app)
     return {
         "now": time.time(),
-        # With the seconds it has left: nobody else has this host's clock.
+        # With its remaining seconds, which only this host's clock can tell.
         "lease": {**lease.to_dict(), "left": lease.left(host_now())},
         "highest": lease.highest,
-        # As text: the plan checks each line's sum, and one text crosses Ansible faster than a tree.
+        # As text: the plan verifies each line's checksum, and text passes through Ansible faster than nested data.
         "ledger": ledger.text(ledger_file(app), LEDGER_TAIL),
         "ports": read_json(ports_file(), {}),
         "listening": docker_host.listening_ports(),
@@ -46,7 +46,7 @@ def every_host(app: str) -> dict[str, Any]:
 
 
 def app_host(app: str, engine: Engine) -> dict[str, Any]:
-    """An app host's containers, images and room."""
+    """Observe an app host's containers, images and disk space."""
     root = engine.info()["DockerRootDir"]
     digests = {digest for image in engine.get("/images/json") for digest in image.get("RepoDigests") or []}
     folder = app_folder(app)
@@ -67,21 +67,21 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
 
 
 def edge_host(app: str, now: float) -> dict[str, Any]:
-    """An edge's record of the app and its configuration; ``now`` is this edge's clock."""
+    """Observe an edge's record of the app and its configuration; ``now`` is this edge's clock."""
     path = os.path.join(EDGE_RECORDS, f"{app}.json")
     record = read_json(path)
     pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
     return {
         "record": record,
         "pending_alive": pending,
-        # Seconds since it was last changed.
+        # Seconds since the last change.
         **({"age": now - os.stat(path).st_mtime} if record else {}),
         "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
     }
 
 
 def _healthy(item: Mapping[str, Any], manifests: Mapping[str, ledger.Manifest]) -> bool | None:
-    """Whether a running container answers as its release says it must; None for one whose release this host does not know."""
+    """Whether a running container passes its release's health check; None when this host does not know the release."""
     manifest = manifests.get(item["release"])
     if item["state"] != "running" or not item["address"]:
         return False

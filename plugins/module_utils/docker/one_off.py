@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command in a container of its own, in a release's image and environment: migrations and what a person runs by hand."""
+"""A command in its own container, with a release's image and environment: for migrations and manual commands."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import 
 
 
 class OneOffError(Exception):
-    """The command could not be run, failed or took too long; the message has its last lines."""
+    """The command did not start, failed or timed out; the message has its last lines."""
 
 
 def wanted(
     manifest: Mapping[str, Any], service: str, name: str, command: list[str], slot: str, secrets: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The specification of the container; its labels keep it apart from what serves requests."""
+    """Return the container's specification; its labels distinguish it from the release's containers."""
     return {
         **specification(manifest, service, secrets),
         "name": name,
@@ -31,7 +31,7 @@ def wanted(
 
 
 def find(engine: Engine, name: str) -> dict[str, Any] | None:
-    """A container by its exact name: its id, state and the release it is of."""
+    """Find a container by its exact name: its id, state and release."""
     try:
         details = docker_host.inspect(engine, name)
     except docker_host.NotFound:
@@ -52,25 +52,25 @@ def start(engine: Engine, item: Mapping[str, Any], app: str) -> None:
     try:
         docker_host.start(engine, docker_host.create(engine, item))
     except docker_host.EngineError as error:
-        raise OneOffError(f"container {item['name']} could not be started: {error}") from error
+        raise OneOffError(f"container {item['name']} did not start: {error}") from error
 
 
 def wait(engine: Engine, name: str, seconds: float, beat: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Wait for the container to end; its exit code and whole output. ``beat`` is called about every two seconds.
+    """Wait for the container to end; returns its exit code and whole output. ``beat`` is called about every two seconds.
 
-    Raises OneOffError when it still runs after ``seconds``; it is left running then, since stopping it might do harm.
+    Raises OneOffError when it still runs after ``seconds``; it is left running, since stopping it might do harm.
     """
     deadline = time.monotonic() + seconds
     next_beat = 0.0
     while True:
         found = find(engine, name)
         if found is None:
-            raise OneOffError(f"container {name} was removed while it was waited for")
+            raise OneOffError(f"container {name} was removed while waiting for it")
         if not found["running"]:
             return found["exit_code"], engine.logs(name)
         if time.monotonic() > deadline:
             raise OneOffError(
-                f"container {name} still runs after {seconds:g} s; it was left running, look at it with: docker logs {name}"
+                f"container {name} still runs after {seconds:g} s; it was left running, see docker logs {name}"
             )
         if time.monotonic() >= next_beat:
             beat()

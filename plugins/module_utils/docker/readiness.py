@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wait until containers that were started answer as they must."""
+"""Wait until started containers are healthy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.lease import 
 
 
 class SlotError(Exception):
-    """The slot could not be brought to the wanted state; the message names the container and what it said."""
+    """The slot did not reach the desired state; the message names the container and its last output."""
 
 
 def wait_all(
@@ -25,7 +25,7 @@ def wait_all(
     wanted: list[dict[str, Any]],
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Wait for every container at once; the first that dies or stays unhealthy ends the wait for all, and so does ``check`` by raising."""
+    """Wait for all containers in parallel; the first that dies or stays unhealthy ends the wait, as does an exception of ``check``."""
     failed = threading.Event()
 
     def wait(item: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def wait_all(
             if end:
                 raise SlotError(f"container {item['name']} {end}")
             if failed.is_set():
-                raise _Abandoned
+                raise _Aborted
 
         try:
             wait_healthy(lambda: probe(publish["address"], publish["host_port"], health), health, still_worth_it)
@@ -56,20 +56,20 @@ def wait_all(
     def guarded(item: Mapping[str, Any]) -> Exception | None:
         try:
             wait(item)
-        except (SlotError, LeaseError, docker_host.EngineError, _Abandoned) as error:
+        except (SlotError, LeaseError, docker_host.EngineError, _Aborted) as error:
             return error
         return None
 
-    real = [error for error in together(guarded, wanted) if error and not isinstance(error, _Abandoned)]
+    real = [error for error in together(guarded, wanted) if error and not isinstance(error, _Aborted)]
     if real:
         raise real[0]
 
 
 def _why_unreachable(engine: Engine, item: Mapping[str, Any]) -> str | None:
-    """What the container's own sockets say about why its port does not answer."""
+    """Return why the container's port does not answer, from its sockets."""
     pid = docker_host.inspect(engine, item["name"])["State"]["Pid"]
     return why_unreachable(item["publish"]["port"], list(tcp(pid))) if pid else None
 
 
-class _Abandoned(Exception):
-    """Another container failed; waiting for this one has no point."""
+class _Aborted(Exception):
+    """Another container failed, so stop waiting for this one."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How large an image is, from its registry: https://distribution.github.io/distribution/spec/api/.
+"""The size of an image, from its registry: https://distribution.github.io/distribution/spec/api/.
 
-The engine resolves names and pulls; it does not know sizes before. A size that cannot be read is unknown, with the reason, and stops nothing.
+The engine resolves names and pulls, but does not report sizes in advance. A size that cannot be read is unknown, with the reason, and blocks nothing.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ KINDS = ", ".join(
         "application/vnd.docker.distribution.manifest.list.v2+json",
     ]
 )
-Layers = dict[str, int]  # digest → bytes, as they travel
+Layers = dict[str, int]  # digest → compressed bytes
 
 
 def sizes(engine: Engine, image: str, seconds: float) -> dict[str, Any]:
-    """``{"size": bytes, "layers": {digest: bytes}}`` of an image by digest that this host does not have, or ``{"size_unknown": reason}``.
+    """Return ``{"size": bytes, "layers": {digest: bytes}}`` of an image by digest that this host lacks, or ``{"size_unknown": reason}``.
 
-    ``layers`` are those that the newest image this host has from the same repository does not share. ``seconds`` bounds the whole.
+    ``layers`` are those missing from this host's newest image of the same repository. ``seconds`` is the total timeout.
     """
     try:
         return within(seconds, lambda: _sizes(engine, image, time.monotonic() + seconds))
@@ -43,9 +43,7 @@ def sizes(engine: Engine, image: str, seconds: float) -> dict[str, Any]:
     except TimeoutError as error:
         return {"size_unknown": explain(error, registry_of(image))}
     except (AttributeError, KeyError, TypeError, ValueError):
-        return {
-            "size_unknown": f"registry {registry_of(image) or DOCKER_HUB} answered with something that is no manifest"
-        }
+        return {"size_unknown": f"registry {registry_of(image) or DOCKER_HUB} did not return a manifest"}
 
 
 def _sizes(engine: Engine, image: str, deadline: float) -> dict[str, Any]:
@@ -71,11 +69,11 @@ def _of_platform(index: Mapping[str, Any], platform: tuple[str, str]) -> str:
         there = item.get("platform") or {}
         if (there.get("os"), there.get("architecture")) == platform:
             return str(item["digest"])
-    raise Unknown(f"the registry has nothing for {'/'.join(platform)}")
+    raise Unknown(f"the registry has no image for {'/'.join(platform)}")
 
 
 class _Registry:
-    """Requests for one repository of a registry, with the credentials the engine has for it."""
+    """Requests for one repository of a registry, with the engine's credentials."""
 
     def __init__(self, client: Client, image: str, repository: str) -> None:
         self.client, self.repository = client, repository
@@ -91,14 +89,14 @@ class _Registry:
         self.authorization = self.basic
 
     def layers(self, digest: str, platform: tuple[str, str]) -> Layers:
-        """The layers of an image, for a platform (os and architecture). Raises Unknown."""
+        """Return the layers of an image for a platform (os and architecture). Raises Unknown."""
         manifest = self._manifest(digest)
         if "manifests" in manifest:
             manifest = self._manifest(_of_platform(manifest, platform))
         return {str(layer["digest"]): int(layer["size"]) for layer in manifest.get("layers", [])}
 
     def _manifest(self, digest: str) -> dict[str, Any]:
-        """A manifest, or an index of manifests."""
+        """Return a manifest, or an index of manifests."""
         answer = self._get(digest)
         if answer.status == 401:
             self.authorization = self._token(answer.headers.get("www-authenticate", ""))
@@ -113,7 +111,7 @@ class _Registry:
         return self.client.get(url, {"Accept": KINDS}, self.authorization)
 
     def _token(self, challenge: str) -> str:
-        """What a registry with a token server wants to be shown: https://distribution.github.io/distribution/spec/auth/token/."""
+        """Get a token from the registry's token server: https://distribution.github.io/distribution/spec/auth/token/."""
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge)) if challenge.lower().startswith("bearer ") else {}
         realm = fields.get("realm", "")
         if not realm.startswith("https://") and not (self.client.insecure and realm.startswith("http://")):
@@ -130,4 +128,4 @@ class _Registry:
         word = {401: "unauthorized", 403: "denied", 404: "not found"}.get(answer.status)
         if word:
             return Unknown(explain(Exception(word), self.client.registry))
-        return Unknown(f"registry {self.client.registry} answered with status {answer.status} and no manifest")
+        return Unknown(f"registry {self.client.registry} returned status {answer.status} and no manifest")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GET requests to a registry the way the engine makes them: its proxy, the certificates it trusts, the registries it allows without TLS."""
+"""GET requests to a registry with the engine's settings: its proxy, trusted certificates, and registries allowed without TLS."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.plain_http import Ans
 
 CERTIFICATES = "/etc/docker/certs.d"
 ENGINE_PID = "/run/docker.pid"
-LIMIT = 4 * 2**20  # bytes; what the specification asks registries to take as a manifest
+LIMIT = 4 * 2**20  # bytes; the manifest size that registries must accept by the specification
 
 
 class Unknown(Exception):
-    """The size cannot be read; the message is the reason, in one line."""
+    """The size cannot be read; the message is the reason."""
 
 
 class Client:
@@ -32,14 +32,14 @@ class Client:
         self._context = self._tls()
 
     def get(self, url: str, headers: Mapping[str, str], authorization: str = "") -> Answer:
-        """The answer, whatever its status. Raises Unknown."""
+        """Return the response, whatever its status. Raises Unknown."""
         try:
             return self._get(url, headers, authorization)
         except (OSError, HTTPException, ValueError) as error:
             if self.insecure and url.startswith("https:"):
                 return self.get("http:" + url.removeprefix("https:"), headers, authorization)
-            said = getattr(error, "reason", None) or error
-            raise Unknown(explain(Exception(str(said) or type(said).__name__), self.registry)) from error
+            reason = getattr(error, "reason", None) or error
+            raise Unknown(explain(Exception(str(reason) or type(reason).__name__), self.registry)) from error
 
     def _get(self, url: str, headers: Mapping[str, str], authorization: str) -> Answer:
         import urllib.request  # noqa: PLC0415 - only when an image has to be pulled
@@ -63,7 +63,7 @@ class Client:
             return Answer(answer.status, found, answer.read(LIMIT))
 
     def _tls(self) -> ssl.SSLContext:
-        """As https://docs.docker.com/engine/security/certificates/: every .crt is an authority, .cert and .key are the client's."""
+        """Return the TLS context: https://docs.docker.com/engine/security/certificates/, every .crt is a CA, .cert and .key are the client's."""
         context = ssl.create_default_context()
         if self.insecure:
             context.check_hostname = False
@@ -82,7 +82,7 @@ class Client:
 
 
 def insecure(registry: str, config: Mapping[str, Any]) -> bool:
-    """Whether the engine uses a registry without verified TLS, or without any: its ``insecure-registries``."""
+    """Whether the engine allows a registry without verified TLS: its ``insecure-registries``."""
     known = (config.get("IndexConfigs") or {}).get(registry)
     if known:
         return not known["Secure"]
@@ -91,7 +91,7 @@ def insecure(registry: str, config: Mapping[str, Any]) -> bool:
 
 
 def proxies(url: str, info: Mapping[str, Any]) -> dict[str, str]:
-    """The engine's proxy for a URL, by scheme; empty where it goes there directly. Raises Unknown."""
+    """Return the engine's proxy for a URL, by scheme; empty for a direct connection. Raises Unknown."""
     parts = urlsplit(url)
     name = "HttpsProxy" if parts.scheme == "https" else "HttpProxy"
     proxy = str(info.get(name) or "")
@@ -100,12 +100,12 @@ def proxies(url: str, info: Mapping[str, Any]) -> dict[str, str]:
     if "xxxxx:xxxxx@" in proxy:
         proxy = _with_password(proxy)
     if "://" in proxy and not proxy.startswith("http://"):
-        raise Unknown(f"the engine's proxy is of the kind {proxy.partition(':')[0]}, which only the engine can use")
+        raise Unknown(f"the engine's proxy has the scheme {proxy.partition(':')[0]}, which only the engine can use")
     return {parts.scheme: proxy}
 
 
 def _with_password(masked: str) -> str:
-    """The proxy whose name and password the engine does not show, from the environment of its process."""
+    """Return the proxy with its credentials, which the engine masks, from the environment of its process."""
     try:
         with open(ENGINE_PID, encoding="ascii") as handle:
             process = handle.read().strip()
@@ -118,11 +118,11 @@ def _with_password(masked: str) -> str:
         login, at, there = value.rpartition("@")
         if at and there == place and login.startswith(head):
             return value
-    raise Unknown("the engine's proxy wants a password, which is not in the engine's environment")
+    raise Unknown("the engine's proxy needs a password, which is not in the engine's environment")
 
 
 def bypassed(host: str, port: int | None, no_proxy: str) -> bool:
-    """Whether a host is reached without the proxy: https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config, as the engine has it."""
+    """Whether a host is reached without the proxy: https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config, as the engine does it."""
     if host == "localhost" or _in_network(host, "127.0.0.0/8") or _in_network(host, "::1/128"):
         return True
     for entry in (part.strip().lower() for part in no_proxy.split(",")):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of the release that was live before: it finishes what it has, stays warm for a while when asked to, and is stopped.
+"""Retire the previously live release: drain it, keep it as a warm standby if configured, then stop it.
 
-Goes on after the command has ended, in a process of its own on the app host, with no lease. It looks again before every effect: the
-first effect of any later run on this host ends it. A run that goes on without this host takes it out of every upstream, so what
-is stopped here is never what an edge sends requests to (docs/decisions/0008-the-host-retires-the-old-release.md).
+Continues after the command has ended, in its own process on the app host, without a lease. It checks before every effect: the first
+effect of any later run on this host ends it. A run that excludes this host removes it from every upstream, so no edge sends
+requests to what is stopped here (docs/decisions/0008-the-host-retires-the-old-release.md).
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ WARM_POLL_SECONDS = 2.0
 
 
 def note_file(folder: str) -> str:
-    """Where an app's folder says that a slot is on its way out."""
+    """Return the file that names the slot about to be stopped."""
     return os.path.join(folder, "retire.json")
 
 
 def read_note(folder: str, now: float) -> dict[str, Any] | None:
-    """The slot that something on this host is about to stop; None when nothing is, or it should long be done."""
+    """Return the slot about to be stopped on this host; None without one, or when its time is over."""
     note = read_json(note_file(folder))
     return note if note and now < note["until"] else None
 
 
 def write_note(folder: str, slot: str, seconds: float) -> None:
-    """Say that the slot will be gone after ``seconds`` at the latest."""
+    """Note that the slot will be stopped within ``seconds``."""
     write_json(note_file(folder), {"slot": slot, "until": time.time() + seconds})
 
 
 def forget(folder: str) -> None:
-    """Take the note back."""
+    """Remove the note."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(note_file(folder))
 
 
 def wait_idle(busy: Callable[[], bool], seconds: float) -> None:
-    """Wait until nobody has been connected for two looks in a row, or ``seconds`` are over."""
+    """Wait until two checks in a row find no connection, or ``seconds`` are over."""
     deadline = time.monotonic() + seconds
     quiet = 0
     while quiet < 2 and time.monotonic() < deadline:
@@ -54,7 +54,7 @@ def wait_idle(busy: Callable[[], bool], seconds: float) -> None:
 
 
 def wait_warm(guard: Guard, seconds: float) -> bool:
-    """Leave the slot alone for ``seconds``; False as soon as another run has changed the app here."""
+    """Keep the slot running for ``seconds``; False as soon as another run has changed the app here."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if guard.undisturbed() is False:
@@ -72,9 +72,9 @@ def finish(
     warm: float,
     drain: float,
 ) -> bool:
-    """Wait as told, and stop the slot unless a later run has changed the app here by then; whether it was stopped.
+    """Drain and wait, then stop the slot unless a later run has changed the app here; returns whether it was stopped.
 
-    ``condemn`` is called under the host's lock: after it no run counts on the slot. ``stop`` may take long, and is not.
+    ``condemn`` is called under the host's lock: after it no run relies on the slot. ``stop`` may take long and runs without the lock.
     """
     while wait_warm(guard, warm):
         wait_idle(busy, drain)
@@ -89,12 +89,12 @@ def finish(
             return True
         if undisturbed is False or read_note(guard.folder, time.time()) is None:
             break
-        warm = WARM_POLL_SECONDS  # another run has fenced this host: see what it does
+        warm = WARM_POLL_SECONDS  # another run has fenced this host: check again soon
     return False
 
 
 def in_background(name: str, work: Callable[[], None]) -> None:
-    """Run ``work`` in a process that outlives this one and the session it belongs to; its failure goes to the system's log."""
+    """Run ``work`` in a process that outlives this one and its session; a failure goes to syslog."""
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -122,10 +122,10 @@ def unneeded_images(
     present: Sequence[str],
     in_use: Sequence[str],
 ) -> list[str]:
-    """The images of ``app`` that nothing refers to any more, out of those ``present`` (by digest).
+    """Return the images of ``app`` among those ``present`` (by digest) that nothing refers to any more.
 
-    Kept are the images of the ``keep`` releases confirmed last, of every release that is newer than the oldest of these, of any other
-    app's ledger, and what a container was made from. Images no ledger of this app knows are nobody's business here.
+    Keeps the images of the ``keep`` releases confirmed last, of every release newer than the oldest of these, of other apps' ledgers,
+    and of existing containers. Images unknown to this app's ledger are not touched.
     """
     mine: dict[str, set[str]] = {}
     confirmed: list[str] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One slot on one host: bring a release up in it, or empty it."""
+"""One slot on one host: start a release in it, or empty it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Part", "SlotError", "any_busy", "empty", "grace_of", "prepare", "sto
 
 
 class Part(NamedTuple):
-    """What this host has of a release: those of its services, in a slot, at the address the edge reaches it by."""
+    """This host's part of a release: its services, in a slot, at the address the edge uses."""
 
     manifest: Mapping[str, Any]
     slot: str
@@ -37,17 +37,17 @@ def prepare(
     pull_seconds: float,
     drain_seconds: float,
 ) -> dict[str, Any]:
-    """Pull, clear what another release left in the slot, start what is missing, wait until all of it is healthy.
+    """Pull, remove other releases from the slot, start what is missing, wait until all of it is healthy.
 
-    Returns what was done and how long each part took, in seconds. Raises SlotError, EngineError or LeaseLost.
+    Returns what was done and the seconds of each part. Raises SlotError, EngineError or LeaseLost.
     """
     clock = _Clock()
     manifest, slot, services = part.manifest, part.slot, part.services
     wanted = [item for item in slot_containers(manifest, slot, part.address, secrets) if item["alias"] in services]
-    # Those of workers and jobs too: what can fail for want of an image fails before anything is live.
+    # Include images of workers and jobs: a missing image must fail before the release is live.
     images = sorted({manifest["services"][name]["image"] for name in services})
     missing = [image for image in images if not docker_host.has_image(engine, image)]
-    # Owning the app is enough to pull: an image on the disk changes nothing that is served.
+    # A pull needs the lease but no lock: an image on disk changes nothing that is live.
     guard.check()
     together(lambda image: docker_host.pull(engine, image, pull_seconds), missing)
     clock.mark("pull")
@@ -84,7 +84,7 @@ def prepare(
 
 
 def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, str]) -> None:
-    """Start what must not run twice and does not run at all: the others may need it, and there is nothing to wait for."""
+    """Start singleton services that are not running: other services may need them, and there is no old instance to stop first."""
     services = part.manifest["services"]
     singletons = [name for name in part.services if kind(services[name]) == "singleton"]
     held = docker_host.worker_containers(engine, part.manifest["app"]) if singletons else []
@@ -96,7 +96,7 @@ def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, 
 
 
 def _place(labels: Mapping[str, str]) -> tuple[str, int]:
-    """Which of a slot's containers one is to be: its service and its number."""
+    """Return a container's place in a slot: its service and replica."""
     return labels[LABEL + "service"], int(labels[LABEL + "replica"])
 
 
@@ -112,10 +112,10 @@ def empty(
     *,
     drain_seconds: float,
 ) -> None:
-    """Let containers finish what they are doing, then stop and remove them.
+    """Drain containers, then stop and remove them.
 
-    A container counts as drained when nobody has had a connection to its port for two looks in a row. ``manifest`` tells the
-    ports and the grace of services it knows; others get safe ones.
+    A container is drained when two checks in a row find no connection to its port. ``manifest`` has the ports and grace periods of its
+    services; others get safe defaults.
     """
     held = list(held)
     guard.check()
@@ -126,26 +126,26 @@ def empty(
 
 
 def condemn(engine: Engine, held: Iterable[Mapping[str, Any]]) -> None:
-    """Take the restart policy from containers that are about to be stopped: from now on they count as holding nothing.
+    """Remove the restart policy of containers about to be stopped: from now on they do not count as running.
 
-    A container is stopped without the host's lock, since its grace may be long. Another run may fence meanwhile, and must not count on it.
+    A container is stopped without the host's lock, since its grace period may be long. Another run may fence meanwhile and must not rely on it.
     """
     alive = [item["id"] for item in held if item["state"] in workers.ALIVE]
     together(lambda container: docker_host.unmark(engine, container), alive)
 
 
 def stop(engine: Engine, manifest: Mapping[str, Any], held: Iterable[Mapping[str, Any]]) -> None:
-    """Stop and remove containers that are condemned, each with its service's grace in seconds."""
+    """Stop and remove condemned containers, each with its service's grace period."""
     together(lambda item: docker_host.stop_and_remove(engine, item["id"], grace_of(manifest, item["service"])), held)
 
 
 def grace_of(manifest: Mapping[str, Any], service: str) -> float:
-    """How long a service may take to stop, in seconds; a safe time for one the manifest does not know."""
+    """Return a service's grace period in seconds; a safe default for one the manifest does not know."""
     return float(manifest["services"].get(service, {}).get("stop_grace", 30))
 
 
 class _Clock:
-    """Seconds of each part of the work."""
+    """Measures the seconds of each part of the work."""
 
     def __init__(self) -> None:
         self.parts: dict[str, float] = {}
@@ -157,7 +157,7 @@ class _Clock:
 
 
 def any_busy(engine: Engine, held: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether anybody is connected to a port that one of the containers' own processes listens on."""
+    """Whether a port that one of the containers listens on has a connection."""
     return any(_busy(engine, item) for item in held if item["state"] in ("running", "starting"))
 
 
@@ -175,4 +175,4 @@ def _start(engine: Engine, item: Mapping[str, Any]) -> None:
     try:
         docker_host.start(engine, docker_host.create(engine, item))
     except docker_host.EngineError as error:
-        raise SlotError(f"container {item['name']} could not be started: {error}") from error
+        raise SlotError(f"container {item['name']} did not start: {error}") from error

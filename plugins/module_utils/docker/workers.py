@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs beside the slots of one host, from the release that ran before to the live one, or back.
+"""Switch what runs alongside the slots of one host from the previous release to the live one, or back:
 
-Workers, scheduled jobs, and services that must not run twice.
+workers, scheduled jobs and singleton services.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Held = Sequence[Mapping[str, Any]]
 
 
 class WorkersError(Exception):
-    """A worker or job could not be brought to the release; what ran before runs again."""
+    """A worker or job did not switch to the release; the previous one runs again."""
 
 
 def switch(
@@ -40,10 +40,10 @@ def switch(
     address: str = "",
     check: Callable[[], None] = lambda: None,
 ) -> float:
-    """Bring a worker, or what must not run twice, to the release; for how many seconds none of it ran.
+    """Switch a worker or singleton service to the release; returns the seconds in which none of it ran.
 
-    ``held`` are its containers, of whichever release; ``address`` is the host's private one. ``check`` is called while the new one starts;
-    when it raises LeaseError, what ran before runs again. Raises WorkersError.
+    ``held`` are its containers, of any release; ``address`` is the host's private one. ``check`` is called while the new one starts;
+    when it raises LeaseError, the previous one is started again. Raises WorkersError.
     """
     settings = manifest["services"][service]
     old = [item for item in held if item["release"] != manifest["id"]]
@@ -71,10 +71,10 @@ def switch(
     except (EngineError, SlotError, LeaseError) as error:
         for item in fresh:
             docker_host.remove(engine, item["name"], force=True)
-        again = "what ran before goes on" if running else "nothing ran before"
+        again = "the previous release keeps running" if running else "nothing ran before"
         for item in _to_restore(old, running, settings["update_order"]):
             docker_host.start(engine, item["id"])
-            again = "what ran before runs again"
+            again = "the previous release runs again"
         raise WorkersError(f"{kind(settings).replace('singleton', 'service')} {service}: {again}; {error}") from error
     gap = time.monotonic() - begin if running and settings["update_order"] == "stop_first" else 0.0
     for item in fresh:
@@ -87,10 +87,10 @@ def switch(
 
 
 def _to_restore(old: Held, running: Held, switch: str) -> Held:
-    """What has to be started again when the new release does not run."""
+    """Return the containers to start again when the new release fails."""
     if running:
         return running if switch == "stop_first" else []
-    # A run that was killed in between had stopped them already.
+    # A run killed in between had already stopped them.
     ended = [item for item in old if item["state"] == "exited"]
     newest = max((item["release"] for item in ended), default="")
     return [item for item in ended if item["release"] == newest]
@@ -116,12 +116,12 @@ def _stable(engine: Engine, names: Sequence[str], seconds: float, check: Callabl
 
 
 def unit(app: str, service: str) -> str:
-    """The name of a job's systemd units."""
+    """Return the name of a job's systemd units."""
     return f"sluice-{app}-{service}"
 
 
 def unit_files(app: str, service: str, schedule: str, container: str) -> dict[str, str]:
-    """The units of a job. The container is made beforehand, with its secrets, and started each time: nothing is in arguments."""
+    """Return a job's units. They start a container created beforehand with its secrets, so none are in arguments."""
     head = f"# managed by sluice.stack\n[Unit]\nDescription=Job {service} of {app}\n"
     return {
         f"{unit(app, service)}.service": f"{head}After=docker.service\nRequires=docker.service\n\n"
@@ -134,7 +134,7 @@ def unit_files(app: str, service: str, schedule: str, container: str) -> dict[st
 def schedule(
     engine: Engine, manifest: Mapping[str, Any], service: str, slot: str, secrets: Mapping[str, str], held: Held
 ) -> None:
-    """Have a job's next run be the release's; one that runs now ends as it began. Raises WorkersError."""
+    """Schedule a job with the release from its next run on; a current run is not interrupted. Raises WorkersError."""
     wanted = worker_containers(manifest, service, slot, secrets)[0]
     was_job = os.path.exists(os.path.join(UNITS, f"{unit(manifest['app'], service)}.timer"))
     if not any(item["name"] == wanted["name"] for item in held):
@@ -157,7 +157,7 @@ def schedule(
 
 
 def unschedule(app: str, service: str) -> None:
-    """Take a job's units away, if it has any."""
+    """Remove a job's units, if any."""
     paths = [os.path.join(UNITS, f"{unit(app, service)}.{suffix}") for suffix in ("timer", "service")]
     if any(os.path.exists(path) for path in paths):
         _systemctl(["disable", "--now", f"{unit(app, service)}.timer"])
@@ -183,9 +183,9 @@ def apply(
     address: str,
     check: Callable[[], None],
 ) -> dict[str, float]:
-    """Have exactly these services of the release beside this host's slots. Raises WorkersError, and what ``check`` raises.
+    """Run exactly these services of the release alongside this host's slots. Raises WorkersError, and what ``check`` raises.
 
-    Returns those that changed, each with the seconds in which none of it ran.
+    Returns the changed services, each with the seconds in which none of it ran.
     """
     held = docker_host.worker_containers(engine, manifest["app"])
     changed: dict[str, float] = {}

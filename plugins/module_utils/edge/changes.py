@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why an edge's configuration has to be written again, in words: pure, from what it has and what it shall have."""
+"""Why an edge's configuration changes, from its current and its desired text. Pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LOCATION = re.compile(r"^    location (/\S*) \{\n(.*?)^    \}", re.MULTILINE | 
 
 
 def reasons(before: str, after: str, names: Mapping[str, str]) -> list[str]:
-    """What differs between two configurations of an app; ``names`` maps private address to host. Empty when nothing does."""
+    """List the differences between two configurations of an app; ``names`` maps private address to host. Empty without any."""
     if before == after:
         return []
     if not before:
-        return ["it has none of the app yet"]
+        return ["the app is new on this edge"]
     if before == after + UNSERVED:
-        return ["a run died before Nginx was known to serve it"]
+        return ["a run died before Nginx confirmed it"]
     found = [*_hosts(before, after, names), *_routes(before, after)]
-    return found or ["its text differs: changed by hand, or of another version of the collection"]
+    return found or ["its text differs: changed by hand, or by another version of the collection"]
 
 
 def _hosts(before: str, after: str, names: Mapping[str, str]) -> list[str]:
-    """Hosts that come and go everywhere, and upstreams that change beyond that."""
+    """List hosts that join or leave all upstreams, and other changes of upstreams."""
     old, new = _upstreams(before), _upstreams(after)
     was, will = ({address for servers in one.values() for address, _unused in servers} for one in (old, new))
     found = [f"{names.get(address, address)} joins" for address in sorted(will - was)]
@@ -36,9 +36,9 @@ def _hosts(before: str, after: str, names: Mapping[str, str]) -> list[str]:
     for service, slot in sorted({*old, *new}):
         key = (service, slot)
         if key not in new:
-            found.append(f"{service} goes from {slot}")
+            found.append(f"{service} is removed from {slot}")
         elif key not in old:
-            found.append(f"{service} comes to {slot}")
+            found.append(f"{service} is added to {slot}")
         else:
             lost = {item for item in old[key] - new[key] if item[0] in will}
             gained = {item for item in new[key] - old[key] if item[0] in was}
@@ -50,7 +50,7 @@ def _hosts(before: str, after: str, names: Mapping[str, str]) -> list[str]:
 def _routes(before: str, after: str) -> list[str]:
     old, new = _locations(before), _locations(after)
     found = [f"route {key} is new" for key in sorted(new.keys() - old.keys())]
-    found += [f"route {key} goes" for key in sorted(old.keys() - new.keys())]
+    found += [f"route {key} is removed" for key in sorted(old.keys() - new.keys())]
     return found + [f"route {key} changes" for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
 
 
@@ -62,7 +62,7 @@ def _upstreams(text: str) -> Upstreams:
 
 
 def _locations(text: str) -> dict[str, str]:
-    """Host and path → what is done there, with variables replaced by the services they stand for."""
+    """Host and path → the location's text, with variables replaced by the services they stand for."""
     maps = dict(re.findall(r"^map \$sluice_slot (\$\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
     found = {}
     for body in _SERVER.findall(text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The edge's control endpoint: HTTP over a Unix socket that only root can reach."""
+"""The edge's control endpoint: HTTP over a Unix socket that only root can access."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ SOCKET = "/run/sluice-edge/control.sock"
 
 
 class EdgeDown(Exception):
-    """Nginx does not answer on its control socket; the message says what to look at."""
+    """Nginx does not answer on its control socket; the message says what to check."""
 
 
 class EdgeRefused(Exception):
-    """Nginx answered, and refused or held something else than it was given."""
+    """Nginx refused the request, or holds another record than it was given."""
 
 
 def call(method: str, path: str, body: Any = None, *, timeout: float = 5, socket_path: str = SOCKET) -> dict[str, Any]:
-    """Ask the control endpoint; returns its JSON answer. ``timeout`` is in seconds. Raises EdgeDown or EdgeRefused."""
+    """Call the control endpoint; returns its JSON response. ``timeout`` is in seconds. Raises EdgeDown or EdgeRefused."""
     try:
         answer = plain_http.request(socket_path, method, path, body, timeout=timeout)
     except plain_http.NoAnswer as error:
         raise EdgeDown(
-            f"Nginx does not answer on {socket_path} ({error}): look at systemctl status nginx, or run provision.yml"
+            f"Nginx does not answer on {socket_path} ({error}): check systemctl status nginx, or run provision.yml"
         ) from error
     data = answer.data()
     if answer.status != 200 or not isinstance(data, dict):
-        said = data.get("error") if isinstance(data, dict) else None
-        raise EdgeRefused(f"the edge refused {method} {path} with {answer.status}: {said or answer.beginning()}")
+        reason = data.get("error") if isinstance(data, dict) else None
+        raise EdgeRefused(f"the edge refused {method} {path} with {answer.status}: {reason or answer.beginning()}")
     return data
 
 
 def hold(record: Mapping[str, Any], *, socket_path: str = SOCKET) -> None:
-    """Have all workers use a record from now on, and make sure they do. Raises EdgeDown or EdgeRefused.
+    """Make all Nginx workers use a record, and verify that they do. Raises EdgeDown or EdgeRefused.
 
-    The record must be in its file already. Doing this again is harmless, and brings along workers that a run which died
-    between the file and this call has left behind.
+    The record must already be in its file. The call is idempotent, and updates workers that a run left behind when it died
+    between writing the file and this call.
     """
     answer = call("PUT", f"/split/{record['app']}", record, socket_path=socket_path)
     if answer.get("record") != record:
-        raise EdgeRefused(f"Nginx holds another record of {record['app']} than it was given: {answer.get('record')}")
+        raise EdgeRefused(f"Nginx has a different record of {record['app']} than it was given: {answer.get('record')}")
 
 
 def forget(app: str, *, socket_path: str = SOCKET) -> None:
@@ -51,5 +51,5 @@ def forget(app: str, *, socket_path: str = SOCKET) -> None:
 
 
 def running_config(app: str, *, socket_path: str = SOCKET) -> str:
-    """The fingerprint of the app's configuration as a worker runs it; empty when it runs none. Raises EdgeDown or EdgeRefused."""
+    """Return the fingerprint of the app's configuration that a worker runs; empty without one. Raises EdgeDown or EdgeRefused."""
     return str(call("GET", f"/config/{app}", socket_path=socket_path)["fingerprint"])

@@ -18,17 +18,17 @@ SLOTS = ("blue", "green")
 # The edge closes idle upstream connections before the app does (Node's default is 5 s), so it never writes into one
 # that is closing.
 UPSTREAM_IDLE_SECONDS = 4
-# After so long without a byte the edge gives an answer up, or ends a WebSocket; app.inc of role nginx has the same.
+# Idle timeout of a response or WebSocket, in seconds; the same as in app.inc of role nginx.
 SILENCE_SECONDS = 60
-# The largest request body, in bytes, of a route that sets no limit, unless the edge does: nginx_client_max_body_size of role nginx.
+# The largest request body in bytes of a route without a limit, unless role nginx sets nginx_client_max_body_size.
 BODY_LIMIT = 20 * 2**20
-# Written under a configuration until the workers are known to serve it: a run that dies in between leaves a file that differs
-# from what was wanted, and the next run installs it again.
-UNSERVED = "# installed, not known to be served yet\n"
+# Appended to a configuration until the workers confirm it: after a run that died in between, the file differs from the desired
+# one, and the next run installs it again.
+UNSERVED = "# installed, not confirmed by the workers yet\n"
 
 
 def upstream(app: str, service: str, slot: str) -> str:
-    """The name of a slot's upstream; the parts' own names have no '_', so two different slots never share a name."""
+    """Return the name of a slot's upstream; its parts contain no '_', so two slots never share a name."""
     return f"sluice_{app}_{service}_{slot}"
 
 
@@ -40,60 +40,60 @@ def render_app(
     slot: str = "blue",
     other_hosts: Mapping[str, str] | None = None,
 ) -> str:
-    """The text of /etc/nginx/sluice/<app>.conf: the upstreams of both slots, and each slot's own routes.
+    """Render /etc/nginx/sluice/<app>.conf: the upstreams of both slots, and each slot's own routes.
 
-    ``new`` is in ``slot`` and ``other``, the release before it, in the other one (``new`` too where there is none): neither a moved
-    route nor a changed number of replicas is felt before the flip. ``hosts`` maps app host to private address; ``other_hosts`` are those
-    that hold ``other``, when not all do.
+    ``new`` is in ``slot``, and the previous release ``other`` in the other one (``new`` without one): a moved route or a changed
+    number of replicas takes effect only with the flip. ``hosts`` maps app host to private address; ``other_hosts`` are those that
+    hold ``other``, when not all do.
     """
     held: dict[str, list[Manifest]] = {one: [new if one == slot or other is None else other] for one in SLOTS}
     there = {one: hosts if other_hosts is None or one == slot else other_hosts for one in SLOTS}
     body = _App(new["app"], held, Hosts(hosts, there), http_port).render()
     mark = hashlib.sha256(body.encode()).hexdigest()[:16]
     return (
-        f"# managed by sluice.stack, for app {new['app']}: the next release overwrites what is changed here\n"
-        # Asked for after a reload: the workers that know this value run this configuration.
+        f"# managed by sluice.stack, for app {new['app']}: the next release overwrites changes made here\n"
+        # Read after a reload: workers that return this value run this configuration.
         f'map "" ${variable(new["app"])} {{ default {mark}; }}\n\n' + body
     )
 
 
 def variable(app: str) -> str:
-    """The Nginx variable that holds the fingerprint of an app's configuration."""
+    """Return the Nginx variable that holds the fingerprint of an app's configuration."""
     return f"sluice_config_{_word(app)}"
 
 
 def fingerprint(text: str) -> str:
-    """The fingerprint in a rendered configuration; empty when the text is not one."""
+    """Return the fingerprint of a rendered configuration; empty for other text."""
     match = re.search(r"^map \"\" \$sluice_config_\w+ \{ default (\w+); \}$", text, re.MULTILINE)
     return match[1] if match else ""
 
 
 def claims(text: str) -> set[str]:
-    """The host names a rendered configuration answers to; ``_`` for any."""
+    """Return the host names of a rendered configuration; ``_`` for any."""
     return set(re.findall(r"^    server_name (\S+);$", text, re.MULTILINE))
 
 
 def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
-    """Why ``app`` cannot have its configuration beside the ``others`` (app to text) of one edge, or None.
+    """Return why ``app``'s configuration conflicts with the ``others`` (app to text) of one edge, or None.
 
-    Nginx itself would take one of two servers of the same name and only warn.
+    Nginx itself uses one of two servers with the same name and only warns.
     """
     for other, config in sorted(others.items()):
         shared = sorted(claims(text) & claims(config)) if other != app else []
         if shared:
             name = "requests for any host name (a route without a host)" if shared[0] == "_" else f"host {shared[0]}"
-            return f"app {app} wants {name}, which app {other} has on this edge: give one of them another app_routes[].host"
+            return f"app {app} claims {name}, which app {other} already has on this edge: set another app_routes[].host for one of them"
     return None
 
 
 class Hosts(NamedTuple):
-    """App host → address: all of them, and those that hold what is in each slot."""
+    """App host → address: all hosts, and those that hold each slot's release."""
 
     all: Mapping[str, str]
     by_slot: Mapping[str, Mapping[str, str]]
 
     def of(self, slot: str, named: Sequence[str] | None) -> list[str]:
-        """Where a service runs that belongs on the hosts ``named`` (None: on each). Rather where it should be than nowhere."""
+        """Return the hosts of a service with the hosts ``named`` (None: all); those it is meant for when none of them holds it."""
         for hosts in (self.by_slot[slot], self.all):
             found = sorted({address for host, address in hosts.items() if not named or host in named})
             if found:
@@ -102,14 +102,14 @@ class Hosts(NamedTuple):
 
 
 class _App:
-    """One app's configuration while it is written."""
+    """Renders one app's configuration."""
 
     def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], hosts: Hosts, port: int) -> None:
         self.app, self.held, self.hosts, self.port = app, held, hosts, port
-        self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that tells them apart
+        self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that selects one
 
     def render(self) -> str:
-        """Upstreams, then what routes differ in between the slots, then servers."""
+        """Render upstreams, then the maps where the slots' routes differ, then servers."""
         hosts = sorted({route["host"] or "" for release in self._releases() for route in release["routes"]})
         servers = [self._server(host) for host in hosts]
         return "\n\n".join([*self._upstreams(), *self._maps(), *servers]) + "\n"
@@ -127,7 +127,7 @@ class _App:
                 ports = sorted(port_numbers(release["ports"], service, slot))
                 addresses = self.hosts.of(slot, release["services"].get(service, {}).get("hosts"))
                 if not ports or not addresses:
-                    continue  # nothing of it runs there, and Nginx refuses an upstream without a server
+                    continue  # no host runs it, and Nginx rejects an upstream without a server
                 name = upstream(self.app, service, slot)
                 yield self._upstream(name, addresses, ports)
                 if service in with_assets:
@@ -135,8 +135,8 @@ class _App:
 
     def _upstream(self, name: str, addresses: Sequence[str], ports: Sequence[int]) -> str:
         hosts = [f"[{address}]" if ":" in address else address for address in addresses]
-        # A host that failed twice is left alone for a moment: one that does not even refuse connections costs each request
-        # 2 s. Not longer, because with all of them left alone there is nobody to ask. A single server is always asked.
+        # Skip a host that failed twice for a moment: one that does not even refuse connections costs each request 2 s. Not longer,
+        # because with all hosts skipped none is left. A single server is never skipped.
         servers = [f"    server {host}:{port} max_fails=2 fail_timeout=5s;" for host in hosts for port in ports]
         return _block(
             f"upstream {name}", [*servers, "    keepalive 32;", f"    keepalive_timeout {UPSTREAM_IDLE_SECONDS}s;"]
@@ -160,7 +160,7 @@ class _App:
         paths = {_folder(route["path"]) for route in routes} | assets
         for path in sorted(paths):
             if path != "/":
-                # Nginx would answer the bare path with a redirect.
+                # Nginx would redirect the bare path.
                 yield self._location(f"= {path.rstrip('/')}", host, path, asset=False)
             yield self._location(path, host, path, asset=path in assets)
         if assets:
@@ -177,7 +177,7 @@ class _App:
             )
         lines.append("        include /etc/nginx/sluice/proxy.inc;")
         lines += [f"        {line}" for line in _settings([one for one in self._routes(host, path).values() if one])]
-        # In its own order: nothing live is 503, a path that the chosen release does not have is 404.
+        # The order matters: 503 when no release is live, then 404 for a path the chosen release lacks.
         lines.append('        if ($sluice_upstream = "") { return 597; }')
         if not all(services.values()):
             lines.append('        if ($sluice_service = "") { return 404; }')
@@ -192,7 +192,7 @@ class _App:
         return _block(f"    location {match}", lines, "    ")
 
     def _is_single(self, services: Services) -> bool:
-        """Whether a location's service is one that nobody answers for while it is replaced."""
+        """Whether a location's service is a singleton, which is down while it is replaced."""
         known = [self.held[slot][-1]["services"].get(name) for slot, name in services.items()]
         return any(service and service.get("strategy") == "recreate" for service in known)
 
@@ -203,7 +203,7 @@ class _App:
         return {slot: _route(self.held[slot], host, path) for slot in SLOTS}
 
     def _value(self, services: Services) -> str:
-        """The service of a location, or a variable that tells it by slot where the two releases differ."""
+        """Return the service of a location, or the variable that selects it by slot where the two releases differ."""
         if len(set(services.values())) == 1:
             return services["blue"] or '""'
         key = tuple(services[slot] for slot in SLOTS)
@@ -216,12 +216,12 @@ class _App:
 
 
 def _settings(routes: Sequence[Route]) -> list[str]:
-    """What a location's routes set otherwise than the edge. While two releases share the location, the more generous value counts."""
+    """Return the settings of a location that differ from the edge's. While two releases share it, the more generous value counts."""
     lines = []
     silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes)
     if silence != SILENCE_SECONDS:
         lines += [f"proxy_{what}_timeout {silence}s;" for what in ("read", "send")]
-    # None is the edge's own limit, which is at least as much as its default; 0 is no limit.
+    # None is the edge's own limit, at least its default; 0 is no limit.
     limit = max((route.get("body_limit") for route in routes), key=_generosity)
     if limit is not None:
         lines.append(f"client_max_body_size {limit};")
@@ -235,7 +235,7 @@ def _generosity(limit: int | None) -> float:
 
 
 def _word(app: str) -> str:
-    return app.replace("-", "_")  # in names of variables; an app's name has no '_' of its own
+    return app.replace("-", "_")  # for names of variables; an app's name contains no '_'
 
 
 def _folder(path: str) -> str:
@@ -243,16 +243,16 @@ def _folder(path: str) -> str:
 
 
 def _table(release: Manifest, host: str) -> list[Route]:
-    """A release's routes for a host name: its own, else those for any name."""
+    """Return a release's routes for a host name: its own, else those for any name."""
     own = [route for route in release["routes"] if (route["host"] or "") == host]
     return own or [route for route in release["routes"] if not route["host"]]
 
 
 def _route(releases: Sequence[Manifest], host: str, path: str) -> Route | None:
-    """What answers for a path: the longest route that holds it, of the newest release that has one."""
+    """Return the route of a path: the longest match, of the newest release that has one."""
     for release in reversed(releases):
         routes = _table(release, host)
-        # Files that a route names as its own belong to its service wherever they are.
+        # Assets of a route belong to its service wherever they are.
         files = [route for route in routes if route["assets"] and _folder(route["assets"]) == path]
         found = files or [route for route in routes if path.startswith(_folder(route["path"]))]
         if found:
@@ -264,7 +264,7 @@ def _block(head: str, lines: Sequence[str], indent: str = "") -> str:
     return "\n".join([f"{head} {{", *lines, f"{indent}}}"])
 
 
-# What must not run twice is away while it is replaced. Nobody was asked, or somebody who ended in the middle of the answer.
+# A singleton service is down while it is replaced: the request reached no instance, or one that stopped during the response.
 _REPLACED = _block(
     "    location @sluice_replaced",
     [
@@ -275,8 +275,8 @@ _REPLACED = _block(
     "    ",
 )
 
-# Hashed files: a page opened before a flip asks for its own release's, so a miss is asked from the other slot. That slot may be
-# empty, or fail: for the visitor it stays a miss.
+# Hashed assets: a page opened before a flip requests its own release's files, so a miss is retried in the other slot. When that slot
+# is empty or fails, the client gets the 404.
 _OTHER_SLOT = _block(
     "    location @sluice_other_slot",
     [

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The edge's record of an app: what is confirmed, what is being tried, and until when. Pure.
+"""The edge's record of an app: the confirmed release, the pending one, and its deadline. Pure.
 
-The record undoes a flip by itself: after the deadline the pending release does not count any more, by this edge's own clock, on
-every worker, through a restart too. Nothing has to run for that. Each function returns a new record, with ``seq`` one higher,
+A flip reverts automatically: after the deadline, by this edge's own clock, the pending release no longer counts, on every worker and
+after a restart. Nothing has to run for that. Each function returns a new record, with ``seq`` one higher,
 or the same one when there is nothing to change.
 """
 
@@ -21,7 +21,7 @@ LONGEST_RETRY = 86400  # seconds
 
 
 class Choice(TypedDict):
-    """What requests are sent to."""
+    """The release and slot that get requests."""
 
     release: str
     slot: str
@@ -36,7 +36,7 @@ class Pending(TypedDict):
 
 
 class Share(TypedDict):
-    """What a part of the visitors is sent to."""
+    """The release and slot for a share of the clients."""
 
     release: str
     slot: str
@@ -44,7 +44,7 @@ class Share(TypedDict):
 
 
 class Maintenance(TypedDict):
-    """Every request is answered 503 with ``message``, save those from the networks in ``allow`` and from the edge itself.
+    """Every request gets a 503 with ``message``, except from the networks in ``allow`` and from the edge itself.
 
     ``since`` is in seconds since the epoch, of the edge's clock; ``retry_after`` in seconds.
     """
@@ -72,19 +72,19 @@ class RecordError(Exception):
 
 
 class Damaged(RecordError):
-    """What was read is not a record."""
+    """The data is not a record."""
 
 
 class BadFlip(RecordError):
-    """A flip that could never be served."""
+    """A flip that cannot be served."""
 
 
 class BadMaintenance(RecordError):
-    """A maintenance mode with a value that means nothing."""
+    """A maintenance mode with an invalid value."""
 
 
 class StaleToken(RecordError):
-    """A later run has written the record already."""
+    """A later run has already written the record."""
 
 
 class TooLate(RecordError):
@@ -92,7 +92,7 @@ class TooLate(RecordError):
 
 
 class NotPending(RecordError):
-    """Another release, or none, is being tried."""
+    """Another release is pending, or none."""
 
 
 def empty(app: str) -> Record:
@@ -101,11 +101,11 @@ def empty(app: str) -> Record:
 
 
 def from_data(app: str, data: Any) -> Record:
-    """The record kept in a file; None, the record of an app that was never deployed. Raises Damaged."""
+    """Parse the record of a file; None is the record of an app that was never deployed. Raises Damaged."""
     if data is None:
         return empty(app)
     if isinstance(data, Mapping):
-        data = {"maintenance": None, **data}  # written before there was a maintenance mode
+        data = {"maintenance": None, **data}  # written by a version without a maintenance mode
     if not (
         isinstance(data, Mapping)
         and set(data) == set(empty(app))
@@ -118,7 +118,7 @@ def from_data(app: str, data: Any) -> Record:
         and _is_maintenance(data["maintenance"])
     ):
         raise Damaged(
-            f"the edge's record of {app} is damaged ({str(data)[:200]}): put back /var/lib/sluice-edge/{app}.json, or remove it, restart "
+            f"the edge's record of {app} is damaged ({str(data)[:200]}): restore /var/lib/sluice-edge/{app}.json, or remove it, restart "
             "Nginx and deploy again"
         )
     return cast(Record, dict(data))
@@ -142,14 +142,14 @@ def _is_maintenance(value: Any) -> bool:
 
 
 def pending_alive(record: Record, now: float) -> bool:
-    """Whether a flip is being tried at ``now``."""
+    """Whether a flip is pending at ``now``."""
     return record["pending"] is not None and record["deadline"] is not None and now < record["deadline"]
 
 
 def effective(record: Record, now: float) -> list[Share]:
-    """What requests are sent to at ``now``, the tried release first; an empty list answers 503.
+    """Return where requests go at ``now``, the pending release first; an empty list means 503.
 
-    In maintenance that is what those see who are let in.
+    In maintenance this applies to the allowed clients.
     """
     pending, confirmed = record["pending"], record["confirmed"]
     tried = pending["percent"] if pending and pending_alive(record, now) else 0
@@ -166,7 +166,7 @@ def _next(
 ) -> Record:
     if token < record["token"]:
         raise StaleToken(
-            f"token {token} is older than token {record['token']}, which wrote the split of {record['app']} last: a later run took over"
+            f"token {token} is older than token {record['token']}, which last wrote the split of {record['app']}: a later run took over"
         )
     return {
         "app": record["app"],
@@ -185,16 +185,16 @@ def _with_maintenance(record: Record, token: int, maintenance: Maintenance | Non
 
 
 def propose(record: Record, *, release: str, slot: str, percent: int, seconds: float, token: int, now: float) -> Record:
-    """The record with a flip to try until ``now + seconds``. Raises StaleToken or BadFlip."""
+    """Return the record with a flip pending until ``now + seconds``. Raises StaleToken or BadFlip."""
     if not 1 <= percent <= 100:
-        raise BadFlip(f"a flip takes 1 to 100 per cent of the visitors, not {percent}")
+        raise BadFlip(f"a flip takes 1 to 100 percent of the clients, not {percent}")
     if slot not in SLOTS:
         raise BadFlip(f"slot {slot!r} is neither blue nor green")
     if seconds <= 0:
-        raise BadFlip(f"a flip lasts longer than {seconds:g} s: set app_confirm_seconds")
+        raise BadFlip(f"a flip must last longer than {seconds:g} s: set app_confirm_seconds")
     confirmed = record["confirmed"]
     if confirmed and confirmed["slot"] == slot and confirmed["release"] != release:
-        # Its containers would have had to be replaced while they serve.
+        # Its containers would have to be replaced while they are live.
         raise BadFlip(
             f"slot {slot} serves the confirmed release {confirmed['release']}: {release} belongs in the other slot"
         )
@@ -203,7 +203,7 @@ def propose(record: Record, *, release: str, slot: str, percent: int, seconds: f
 
 
 def confirm(record: Record, *, release: str, token: int, now: float) -> Record:
-    """The record with the flip made permanent; what was permanent before stays so, without another's flip that has gone back by itself.
+    """Return the record with the flip made permanent; unchanged when the release is already confirmed, except for another expired flip.
 
     Raises StaleToken, NotPending or TooLate.
     """
@@ -213,18 +213,18 @@ def confirm(record: Record, *, release: str, token: int, now: float) -> Record:
     if pending is None or pending["release"] != release:
         tried = f"release {pending['release']} is" if pending else "no release is"
         raise NotPending(
-            f"release {release} cannot be confirmed: {tried} being tried for {record['app']} on this edge; run the command again"
+            f"release {release} cannot be confirmed: {tried} pending for {record['app']} on this edge; run the command again"
         )
     if not pending_alive(record, now):
         raise TooLate(
-            f"release {release} was confirmed {now - (record['deadline'] or 0):.1f} s after its deadline, the split had gone back by itself: "
+            f"release {release} was confirmed {now - (record['deadline'] or 0):.1f} s after its deadline, the flip had already reverted: "
             "run the command again, with a longer app_confirm_seconds if the edges are slow"
         )
     return _next(record, token, confirmed={"release": release, "slot": pending["slot"]}, pending=None, deadline=None)
 
 
 def adopt(record: Record, *, release: str, slot: str, token: int) -> Record:
-    """The record with a release that another edge has confirmed; unchanged when it has it already. Raises StaleToken."""
+    """Return the record with a release that another edge confirmed; unchanged when it already has it. Raises StaleToken."""
     choice: Choice = {"release": release, "slot": slot}
     if record["confirmed"] == choice and record["pending"] is None:
         return record
@@ -232,7 +232,7 @@ def adopt(record: Record, *, release: str, slot: str, token: int) -> Record:
 
 
 def abort(record: Record, *, token: int, release: str | None = None) -> Record:
-    """The record without the flip (of ``release``, or whichever); unchanged when there is none. Raises StaleToken."""
+    """Return the record without the flip (of ``release``, or any); unchanged without one. Raises StaleToken."""
     pending = record["pending"]
     if pending is None or (release is not None and pending["release"] != release):
         return record
@@ -240,21 +240,19 @@ def abort(record: Record, *, token: int, release: str | None = None) -> Record:
 
 
 def maintain(record: Record, *, message: str, retry_after: int, allow: Sequence[str], token: int, now: float) -> Record:
-    """The record in maintenance, from now on or as it is already; unchanged when nothing differs. Raises StaleToken or BadMaintenance.
+    """Return the record in maintenance; unchanged when nothing differs. Raises StaleToken or BadMaintenance.
 
-    ``allow`` holds addresses and networks, IPv4 and IPv6. What is served, tried or confirmed stays as it is.
+    ``allow`` holds addresses and networks, IPv4 and IPv6. The confirmed and pending releases stay as they are.
     """
     if not 1 <= retry_after <= LONGEST_RETRY:
-        raise BadMaintenance(
-            f"visitors in maintenance cannot be told to come back after {retry_after} s: set retry_after to 1 to {LONGEST_RETRY}"
-        )
+        raise BadMaintenance(f"retry_after of maintenance is {retry_after} s: set it to 1 to {LONGEST_RETRY}")
     if not message.strip() or len(message) > MESSAGE_LENGTH:
         raise BadMaintenance(
-            f"the message for maintenance has {len(message.strip())} characters: write 1 to {MESSAGE_LENGTH} of them"
+            f"the message of maintenance has {len(message.strip())} characters: write 1 to {MESSAGE_LENGTH}"
         )
     if len(allow) > ALLOWED_NETWORKS:
         raise BadMaintenance(
-            f"maintenance lets in at most {ALLOWED_NETWORKS} networks, not {len(allow)}: write larger networks"
+            f"maintenance allows at most {ALLOWED_NETWORKS} networks, not {len(allow)}: use larger networks"
         )
     before = record["maintenance"]
     maintenance: Maintenance = {
@@ -267,25 +265,25 @@ def maintain(record: Record, *, message: str, retry_after: int, allow: Sequence[
 
 
 def serve(record: Record, *, token: int) -> Record:
-    """The record out of maintenance; unchanged when it is not in it. Raises StaleToken."""
+    """Return the record without maintenance; unchanged without any. Raises StaleToken."""
     return record if record["maintenance"] is None else _with_maintenance(record, token, None)
 
 
 def network(entry: str) -> str:
-    """An address or a network as the edge compares it: ``address/length``, an IPv4-mapped one as IPv4. Raises BadMaintenance."""
+    """Normalise an address or network for the edge: ``address/length``, IPv4-mapped as IPv4. Raises BadMaintenance."""
     try:
         if "%" in entry:
-            raise ValueError("the edge does not see the zone of an address")
+            raise ValueError("the edge does not know the zone of an address")
         wide = ipaddress.ip_network(entry, strict=False)
     except ValueError:
         raise BadMaintenance(
-            f"maintenance cannot let in {entry!r}: write an address or a network, like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
+            f"maintenance cannot allow {entry!r}: write an address or a network, like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
         ) from None
     address = ipaddress.ip_address(entry.partition("/")[0])
     if "/" in entry and address != wide.network_address:
-        # One address, or all of its network? The answer decides who gets in.
+        # Ambiguous: one address, or its whole network?
         raise BadMaintenance(
-            f"maintenance cannot let in {entry!r}, which is neither one address nor a network: write {address} or {wide}"
+            f"maintenance cannot allow {entry!r}, which is neither one address nor a network: write {address} or {wide}"
         )
     mapped = wide.network_address.ipv4_mapped if isinstance(wide, ipaddress.IPv6Network) else None
     if mapped and wide.prefixlen >= 96:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask an edge's public port, as a visitor would, whether a release answers."""
+"""Check on an edge's public port, like a client, that a release answers."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ COOKIE = "sluice_visitor"
 
 
 class VerifyError(Exception):
-    """A route does not answer with the release; the message names the route and what it said."""
+    """A route does not answer with the release; the message names the route and its response."""
 
 
-def bucket(visitor: str) -> int:
-    """A visitor's place among a hundred, 0 to 99: the function of the same name in the edge's sluice.js."""
+def bucket(client: str) -> int:
+    """Return a client's bucket, 0 to 99: the same function as in the edge's sluice.js."""
     value = 5381
-    for letter in visitor:
+    for letter in client:
         value = (value * 33 + ord(letter)) % 2**32
     return value % 100
 
 
-def first_visitor() -> str:
-    """A visitor who is sent to the tried release however small its share is."""
+def first_client() -> str:
+    """Return a client id that gets the pending release however small its share is."""
     return next(name for name in (f"verify-{number}" for number in range(10_000)) if bucket(name) == 0)
 
 
 def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> str | None:
-    """Ask one route once; None when the release answered well, else what was wrong.
+    """Request one route once; None when the release answered correctly, else what was wrong.
 
-    Well means below 500, and the header that only this host gets to see names the release. ``timeout`` is in seconds.
+    Correct means a status below 500 and the release in the header that only this host receives. ``timeout`` is in seconds.
     """
     where = f"{route.get('host') or '*'}{route['verify']}"
     headers = {
         "Host": route.get("verify_host") or route.get("host") or "localhost",
         "User-Agent": "sluice-verify",
-        "Cookie": f"{COOKIE}={first_visitor()}",
+        "Cookie": f"{COOKIE}={first_client()}",
     }
     try:
         answer = plain_http.request(
@@ -49,15 +49,15 @@ def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> st
     if answer.status >= 500:
         return f"{where}: status {answer.status}, body {answer.beginning()!r}"
     if answered != release:
-        return f"{where}: answered by {f'release {answered}' if answered else 'none of the app'} instead of {release}, status {answer.status}"
+        return f"{where}: answered by {f'release {answered}' if answered else 'no release of the app'} instead of {release}, status {answer.status}"
     return None
 
 
 def verify(port: int, routes: Sequence[Mapping[str, Any]], release: str, *, times: int, timeout: float) -> None:
-    """Ask every route ``times`` in a row; raises VerifyError at the first bad answer.
+    """Request every route ``times`` in a row; raises VerifyError at the first bad response.
 
-    There is no second try: the slot was healthy before it was flipped to, and while one is waited for, visitors get the same
-    bad answers.
+    There is no retry: the slot was healthy before the flip, and while a retry waits, clients get the same bad
+    responses.
     """
     for route in routes:
         for number in range(1, times + 1):

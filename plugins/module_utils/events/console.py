@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run as a person or a CI log sees it: events in, lines out. Pure."""
+"""The console output of a run: events in, lines out. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event, Failed
 
-# What a step is called here, where the name of its tasks would not tell.
+# Labels of steps whose task name is not clear.
 LABELS = {"failure": "clean up", "failure_revert": "clean up"}
-# Steps of a command whose output is what it looked for.
+# Steps of commands whose output is their result.
 QUIET = ("observe", "logs", "run")
-# With more hosts than this their number says more than their names.
+# With more hosts than this, show their number instead of their names.
 MANY = 5
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of output. ``tone`` is plan, good, bad, changed, warning or nothing; signs of life and errors go to ``stderr``."""
+    """A line of output. ``tone`` is plan, good, bad, changed, warning or empty; progress lines and errors go to ``stderr``."""
 
     text: str
     tone: str = ""
@@ -27,36 +27,36 @@ class Line:
 
 
 class Console:
-    """The reader for people. With ``verbose`` Ansible's own output is around it, and it leaves out what that shows."""
+    """Formats events for the console. With ``verbose`` Ansible's own output is shown too, and this omits what it repeats."""
 
     def __init__(self, verbose: bool = False) -> None:
         self._verbose = verbose
         self._held: list[Line] = []
         self._failures: list[Failed] = []
         self._changes = 0
-        self._told = False
+        self._printed = False
 
     def lines(self, event: Event) -> list[Line]:
-        """What the event looks like, perhaps nothing."""
+        """Return the lines of an event, possibly none."""
         if isinstance(event, events.RunEnded):
             return [*self._release(), *self._ending(event)]
         if isinstance(event, Failed):
             self._failures.append(event)
         if self._verbose and isinstance(event, (events.StepEnded, events.Waiting, events.Changed)):
             return []
-        if self._verbose and isinstance(event, events.Told) and event.debug:
+        if self._verbose and isinstance(event, events.Message) and event.debug:
             return []
         if isinstance(event, events.StepEnded):
             if event.step in QUIET:
                 return []
-            self._told = True
+            self._printed = True
             self._held.append(_step(event))
-            # The plan comes first, and is made of what this step found.
+            # Print the plan first: it is made from the result of this step.
             return [] if event.step == "fence" else self._release()
         shown = list(self._lines(event))
         if isinstance(event, events.Planned):
             return [*shown, *self._release()]
-        # A sign of life is not worth the order of the rest.
+        # A progress line may be out of order.
         return shown if not shown or isinstance(event, events.Waiting) else [*self._release(), *shown]
 
     def _release(self) -> list[Line]:
@@ -65,13 +65,13 @@ class Console:
 
     def _lines(self, event: Event) -> Iterator[Line]:
         if isinstance(event, events.Planned):
-            self._told = self._told or bool(event.lines)
+            self._printed = self._printed or bool(event.lines)
             yield from (Line(line, "plan") for line in event.lines)
-        elif isinstance(event, events.Told):
-            self._told = True
+        elif isinstance(event, events.Message):
+            self._printed = True
             yield from map(Line, event.lines)
         elif isinstance(event, events.Reported):
-            self._told = True
+            self._printed = True
             yield from (Line(f"Warning: {note}", "warning") for note in event.notes)
             yield from (Line(line, "good") for line in event.lines)
         elif isinstance(event, events.Changed):
@@ -84,8 +84,8 @@ class Console:
             yield Line(_task("unreachable" if event.unreachable else "failed", event.host, event.task), "bad")
 
     def _ending(self, event: events.RunEnded) -> Iterator[Line]:
-        """The count of changes where nothing else says the result, and what failed, last and once."""
-        fine = not self._failures and not self._told
+        """Format the count of changes when no other line has the result, and the failures, last and once."""
+        fine = not self._failures and not self._printed
         if event.hosts and (fine or self._changes) and not self._verbose:
             yield Line(_count(event, self._changes, {failed.host for failed in self._failures}))
         yield from _errors(self._failures, event.hosts)
@@ -118,11 +118,11 @@ def _count(event: events.RunEnded, changes: int, failed: Iterable[str]) -> str:
         *([f"{len(set(failed))} failed"] if failed else []),
         f"{event.seconds:.1f} s",
     ]
-    return ", ".join(parts) + (" (this was a check: nothing was changed)" if event.check else "")
+    return ", ".join(parts) + (" (check mode: nothing was changed)" if event.check else "")
 
 
 def _errors(failures: Sequence[Failed], hosts: Sequence[str]) -> Iterator[Line]:
-    """Details first, then a line for each thing that failed; hosts that failed alike are in one."""
+    """Format details first, then a line for each failure; hosts that failed alike share one."""
     groups: dict[tuple[str, str], list[Failed]] = {}
     for failure in failures:
         groups.setdefault((failure.message, "" if failure.worded else failure.task), []).append(failure)

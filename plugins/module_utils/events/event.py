@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in a run, typed. Readers (the console; later reports and notices) get these and nothing else."""
+"""The events of a run, typed. The console (and other readers) receive only these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of the run so far; a field is empty until it is known."""
+    """The run as known so far; a field is empty until it is known."""
 
     id: str = ""
     action: str = ""
@@ -31,7 +31,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Event):
-    """The plan, as a person reads it; no lines when it was refused."""
+    """The printed plan; no lines when it was refused."""
 
     lines: tuple[str, ...]
 
@@ -45,7 +45,7 @@ class StepStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StepEnded(Event):
-    """Every host has answered. ``summary`` has what they did, in a few words each."""
+    """Every host has finished the step. ``summary`` has a short text for what they did."""
 
     step: str
     seconds: float
@@ -56,7 +56,7 @@ class StepEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting(Event):
-    """Nothing has happened for a while: ``hosts`` have not answered for ``seconds``. ``step`` is empty outside of a release."""
+    """Nothing has happened for a while: ``hosts`` have been running for ``seconds``. ``step`` is empty outside of a release."""
 
     step: str
     task: str
@@ -65,8 +65,8 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told(Event):
-    """Lines for the person who runs it. ``debug``: from a debug task, which Ansible's own output shows too."""
+class Message(Event):
+    """Lines for the operator. ``debug``: from a debug task, which Ansible's own output shows too."""
 
     lines: tuple[str, ...]
     debug: bool = False
@@ -84,7 +84,7 @@ class Changed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Reported(Event):
-    """The result of a run that did not fail. ``lines`` say it, ``notes`` what was left undone without harm."""
+    """The result of a successful run. ``lines`` describe it, ``notes`` list harmless failures."""
 
     lines: tuple[str, ...]
     notes: tuple[str, ...]
@@ -104,8 +104,8 @@ class RolledBack(Reported):
 class Failed(Event):
     """A task ended the run for ``host``.
 
-    The first line of ``message`` says what failed, details follow. ``worded``: the message was written for a person and stands alone;
-    others need ``task`` and ``where`` beside them. ``shared``: it is not about this one host.
+    The first line of ``message`` is the failure, details follow. ``worded``: the message was written for the operator and stands alone;
+    others need ``task`` and ``where`` with them. ``shared``: it is not about this one host.
     """
 
     host: str
@@ -119,7 +119,7 @@ class Failed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
-    """The end. ``hosts`` are those that took part, without the controller."""
+    """The run has ended. ``hosts`` are those that took part, without the controller."""
 
     hosts: tuple[str, ...]
     seconds: float

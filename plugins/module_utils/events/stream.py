@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible's tasks and results in, events out. Knows no step by name: a step is what the role ``release`` sends to hosts. Pure."""
+"""Ansible's tasks and results in, events out. Independent of step names: a step is what the role ``release`` runs on hosts. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.events import event a
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
 
 OWN = "sluice.stack."
-# Failures of these say it all in their message.
+# Modules whose failure message is complete.
 WORDED = ("ansible.builtin.assert", "ansible.builtin.fail", "assert", "fail")
 DEBUG = ("ansible.builtin.debug", "debug")
-# A sign of life when nothing was to be seen for so many seconds, and from then on every so many.
+# Print a progress line after so many seconds without output, then repeatedly.
 FIRST, LATER = 10.0, 60.0
-# What ansible-core puts before the message of an action plugin that failed.
+# Prefixes that ansible-core adds to the message of a failed action plugin.
 PREFIXES = ("Task failed: ", "Action failed: ")
 PLANNED_ACTIONS = {"deploy": events.Live, "join": events.Live, "rollback": events.RolledBack}
 
@@ -34,21 +34,21 @@ class Task:
 
     @property
     def title(self) -> str:
-        """The name, with the role it is of."""
+        """The name with its role."""
         return f"{self.role}: {self.name}" if self.role else self.name
 
     @property
     def step(self) -> str:
-        """The release's step that this task is the work of; empty for other tasks. Names are ``Step | Verb object``."""
+        """The release step of this task; empty for other tasks. Names are ``Step | Verb object``."""
         hosts = self.role == "release" and self.action.startswith(OWN) and not self.run_once
         return self.name.partition(" | ")[0].lower().replace(" ", "_") if hosts else ""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one host answered; ``on`` is the host it was delegated to.
+    """The result of one host; ``on`` is the host it was delegated to.
 
-    ``ignored``: the playbook goes on whatever this is, or rescues it.
+    ``ignored``: the playbook ignores or rescues a failure.
     """
 
     task: Task
@@ -72,7 +72,7 @@ class _Step:
 
 
 class Stream:
-    """The state of one run, as far as deriving events needs it. Times are seconds of the controller's clock."""
+    """The state of one run that events are derived from. Times are seconds of the controller's clock."""
 
     def __init__(self, now: float) -> None:
         self._begin = self._seen = now
@@ -84,19 +84,19 @@ class Stream:
         self._output: list[tuple[str, tuple[str, ...]]] = []
 
     def task_started(self, task: Task, now: float) -> list[Event]:
-        """A task begins on its hosts, so the one before is over everywhere."""
-        found = [*self._told(now)]
+        """A task starts on its hosts, so the previous one is done everywhere."""
+        found = [*self._debug_output(now)]
         if self._step and self._step.name != task.step and task.step:
             found += self._step_ended()
         return self._noticed(found, now)
 
     def host_started(self, task: Task, host: str, now: float) -> list[Event]:
-        """A host was given a task."""
+        """A host started a task."""
         self._open[host, task.id] = (task, now)
         return []
 
     def result(self, result: Result) -> list[Event]:
-        """A host is done with a task."""
+        """A host finished a task."""
         _unused, begin = self._open.pop((result.host, result.task.id), (result.task, result.time))
         if result.status == "skipped":
             return []
@@ -122,7 +122,7 @@ class Stream:
         return self._noticed(found, result.time)
 
     def waiting(self, now: float) -> list[Event]:
-        """What hosts have not answered, when nothing was to be seen for long enough."""
+        """Return the hosts that are still running, after long enough without output."""
         if not self._open or now - self._seen < self._patience:
             return []
         self._seen, self._patience = now, LATER
@@ -135,9 +135,9 @@ class Stream:
         ]
 
     def ended(self, hosts: Iterable[str], now: float, check: bool) -> list[Event]:
-        """The playbook is over."""
+        """The playbook has ended."""
         return [
-            *self._told(now),
+            *self._debug_output(now),
             *self._step_ended(),
             events.RunEnded(**self._now(now), hosts=tuple(hosts), seconds=now - self._begin, check=check),
         ]
@@ -146,13 +146,13 @@ class Stream:
         return {"time": time, "run": self._run}
 
     def _noticed(self, found: list[Event], now: float) -> list[Event]:
-        """Something was to be seen, so there is no need for a sign of life for a while."""
+        """Note output, which postpones the next progress line."""
         if found:
             self._seen, self._patience = now, FIRST
         return found
 
     def _step_result(self, result: Result, begin: float) -> Iterator[Event]:
-        # A step has begun when a host has done something for it: one that every host skips is none.
+        # A step starts with the first result of a host: a step that every host skips does not count.
         if not self._step or self._step.name != result.task.step:
             yield from self._step_ended()
             self._step = _Step(result.task.step, begin)
@@ -177,7 +177,7 @@ class Stream:
             )
 
     def _answered(self, result: Result) -> Iterator[Event]:
-        """What a plugin of the collection found out."""
+        """Derive events from the result of a plugin of the collection."""
         data = result.data
         if isinstance(data.get("run"), Mapping) and isinstance(data.get("contract"), Mapping):
             self._run = events.Run(str(data["run"]["id"]), str(data["run"]["action"]), str(data["contract"]["app"]))
@@ -193,10 +193,10 @@ class Stream:
             kind = PLANNED_ACTIONS.get(self._run.action, events.Reported) if done else events.Reported
             yield kind(**self._now(result.time), lines=tuple(data["lines"]), notes=tuple(data["notes"]))
         elif data.get("lines"):
-            yield events.Told(**self._now(result.time), lines=tuple(map(str, data["lines"])))
+            yield events.Message(**self._now(result.time), lines=tuple(map(str, data["lines"])))
 
-    def _told(self, now: float) -> Iterator[Event]:
-        """What debug tasks show. One host's stands alone; several hosts' come under their names, equal ones together."""
+    def _debug_output(self, now: float) -> Iterator[Event]:
+        """Derive events from debug tasks. One host's output stands alone; that of several hosts is grouped under their names."""
         output, self._output = self._output, []
         names: dict[tuple[str, ...], list[str]] = {}
         for host, lines in output:
@@ -204,7 +204,7 @@ class Stream:
         alone = len({host for host, _unused in output}) < 2 or len(names) == 1
         for lines, hosts in names.items():
             head = () if alone else (f"{', '.join(dict.fromkeys(hosts))}:",)
-            yield events.Told(**self._now(now), lines=(*head, *lines), debug=True)
+            yield events.Message(**self._now(now), lines=(*head, *lines), debug=True)
 
     def _failed(self, result: Result) -> Event:
         data, task = result.data, result.task
@@ -221,28 +221,28 @@ class Stream:
 
 
 def _message(data: Mapping[str, Any]) -> str:
-    """What is wrong, and below that what a program printed."""
+    """Return the error, and below it a program's output."""
     items = [item for item in data.get("results") or () if isinstance(item, Mapping) and item.get("failed")]
     if items:
         return _message(items[0])
-    said = str(data.get("msg") or data.get("censored") or "failed").strip()
+    head = str(data.get("msg") or data.get("censored") or "failed").strip()
     while True:
-        bare = said
+        bare = head
         for prefix in PREFIXES:
             bare = bare.removeprefix(prefix)
-        if bare == said:
+        if bare == head:
             break
-        said = bare
-    # As ansible-core 2.19 and 2.21 word it.
-    if "rc" in data and "non-zero return code" in said:
-        said = f"exit code {data['rc']}"
+        head = bare
+    # The wording of ansible-core 2.19 and 2.21.
+    if "rc" in data and "non-zero return code" in head:
+        head = f"exit code {data['rc']}"
     printed = [str(data.get(name) or "").strip() for name in ("module_stderr", "stderr")]
     text = next((item for item in printed if item), str(data.get("stdout") or "").strip())
     if isinstance(data.get("output"), list):
-        return "\n".join([said, *map(str, data["output"])])
-    if not text or text in said:
-        return said
-    return f"{said}\n{text}" if "\n" in text else f"{said}: {text}"
+        return "\n".join([head, *map(str, data["output"])])
+    if not text or text in head:
+        return head
+    return f"{head}\n{text}" if "\n" in text else f"{head}: {text}"
 
 
 def _debug_lines(data: Mapping[str, Any]) -> Iterator[str]:
@@ -261,7 +261,7 @@ def _variable(item: Mapping[str, Any]) -> str:
 
 
 def _summary(answers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """What a step did, where its hosts say more than that they did it."""
+    """Summarise what a step did, where its results have details."""
     answers = list(answers)
     for key, one, many in (
         ("applied", "migration applied", "migrations applied"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the database says of its migrations: the tools' own records, what is left half done, who still works."""
+"""Migrations as the database has them: the tools' own records, half-applied migrations, running sessions."""
 
 # ruff: noqa: S608 - values go into SQL through `literal`
 
@@ -25,7 +25,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration.session imp
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import Statement
 from ansible_collections.sluice.stack.plugins.module_utils.migration.url import UrlError, target
 
-# The same for both engines, but for the names of the columns. Prisma's own record: https://www.prisma.io/docs/orm/prisma-migrate
+# The same for both engines except for column names. Prisma's own record: https://www.prisma.io/docs/orm/prisma-migrate
 _RECORDS = {
     "prisma": (
         "_prisma_migrations",
@@ -41,21 +41,21 @@ _INVALID = (
     "select i.indexrelid::regclass::text as name from pg_index i where not i.indisvalid "
     "and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)"
 )
-# How long a server may need to notice that its client is gone, with what `settings` asks for, and to undo what it did.
+# How long a server may take, with the parameters of `settings`, to notice that its client is gone and to roll back.
 _ORPHAN_SECONDS = 30
 
 
 def url_of(manifest: Mapping[str, Any], values: Mapping[str, str]) -> str | None:
-    """The URL of the database that is migrated, from the service's environment and secrets; None when it has none."""
+    """Return the URL of the database to migrate, from the service's environment and secrets; None without one."""
     migration = manifest["migration"]
     service = manifest["services"][migration["service"]]
     return environment(service, values).get(migration["database"])
 
 
 def connect(manifest: Mapping[str, Any], url: str, read_file: Callable[[str], bytes]) -> Connection:
-    """A session at the database; raises MigrationError that says where the address was set.
+    """Connect to the database; raises MigrationError that names the variable of the URL.
 
-    ``read_file`` returns a file of the service's image, for certificates that the URL names; raises FileNotFoundError.
+    ``read_file`` returns a file of the service's image, for certificates named in the URL; raises FileNotFoundError.
     """
     migration = manifest["migration"]
     try:
@@ -67,7 +67,7 @@ def connect(manifest: Mapping[str, Any], url: str, read_file: Callable[[str], by
 
 
 def read(connection: Connection, engine: str, url: str, files: Sequence[File]) -> Status:
-    """What the database has of the image's migrations."""
+    """Return the status of the image's migrations in the database."""
     _unused, select = _RECORDS[engine]
     name = _record(engine, url)
     there = connection.query(f"select to_regclass({literal(name)}) is not null as there")[0]["there"]
@@ -77,15 +77,15 @@ def read(connection: Connection, engine: str, url: str, files: Sequence[File]) -
 
 
 def _record(engine: str, url: str) -> str:
-    """The table an engine keeps its record in; Prisma takes the schema from the URL."""
+    """Return the table of an engine's record; Prisma takes the schema from the URL."""
     schema = dict(parse_qsl(urlsplit(url).query)).get("schema", "public")
     return '"' + schema.replace('"', '""') + f'"."{_RECORDS[engine][0]}"'
 
 
 def note(connection: Connection, url: str, file: File, how: str) -> None:
-    """Write into Prisma's record what became of a failed migration: ``rolled_back`` or ``applied``.
+    """Record in Prisma's table how a failed migration was resolved: ``rolled_back`` or ``applied``.
 
-    As ``prisma migrate resolve`` does it, which asks the native engine for the first of the two, and that may not be in the image.
+    Like ``prisma migrate resolve``, which needs the native engine for ``rolled_back``, and that may not be in the image.
     """
     table, name = _record("prisma", url), literal(file.name)
     ended = f"update {table} set rolled_back_at = now() where migration_name = {name} and finished_at is null and rolled_back_at is null"
@@ -95,14 +95,14 @@ def note(connection: Connection, url: str, file: File, how: str) -> None:
 
 
 def effects(connection: Connection, sql: str) -> tuple[list[Statement], list[bool | None]]:
-    """The statements of a migration, and whether the effect of each is in the database."""
+    """Return the statements of a migration, and whether the effect of each is in the database."""
     statements, question = migration_effects.question(sql)
     row = connection.query(question)[0] if statements else {}
     return statements, [row[f"s{index}"] for index in range(len(statements))]
 
 
 def wait_for_orphans(connection: Connection, app: str, beat: Callable[[], None]) -> None:
-    """Wait for sessions of an earlier attempt whose client is gone; the server may still be at work for them."""
+    """Wait for sessions of an earlier attempt whose client is gone; the server may still be running their query."""
     deadline = time.monotonic() + _ORPHAN_SECONDS
     query = (
         "select pid, state, left(query, 200) as query from pg_stat_activity where pid <> pg_backend_pid() "
@@ -112,7 +112,7 @@ def wait_for_orphans(connection: Connection, app: str, beat: Callable[[], None])
         if time.monotonic() > deadline:
             one = rows[0]
             raise MigrationError(
-                f"an earlier migration is still at work in the database, process {one['pid']}: {one['query']}; wait for it, or end it "
+                f"an earlier migration is still running in the database, process {one['pid']}: {one['query']}; wait for it, or end it "
                 f"with: select pg_terminate_backend({one['pid']})"
             )
         beat()

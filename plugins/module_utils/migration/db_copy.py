@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A copy of this host's database for others to try things on: the newest backup, restored beside the live cluster."""
+"""A scratch copy of this host's database: the newest backup, restored alongside the live cluster."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal i
 from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client
 
 FOLDER = "/var/lib/postgresql/sluice-rehearsal"
-# Beside the directory, which is the scratch cluster's own.
+# Next to the directory, which belongs to the scratch cluster.
 RECORD = "/var/lib/sluice/backup/rehearsal.json"
 DATABASES = "select coalesce(json_agg(datname), '[]') from pg_database where datallowconn and not datistemplate and datname <> 'postgres'"
 
 
 def _at(host: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the copy is: not in a drill's way."""
+    """Return the host's settings for the copy, with a place that no drill uses."""
     return {**backup_scratch.at(host, FOLDER), "port": host["drill_port"] + 1}
 
 
 def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> dict[str, Any]:
-    """Restore the newest backup, with all changes since, and let ``clients`` (networks) in at ``address``. Raises HostError.
+    """Restore the newest backup with all later changes, and allow ``clients`` (networks) at ``address``. Raises HostError.
 
-    Returns {address, backup, size, seconds}; the address with its port.
+    Returns {address, backup, size, seconds}; the address includes the port.
     """
     copy, begun = _at(host), time.time()
     backup_scratch.remove(copy)
@@ -37,10 +37,10 @@ def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> d
         repository, backup = client.newest(host, host["drill_repository"])
         backup_scratch.require_space(FOLDER, backup.size)
         client.copy(copy, repository, {"listen_addresses": address, **_certificate(host)})
-        _let_in(copy, clients)
+        _allow(copy, clients)
         write_json(RECORD, {"relations": _relations(copy)})
     except HostError as error:
-        # Nobody would come to take it away.
+        # No later step would remove it.
         backup_scratch.remove(copy)
         raise HostError(f"no copy of the database: {error}") from error
     where = f"[{address}]" if ":" in address else address
@@ -52,7 +52,7 @@ def bring_up(host: Mapping[str, Any], address: str, clients: Sequence[str]) -> d
     }
 
 
-def _let_in(copy: Mapping[str, Any], clients: Sequence[str]) -> None:
+def _allow(copy: Mapping[str, Any], clients: Sequence[str]) -> None:
     entry = "".join(f"host all all {network} scram-sha-256\n" for network in clients)
     written = as_postgres(["tee", "--append", f"{FOLDER}/pg_hba.conf"], text=entry)
     if written.code:
@@ -61,7 +61,7 @@ def _let_in(copy: Mapping[str, Any], clients: Sequence[str]) -> None:
 
 
 def take_down(host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Remove the copy; the relations that were written anew in it meanwhile, empty when it is not there. Raises HostError."""
+    """Remove the copy; returns the relations that were rewritten in it, empty without a copy. Raises HostError."""
     copy = _at(host)
     moved: list[dict[str, Any]] = []
     try:
@@ -75,7 +75,7 @@ def take_down(host: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _relations(copy: Mapping[str, Any]) -> dict[str, Any]:
-    """The relations of all databases, as database.schema.name."""
+    """Return the relations of all databases, as database.schema.name."""
     return {
         f"{database}.{name}": place
         for database in json.loads(sql(copy, DATABASES))
@@ -84,7 +84,7 @@ def _relations(copy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _certificate(host: Mapping[str, Any]) -> dict[str, str]:
-    """The live server's own: clients that check it find the same one."""
+    """Return the live server's certificate settings, so that clients can verify the copy alike."""
     if sql(host, "show ssl") != "on":
         return {}
     return {

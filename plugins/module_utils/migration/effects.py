@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a migration that did not end is in the database: each statement's trace in the catalogue. Pure."""
+"""How much of an unfinished migration is in the database: each statement's effect in the catalogue. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _IF = r"(?:IF (?:NOT )?EXISTS )?"
 _RELATION = "to_regclass({0}) is not null"
 _COLUMN = "exists (select from pg_attribute where attrelid = to_regclass({0}) and attname = {1} and not attisdropped)"
 _CONSTRAINT = "exists (select from pg_constraint where conrelid = to_regclass({0}) and conname = {1})"
-# Where a transaction begins or ends; not what a person decides about.
+# Where a transaction begins or ends; these have no effect of their own.
 _BOUNDARY = re.compile(r"(?:BEGIN|START TRANSACTION|COMMIT|END|SET)\b", re.IGNORECASE)
 _ALTER = rf"^ALTER TABLE {_IF}(?:ONLY )?({NAME}) "
-# What a statement's code begins with, the SQL that is true when its effect is there, and how many of the names are bare ones.
+# The beginning of a statement's code, SQL that is true when its effect is in the database, and the number of unqualified names.
 _KINDS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), expression, bare)
     for pattern, expression, bare in (
@@ -47,7 +47,7 @@ _KINDS: tuple[tuple[re.Pattern[str], str, int], ...] = tuple(
 
 
 def expression(statement: Statement) -> str | None:
-    """SQL that is true when the statement's effect is in the database; None for one that leaves no trace, such as an UPDATE."""
+    """Return SQL that is true when the statement's effect is in the database; None for one without a trace, such as an UPDATE."""
     for pattern, form, bare in _KINDS:
         if match := pattern.match(statement.head):
             names = list(match.groups())
@@ -57,31 +57,31 @@ def expression(statement: Statement) -> str | None:
 
 
 def question(sql: str) -> tuple[list[Statement], str]:
-    """The statements of a migration and the query that tells, in a column for each, whether its effect is there."""
+    """Return the statements of a migration, and a query with a column for each: whether its effect is in the database."""
     statements = split(sql)
     columns = [f"{expression(one) or 'null::boolean'} as s{index}" for index, one in enumerate(statements)]
     return statements, "select " + ", ".join(columns)
 
 
 def clean(statements: Sequence[Statement], effects: Sequence[bool | None]) -> bool:
-    """Whether nothing of a migration is there: its statements run in their order, and the first has left no trace."""
+    """Whether nothing of a migration was applied: its statements run in order, and the first has no effect in the database."""
     return any(effect is False for _unused, effect in _of_weight(statements, effects)[:1])
 
 
 def open_question(name: str, statements: Sequence[Statement], effects: Sequence[bool | None]) -> str:
-    """What is applied of a migration that did not end, and the one statement a person must decide about."""
+    """Describe how much of an unfinished migration is applied, and the statement the operator must check."""
     weighed = _of_weight(statements, effects)
     for done, (statement, effect) in enumerate(weighed):
         if effect is not True:
-            said = "is not" if effect is False else "may be there or not, it leaves no trace"
+            finding = "was not applied" if effect is False else "may or may not be applied: it leaves no trace"
             return (
-                f"migration {name} did not end: {done} of its {len(weighed)} statements are known to be in the database, the next one (line "
-                f"{statement.line}) {said}: {statement.short()}"
+                f"migration {name} did not finish: {done} of its {len(weighed)} statements are applied, the next one (line "
+                f"{statement.line}) {finding}: {statement.short()}"
             )
-    return f"all {len(weighed)} statements of migration {name} have left their trace, and it did not report its end"
+    return f"all {len(weighed)} statements of migration {name} are applied, but it did not report success"
 
 
 def _of_weight(statements: Sequence[Statement], effects: Sequence[bool | None]) -> list[tuple[Statement, bool | None]]:
-    """The statements with what is known of them, without those that only begin or end a transaction or set something."""
+    """Pair the statements with their effects, without those that only begin or end a transaction or set a parameter."""
     both = zip(statements, effects, strict=True)
     return [(statement, effect) for statement, effect in both if not _BOUNDARY.match(statement.head)]

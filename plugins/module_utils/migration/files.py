@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migrations as plain data: the files an image brings, what the database has of them, and how a tool is called. Pure."""
+"""Migrations as plain data: the files of an image, their status in the database, and the tool's command. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text im
 
 PRISMA = ["node_modules/.bin/prisma", "migrate", "deploy"]
 PRISMA_PATH = "prisma/migrations"
-# Where the engine `sql` records what it has done.
+# The record of the engine `sql`.
 TABLE = "sluice_migrations"
 
 
 class MigrationError(Exception):
-    """A migration cannot be run, failed, or left something a person must decide about; the message says what to do."""
+    """A migration cannot run, failed, or needs a decision of the operator; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,50 +34,50 @@ class File:
 
     @property
     def checksum(self) -> str:
-        """As Prisma has it: SHA-256 over the file."""
+        """SHA-256 of the file, as Prisma records it."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def in_transaction(self, engine: str) -> bool:
-        """Whether its statements run as one transaction. Prisma sends a file whole, which Postgres takes as one."""
+        """Whether its statements run as one transaction. Prisma sends a file in one query, which Postgres runs as one transaction."""
         return len(split(self.sql)) > 1 if engine == "prisma" else "no-transaction" not in marks(self.sql)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the database has of an image's migrations, each by name, oldest first."""
+    """The status of an image's migrations in the database, by name, oldest first."""
 
     applied: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
-    failed: tuple[str, ...] = ()  # begun, and neither finished nor rolled back
-    edited: tuple[str, ...] = ()  # applied, and the file is another one now
-    unknown: tuple[str, ...] = ()  # applied, and not in the image
+    failed: tuple[str, ...] = ()  # started, and neither finished nor rolled back
+    edited: tuple[str, ...] = ()  # applied, and the file has changed since
+    unknown: tuple[str, ...] = ()  # applied, but not in the image
     invalid_indexes: tuple[str, ...] = ()  # left by a concurrent build that failed
     details: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict
-    )  # of what failed: steps done, the tool's words
+    )  # of failed migrations: steps done, the tool's output
 
     def as_data(self) -> dict[str, list[str]]:
-        """For a module's result."""
+        """Return plain data for a module's result."""
         names = ("applied", "pending", "failed", "edited", "unknown", "invalid_indexes")
         return {name: list(getattr(self, name)) for name in names}
 
 
 def command(migration: Mapping[str, Any]) -> list[str]:
-    """The command that applies what is pending, and nothing when nothing is.
+    """Return the command that applies pending migrations, and does nothing without any.
 
-    For prisma never ``migrate dev`` or ``migrate reset``: they may drop data (Prisma's documentation, "Development and
+    Never prisma's ``migrate dev`` or ``migrate reset``: they may drop data (Prisma's documentation, "Development and
     production").
     """
     return list(migration["command"] or PRISMA)
 
 
 def folder(migration: Mapping[str, Any]) -> str | None:
-    """Where an image has its migrations; None for a tool that keeps them to itself."""
+    """Return the directory of the migrations in the image; None for a tool without files to read."""
     return migration.get("path") or (PRISMA_PATH if migration["engine"] == "prisma" else None)
 
 
 def read_files(engine: str, archive: bytes) -> list[File]:
-    """The migrations in a tar of their directory, in the order they are applied in, which is that of their names."""
+    """Read the migrations from a tar of their directory, in the order they are applied, by name."""
     texts: dict[str, str] = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
@@ -94,7 +94,7 @@ def read_files(engine: str, archive: bytes) -> list[File]:
 
 
 def file_in(archive: bytes) -> bytes | str:
-    """The contents of the one file in a tar, or its target when it is a link; empty text for anything else."""
+    """Return the contents of the one file in a tar, or its target when it is a link; an empty string for anything else."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         member = next(iter(tar))
         content = tar.extractfile(member) if member.isfile() else None
@@ -106,13 +106,13 @@ def _stem(path: str) -> str:
 
 
 def compare(files: Sequence[File], rows: Iterable[Mapping[str, Any]], invalid_indexes: Iterable[str] = ()) -> Status:
-    """What an image brings against what the database's own record says.
+    """Compare an image's migrations with the database's record.
 
-    ``rows`` have name, checksum, finished (true or false), steps and logs; rows of what was rolled back are left out.
+    ``rows`` have name, checksum, finished (true or false), steps and logs; without rows that were rolled back.
     """
     done: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        # Prisma begins a new row for each attempt; one that finished counts.
+        # Prisma adds a row for each attempt; a finished one counts.
         if row["name"] not in done or row["finished"]:
             done[row["name"]] = row
     known = {one.name: one for one in files}
@@ -132,32 +132,32 @@ def compare(files: Sequence[File], rows: Iterable[Mapping[str, Any]], invalid_in
 
 
 def pending_lines(output: str) -> list[str]:
-    """The names a tool's status command printed, one in each line."""
+    """Parse the output of a tool's status command: one name in each line."""
     return [line.strip() for line in output.splitlines() if line.strip()]
 
 
 def contracts(files: Sequence[File], applied: Iterable[str]) -> list[str]:
-    """The applied migrations that are the contract half of a pair: a release from before them cannot be gone back to."""
+    """Return the applied destructive migrations: a rollback to an earlier release is not safe."""
     there = set(applied)
     return [one.name for one in files if one.name in there and "contract" in marks(one.sql)]
 
 
 def is_lock_timeout(output: str) -> bool:
-    """Whether a tool failed because it waited too long for a lock: SQLSTATE 55P03, in code or in Postgres' words."""
+    """Whether a tool failed because it waited too long for a lock: SQLSTATE 55P03, as a code or as Postgres' message."""
     return "55P03" in output or "due to lock timeout" in output
 
 
 def settings(lock_timeout: float, statement_timeout: float, app: str, version: int) -> dict[str, str]:
-    """The session settings a migration runs under; ``version`` is the server's."""
+    """Return the session settings of a migration; ``version`` is the server's."""
     found = {
         "lock_timeout": f"{int(lock_timeout * 1000)}ms",
         "statement_timeout": f"{int(statement_timeout * 1000)}ms",
         "application_name": application(app),
     }
-    # A server that works for a client that is gone finds out, and stops. From Postgres 14 on.
+    # A server cancels the query of a client that is gone. From Postgres 14 on.
     return found | ({"client_connection_check_interval": "2000ms"} if version >= 14 else {})
 
 
 def application(app: str) -> str:
-    """How a migration's sessions name themselves."""
+    """Return the application_name of a migration's sessions."""
     return f"sluice-{app}-migration"

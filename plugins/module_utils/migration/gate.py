@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The migration gate: what in the SQL that is about to run would hurt a running app, why, and how it is done safely.
+"""The migration gate: which statements of pending SQL would break or block a running app, why, and the safe form.
 
-Most of it is found by squawk (https://squawkhq.com), a parser and linter of Postgres migrations; this reads what it said, and adds
-the few things it does not look for. Pure: text in, plain data out.
+Most findings come from squawk (https://squawkhq.com), a parser and linter of Postgres migrations; this reads its report and adds
+the few checks it lacks. Pure: text in, plain data out.
 """
 
 from __future__ import annotations
@@ -14,59 +14,59 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.migration.sql_text import NAME, Statement, plain_name, split
 
-Finding = dict[str, Any]  # migration, line, statement, rule, kind, why, safe; and accepted: why it may run all the same
+Finding = dict[str, Any]  # migration, line, statement, rule, kind, why, safe; and accepted: why it may run anyway
 
-# What a finding does: `breaks` takes away what the release that serves still uses, or rows; `locks` keeps the app waiting for as
-# long as the table is large; `fails` cannot work at all.
+# The kinds of findings: `breaks` removes rows, or schema the live release still uses; `locks` blocks the app for a time that grows
+# with the table; `fails` cannot work at all.
 BREAKS, LOCKS, FAILS = "breaks", "locks", "fails"
 
-_LATER = "take it away in a later release, when no release that serves uses it, and mark that migration: -- sluice: contract <expand migration>"
-_ADD_NEW = "add what is new beside it, write both, copy the rows in batches, read the new one; then " + _LATER
+_LATER = "remove it in a later release, once no live release uses it, and mark that migration: -- sluice: contract <expand migration>"
+_ADD_NEW = "add the new one alongside, write both, copy the rows in batches, read the new one; then " + _LATER
 _NOT_VALID = "ADD CONSTRAINT … NOT VALID, and ALTER TABLE … VALIDATE CONSTRAINT in a migration of its own"
 _BY_INDEX = "CREATE UNIQUE INDEX CONCURRENTLY in a migration of its own, then ADD CONSTRAINT … USING INDEX"
 _CONCURRENT = "CONCURRENTLY, as the only statement of a migration (the engine sql: with -- sluice: no-transaction)"
 _DEFAULT_LATER = "ADD COLUMN without a default, SET DEFAULT after it for new rows, and fill the old ones in batches"
 
-# What squawk's rules mean here: kind, why it hurts, the safe form. A rule that is in neither table is a finding with squawk's own words.
+# Squawk's rules: kind, why, the safe form. A rule in neither table is reported with squawk's own message.
 SQUAWK: dict[str, tuple[str, str, str]] = {
-    "adding-field-with-default": (LOCKS, "works the value out for every row: the table is rewritten while nobody can read it", _DEFAULT_LATER),
-    "adding-foreign-key-constraint": (LOCKS, "checks every row while nobody can write to either table", _NOT_VALID),
+    "adding-field-with-default": (LOCKS, "computes the value for every row: the table is rewritten and cannot be read meanwhile", _DEFAULT_LATER),
+    "adding-foreign-key-constraint": (LOCKS, "checks every row and blocks writes to both tables meanwhile", _NOT_VALID),
     "adding-not-nullable-field": (
         BREAKS,
-        "reads the whole table while nobody else can, and the release that serves may still write empty values",
+        "scans the whole table and blocks reads meanwhile, and the live release may still write nulls",
         "ADD CONSTRAINT … CHECK (… IS NOT NULL) NOT VALID, VALIDATE CONSTRAINT in the next migration, then SET NOT NULL",
     ),
     "adding-required-field": (
         BREAKS,
-        "rows that are there have no value for it, and inserts of the release that serves give none",
-        "ADD COLUMN with a constant default, or one that may be empty",
+        "existing rows have no value for it, and inserts of the live release set none",
+        "ADD COLUMN with a constant default, or nullable",
     ),
-    "adding-serial-primary-key-field": (LOCKS, "builds the key's index while nobody can read the table", _BY_INDEX),
+    "adding-serial-primary-key-field": (LOCKS, "builds the key's index and blocks reads of the table meanwhile", _BY_INDEX),
     "ban-concurrent-index-creation-in-transaction": (FAILS, "an index cannot be built CONCURRENTLY in a transaction", _CONCURRENT),
-    "ban-drop-column": (BREAKS, "the column's data is lost, and the release that serves may still use it", _LATER),
-    "ban-drop-constraint": (BREAKS, "what it kept apart is kept apart no more, and ON CONFLICT of the release that serves may need it", _LATER),
-    "ban-drop-database": (BREAKS, "everything is lost", "leave it to a person"),
-    "ban-drop-function": (BREAKS, "the release that serves may call it", _LATER),
-    "ban-drop-schema": (BREAKS, "all that is in it is lost", _LATER),
-    "ban-drop-table": (BREAKS, "the table's rows are lost, and the release that serves may still use it", _LATER),
-    "ban-drop-type": (BREAKS, "the release that serves may still use it", _LATER),
-    "ban-drop-view": (BREAKS, "the release that serves may still read it", _LATER),
-    "ban-set-schema": (BREAKS, "the release that serves asks for it in its old place", _ADD_NEW),
-    "ban-truncate-cascade": (BREAKS, "the rows of this table and of all that refer to it are lost", "DELETE in batches, by key"),
-    "changing-column-type": (BREAKS, "rewrites the table while nobody can read it, and the release that serves expects the old type", _ADD_NEW),
-    "constraint-missing-not-valid": (LOCKS, "checks every row while nobody can write to the table", _NOT_VALID),
-    "disallowed-unique-constraint": (LOCKS, "builds an index while nobody can read the table", _BY_INDEX),
-    "renaming-column": (BREAKS, "the release that serves asks for the old name", _ADD_NEW),
-    "renaming-table": (BREAKS, "the release that serves asks for the old name", "keep the old name as a view, and " + _LATER),
-    "require-concurrent-index-creation": (LOCKS, "nobody can write to the table while the index is built", f"CREATE INDEX {_CONCURRENT}"),
+    "ban-drop-column": (BREAKS, "the column's data is lost, and the live release may still use it", _LATER),
+    "ban-drop-constraint": (BREAKS, "duplicates are no longer rejected, and ON CONFLICT of the live release may need it", _LATER),
+    "ban-drop-database": (BREAKS, "all data is lost", "do it by hand"),
+    "ban-drop-function": (BREAKS, "the live release may call it", _LATER),
+    "ban-drop-schema": (BREAKS, "everything in it is lost", _LATER),
+    "ban-drop-table": (BREAKS, "the table's rows are lost, and the live release may still use it", _LATER),
+    "ban-drop-type": (BREAKS, "the live release may still use it", _LATER),
+    "ban-drop-view": (BREAKS, "the live release may still read it", _LATER),
+    "ban-set-schema": (BREAKS, "the live release uses it in its old schema", _ADD_NEW),
+    "ban-truncate-cascade": (BREAKS, "the rows of this table and of all tables that refer to it are lost", "DELETE in batches, by key"),
+    "changing-column-type": (BREAKS, "rewrites the table and blocks reads meanwhile, and the live release expects the old type", _ADD_NEW),
+    "constraint-missing-not-valid": (LOCKS, "checks every row and blocks writes to the table meanwhile", _NOT_VALID),
+    "disallowed-unique-constraint": (LOCKS, "builds an index and blocks reads of the table meanwhile", _BY_INDEX),
+    "renaming-column": (BREAKS, "the live release uses the old name", _ADD_NEW),
+    "renaming-table": (BREAKS, "the live release uses the old name", "keep the old name as a view, and " + _LATER),
+    "require-concurrent-index-creation": (LOCKS, "writes to the table are blocked while the index is built", f"CREATE INDEX {_CONCURRENT}"),
     "require-concurrent-index-deletion": (
         LOCKS,
-        "waits for all queries on the table, and all later ones wait behind it",
+        "waits for all queries on the table, and all later queries wait behind it",
         f"DROP INDEX {_CONCURRENT}",
     ),
-    "require-concurrent-reindex": (LOCKS, "nobody can write to the table while the index is built", f"REINDEX … {_CONCURRENT}"),
+    "require-concurrent-reindex": (LOCKS, "writes to the table are blocked while the index is built", f"REINDEX … {_CONCURRENT}"),
 }  # fmt: skip
-# Style, or what the run sees to itself (timeouts), or what is an entry in the catalogue alone.
+# Style, or handled by the run (timeouts), or a change of the catalogue only.
 HARMLESS = frozenset(
     (
         "ban-alter-domain-with-add-constraint",
@@ -88,9 +88,9 @@ HARMLESS = frozenset(
         "transaction-nesting",
     )
 )
-# What fails on an empty table too.
+# Rules that fail on an empty table too.
 _ANYWHERE = ("ban-concurrent-index-creation-in-transaction", "syntax-error")
-# Several rules of squawk see the same thing; the first is enough.
+# Several rules of squawk report the same thing; the first is enough.
 _SAME = {
     "constraint-missing-not-valid": {
         "adding-foreign-key-constraint",
@@ -102,7 +102,7 @@ _SAME = {
 
 @dataclass(frozen=True)
 class Migration:
-    """A migration that is about to run."""
+    """A pending migration."""
 
     name: str
     sql: str
@@ -110,23 +110,23 @@ class Migration:
 
 
 def _rules() -> tuple[tuple[str, re.Pattern[str], tuple[str, str, str]], ...]:
-    """What squawk does not look for: rule, what a statement's code must match, and what it means."""
+    """Return the rules squawk lacks: name, pattern of the statement's code, and finding."""
     lock = (
         LOCKS,
-        "others wait until the transaction ends",
-        "leave it out: lock_timeout and the statements' own locks do",
+        "other sessions wait until the transaction ends",
+        "remove it: lock_timeout and the statements' own locks are enough",
     )
     truncate = (BREAKS, "every row is lost", "DELETE in batches, by key")
     rewrite = (
         LOCKS,
-        "writes the whole table again while nobody can read it",
-        "leave it to pg_repack, or to a maintenance window",
+        "rewrites the whole table and blocks reads meanwhile",
+        "use pg_repack or a maintenance window",
     )
-    refresh = (LOCKS, "nobody can read the view until it is worked out anew", "REFRESH MATERIALIZED VIEW CONCURRENTLY")
+    refresh = (LOCKS, "the view cannot be read until it is recomputed", "REFRESH MATERIALIZED VIEW CONCURRENTLY")
     attach = (
         LOCKS,
-        "checks every row of the part while it is locked",
-        "give the part a CHECK of the same bounds first, NOT VALID and then validated; DETACH … CONCURRENTLY",
+        "checks every row of the partition while it is locked",
+        "first add a CHECK of the same bounds to the partition, NOT VALID and then validated; DETACH … CONCURRENTLY",
     )
     table = [
         ("explicit-lock", r"^LOCK\b", lock),
@@ -141,14 +141,14 @@ def _rules() -> tuple[tuple[str, re.Pattern[str], tuple[str, str, str]], ...]:
 _OWN = _rules()
 _BULK = (
     LOCKS,
-    "writes as many rows as there are in one transaction: they stay locked until its end, and replicas fall behind",
-    "in batches by key, from a job or a script beside the release; a single batch: … WHERE id IN (SELECT id … LIMIT 1000)",
+    "writes all rows in one transaction: they stay locked until it ends, and replicas fall behind",
+    "in batches by key, from a job or a script outside the migration; a single batch: … WHERE id IN (SELECT id … LIMIT 1000)",
 )
 _BULK_VERB = re.compile(
     rf"\b(?:(?<!FOR )(?<!DO )(?<!ON )UPDATE|(?<!ON )DELETE FROM)\s+(?:ONLY\s+)?({NAME})(.*)", re.IGNORECASE
 )
 _KEY = r'(?:[\w"]+\.)?"?(?:\w*id|\w*key|code|slug|name|email|version)"?'
-# A condition that holds for few rows whatever the table has: keys that are written out, a range of keys, a limit.
+# A condition that matches few rows in any table: literal keys, a range of keys, a limit.
 _BOUNDED = re.compile(
     rf"\bWHERE\b.*(?:\bLIMIT \d|(?<![\w\"]){_KEY} (?:= ?(?:''|\d|\$|ANY ?\()|IN ?\( ?(?:''|\d)|BETWEEN (?:''|\d)))",
     re.IGNORECASE,
@@ -167,27 +167,27 @@ _IGNORE = re.compile(r"^squawk-ignore\s+([\w-]+(?:\s*,\s*[\w-]+)*)")
 
 
 def marks(sql: str) -> dict[str, str]:
-    """What a migration says of itself in comments: ``contract`` with the name of its expand half, ``no-transaction``."""
+    """Return the marks in a migration's comments: ``contract`` with the name of its expand migration, ``no-transaction``."""
     found = [line for statement in split(sql) for line in statement.comments]
     return {match[1]: match[2] for line in found if (match := _MARK.match(line))}
 
 
 def for_squawk(sql: str) -> str:
-    """The text squawk gets: what it is told to ignore is judged here, so that it cannot hide what breaks a release."""
+    """Return the text for squawk without its ignore comments: they are judged here, so that they cannot hide what breaks a release."""
     return sql.replace("squawk-ignore", "squawk_ignore")
 
 
-def inspect(pending: Sequence[Migration], said: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Finding]:
-    """What hurts in the migrations that are about to run, in their order.
+def inspect(pending: Sequence[Migration], report: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Finding]:
+    """Return the findings in the pending migrations, in order.
 
-    ``said`` is squawk's JSON by migration: rule_name, message, help, line and column from 0. A table that one of the migrations itself
-    creates is empty and unknown to the release that serves: nothing done to it hurts.
+    ``report`` is squawk's JSON by migration: rule_name, message, help, line and column from 0. A table that one of the migrations
+    creates is empty and unknown to the live release, so no change of it is a finding.
     """
     found: list[Finding] = []
     new: set[str] = set()
     for migration in pending:
         statements = split(migration.sql)
-        by_statement = _assign(migration.sql, statements, said.get(migration.name, []))
+        by_statement = _assign(migration.sql, statements, report.get(migration.name, []))
         for statement, remarks in zip(statements, by_statement, strict=True):
             if created := _CREATED.match(statement.head):
                 new.add(plain_name(created[1]))
@@ -202,7 +202,7 @@ def inspect(pending: Sequence[Migration], said: Mapping[str, Sequence[Mapping[st
 def _findings(
     migration: Migration, statement: Statement, remarks: Sequence[Mapping[str, Any]], new: Collection[str]
 ) -> Iterator[Finding]:
-    """The findings of one statement."""
+    """Return the findings of one statement."""
     ignored = {
         rule.strip() for line in statement.comments if (match := _IGNORE.match(line)) for rule in match[1].split(",")
     }
@@ -227,7 +227,7 @@ def _findings(
 
 
 def _own(statement: Statement, new: Collection[str]) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    """What our own rules find in a statement, and in a code block that runs at once."""
+    """Return the findings of our own rules in a statement, and in a DO block."""
     targets = _targets(statement)
     if not (targets and targets <= set(new)):
         for rule, pattern, means in _OWN:
@@ -244,7 +244,7 @@ def _own(statement: Statement, new: Collection[str]) -> Iterator[tuple[str, tupl
 
 
 def _targets(statement: Statement) -> set[str]:
-    """The tables a statement changes as a whole; empty when there is none, or it cannot be told."""
+    """Return the tables a statement changes as a whole; empty for none, or when unknown."""
     match = _TARGET.match(statement.head)
     if not match:
         return set()
@@ -257,14 +257,14 @@ def _targets(statement: Statement) -> set[str]:
 
 
 def _assign(
-    sql: str, statements: Sequence[Statement], said: Sequence[Mapping[str, Any]]
+    sql: str, statements: Sequence[Statement], report: Sequence[Mapping[str, Any]]
 ) -> list[list[Mapping[str, Any]]]:
-    """Squawk's remarks by statement: the last one that begins before the remark's end."""
+    """Assign squawk's remarks to statements: the last one that begins before the remark's end."""
     lines = [0]
     for line in sql.splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
     result: list[list[Mapping[str, Any]]] = [[] for _unused in statements]
-    for one in said:
+    for one in report:
         at = (
             lines[min(int(one.get("line_end", one["line"])), len(lines) - 1)]
             + int(one.get("column_end", one["column"]))
@@ -279,10 +279,10 @@ def _assign(
 def judge(
     pending: Sequence[Migration], found: Sequence[Finding], released: Collection[str]
 ) -> tuple[list[Finding], list[Finding]]:
-    """What refuses the deploy, and what is allowed all the same.
+    """Split the findings into those that refuse the deploy and those that are allowed.
 
-    ``released`` are the migrations that are applied and part of the release that serves. The contract half of a pair may do what it must
-    when its expand half is among them.
+    ``released`` are the applied migrations of the live release. A contract migration is allowed when its expand migration is among
+    them.
     """
     refused: list[Finding] = []
     allowed: list[Finding] = []
@@ -290,15 +290,15 @@ def judge(
     for finding in found:
         expand = expands.get(finding["migration"])
         if expand and expand in released and finding["kind"] != FAILS:
-            allowed.append({**finding, "accepted": f"contract half of {expand}, which is released"})
+            allowed.append({**finding, "accepted": f"contract migration of {expand}, which is released"})
         elif finding["accepted"]:
             allowed.append(dict(finding))
         elif expand is not None and expand not in released:
-            name = expand or "(the mark names none)"
+            name = expand or "(not named in the mark)"
             refused.append(
                 {
                     **finding,
-                    "unreleased": f"its expand half {name} is not part of the release that serves: ship that first",
+                    "unreleased": f"its expand migration {name} is not part of the live release: release that first",
                 }
             )
         else:
@@ -307,7 +307,7 @@ def judge(
 
 
 def lines(found: Sequence[Finding]) -> list[str]:
-    """Findings as a person reads them: the statement, why it hurts, the safe form."""
+    """Format findings: the statement, why it is unsafe, the safe form."""
     result = []
     for one in found:
         result += [
@@ -323,22 +323,22 @@ def lines(found: Sequence[Finding]) -> list[str]:
 
 
 def summary(refused: Sequence[Finding]) -> str:
-    """The first line of a refusal."""
+    """Return the first line of a refusal."""
     first = refused[0]
     more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
     return (
-        f"migration {first['migration']} would hurt what serves, line {first['line']}{more}: {first['statement']}; it {first['kind']}: "
+        f"migration {first['migration']} is not safe for the live release, line {first['line']}{more}: {first['statement']}; it {first['kind']}: "
         f"{first['why']}. Change it, mark it, or set app_migration.gate (docs/migrations.md)"
     )
 
 
 def pending_lines(status: Mapping[str, Sequence[str]], known: bool) -> list[str]:
-    """What is pending, by name, and what is odd about the applied ones."""
+    """List the pending migrations by name, and problems of the applied ones."""
     if not known:
-        return ["cannot be told: the image is not on the host yet, or its tool does not say"]
+        return ["unknown: the image is not on the host yet, or its tool has no status"]
     waiting = status.get("pending") or []
     words = (
-        ("failed earlier, to be seen to first", "failed"),
+        ("failed earlier, resolve first", "failed"),
         ("edited since they were applied", "edited"),
         ("applied, but not in this image", "unknown"),
         ("invalid indexes, left by a concurrent build that failed", "invalid_indexes"),
@@ -350,11 +350,11 @@ def pending_lines(status: Mapping[str, Sequence[str]], known: bool) -> list[str]
 
 
 def one_way(pending: Sequence[Mapping[str, Any]]) -> str:
-    """Why migrations that would have to be undone cannot run, where that is so; ``pending`` as db_migration lists them."""
+    """Return why migrations without a down migration cannot run under app_rollback.data 'down'; ``pending`` as db_migration lists them."""
     names = [one["name"] for one in pending if not one["has_down"]]
     if not names:
         return ""
     return (
-        f"migration {', '.join(names)} has no way back ({names[0]}.down.sql in the image), and what becomes of the data here is 'down' "
-        "(app_rollback.data, release_data)"
+        f"migration {', '.join(names)} has no down migration ({names[0]}.down.sql in the image), which is required by 'down' "
+        "in app_rollback.data or release_data"
     )

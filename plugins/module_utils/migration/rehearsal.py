@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rehearsal of migrations on a copy of the data: where it runs, and what it found in words. Pure."""
+"""A rehearsal of migrations on a copy of the data: its database URL and its findings. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-# Relations of a database that hold rows, by name, with the file each is in: another file means that it was written anew.
+# Relations that hold rows, by name, with their file: another file means that the relation was rewritten.
 RELATIONS = """
 select coalesce(json_object_agg(n.nspname || '.' || c.relname, json_build_array(pg_relation_filenode(c.oid), pg_total_relation_size(c.oid))), '{}')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -19,9 +19,9 @@ Relations = Mapping[str, Sequence[Any]]
 def pointed_at(
     manifest: Mapping[str, Any], values: Mapping[str, str], service: str, variable: str, address: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The manifest and its secrets' values with ``variable`` of a service, a database's URL, leading to ``address`` (host:port) instead.
+    """Return the manifest and its secrets' values with ``variable`` of a service, a database URL, pointing to ``address`` (host:port).
 
-    User, password and the rest of the URL stay: a copy of the database knows the same ones.
+    User, password and the rest of the URL stay: they are valid for the copy too.
     """
     original = manifest["services"][service]
     url = urlsplit(values[variable] if variable in original["secrets"] else original["env"][variable])
@@ -31,7 +31,7 @@ def pointed_at(
         "env": {name: value for name, value in original["env"].items() if name != variable},
         "secrets": {**original["secrets"], variable: "rehearsal"},
     }
-    # These would win over the host part, and lead to the database itself.
+    # These parameters would override the host part and connect to the live database.
     query = "&".join(
         part for part in url.query.split("&") if part.partition("=")[0] not in ("host", "hostaddr", "port")
     )
@@ -40,7 +40,7 @@ def pointed_at(
 
 
 def rewritten(before: Relations, after: Relations) -> list[dict[str, Any]]:
-    """The relations that were there before and are in another file now, the largest first: {name, bytes}."""
+    """Return the relations that were rewritten to another file, the largest first: {name, bytes}."""
     moved = [
         {"name": name, "bytes": int(after[name][1])}
         for name, (file, _unused) in before.items()
@@ -50,13 +50,13 @@ def rewritten(before: Relations, after: Relations) -> list[dict[str, Any]]:
 
 
 def lines(copy: Mapping[str, Any], tried: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was found, a line each; ``copy`` and ``tried`` are the results of db_scratch and migration_rehearsal."""
-    names = ", ".join(tried["applied"]) or "what the tool found to do"
-    told = [
+    """Format the findings, a line each; ``copy`` and ``tried`` are the results of db_scratch and migration_rehearsal."""
+    names = ", ".join(tried["applied"]) or "the tool's pending migrations"
+    found = [
         f"on a copy of {copy['size'] / 2**20:.1f} MiB, restored from backup {copy['backup']} in {copy['seconds']:.1f} s",
         f"{names}: {tried['seconds']:.1f} s" + (f", {tried['attempts']} attempts" if tried["attempts"] > 1 else ""),
-        *(f"writes table {one['name']} anew, {one['bytes'] / 2**20:.1f} MiB" for one in tables),
+        *(f"rewrites table {one['name']}, {one['bytes'] / 2**20:.1f} MiB" for one in tables),
     ]
     if tried["checked"]:
-        told.append(f"release {tried['checked']} passed its check on the new schema")
-    return told
+        found.append(f"release {tried['checked']} passed its check on the new schema")
+    return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A session at a Postgres server, by libpq: Debian's python3-psycopg2, which the role docker_host installs."""
+"""A session at a Postgres server through libpq: Debian's python3-psycopg2, which the role docker_host installs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, Self
 
 from ansible_collections.sluice.stack.plugins.module_utils.migration.url import Target, conninfo
 
-# Modules run under `python3 -I -S` (no site-packages at all), which keeps what a host has installed out of them. This one package is
-# wanted, so its directory is added here, where it is used, at the end of the path; every other module still sees the standard library alone.
+# Modules run under `python3 -I -S` (no site-packages), independent of the host's packages. Only this package is needed, so its directory
+# is appended to the path here, where it is used; all other modules see only the standard library.
 PACKAGES = "/usr/lib/python3/dist-packages"
 BEAT_SECONDS = 2.0
 Row = dict[str, Any]
 
 
 class DatabaseError(Exception):
-    """The database cannot be used, or refused a statement; ``sqlstate`` is Postgres' code for it, when it came from there."""
+    """The database cannot be used, or rejected a statement; ``sqlstate`` is Postgres' code, if any."""
 
     def __init__(self, message: str, sqlstate: str = "") -> None:
         super().__init__(message)
@@ -31,17 +31,17 @@ class DatabaseError(Exception):
 
 
 def literal(text: str) -> str:
-    """A string literal of SQL."""
+    """Return text as a string literal of SQL."""
     escaped = text.replace("'", "''")
     return "E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in text else f"'{escaped}'"
 
 
 def driver() -> Any:
-    """psycopg2. Raises DatabaseError on a host that was not provisioned since the collection needs it."""
+    """Import psycopg2. Raises DatabaseError on a host provisioned by an older version of the collection."""
     if PACKAGES not in sys.path:
         sys.path.append(PACKAGES)
     try:
-        import psycopg2  # noqa: PLC0415 - only steps that speak to a database load it
+        import psycopg2  # noqa: PLC0415 - only steps that use a database load it
         import psycopg2.extensions  # noqa: PLC0415
     except ImportError as error:
         raise DatabaseError(
@@ -51,7 +51,7 @@ def driver() -> Any:
 
 
 class Connection:
-    """An open session, without transactions of the driver's own. ``timeout`` bounds each query, in seconds."""
+    """An open session in autocommit mode. ``timeout`` bounds each query, in seconds."""
 
     def __init__(self, target: Target, read: Callable[[str], bytes], timeout: float = 30) -> None:
         """Connect; ``read`` returns a file of the image, by its path. Raises DatabaseError."""
@@ -75,13 +75,13 @@ class Connection:
         return int(self._raw.server_version) // 10000
 
     def query(self, sql: str, timeout: float | None = None, beat: Callable[[], None] | None = None) -> list[Row]:
-        """Run one or more statements as they are; the rows of the last one. ``beat`` is called about every two seconds.
+        """Run one or more statements as they are; returns the rows of the last one. ``beat`` is called about every two seconds.
 
-        Raises DatabaseError, and what ``beat`` raises; the session is over after the latter and after a timeout.
+        Raises DatabaseError, and what ``beat`` raises; the session is closed after the latter and after a timeout.
         """
         seconds = timeout or self._timeout
         extensions = self._driver.extensions
-        # libpq would wait for as long as it takes. The function is the process's, so it is there for this query alone.
+        # libpq would wait forever. The callback is global to the process, so it is set for this query only.
         extensions.set_wait_callback(partial(_wait, deadline=time.monotonic() + seconds, beat=beat))
         try:
             with self._raw.cursor() as cursor:
@@ -89,11 +89,11 @@ class Connection:
                 names = [column.name for column in cursor.description or ()]
                 return [dict(zip(names, row, strict=True)) for row in (cursor.fetchall() if names else ())]
         except TimeoutError as error:
-            raise DatabaseError(f"{self._target}: no answer within {seconds:g} s") from error
+            raise DatabaseError(f"{self._target}: no response within {seconds:g} s") from error
         except self._driver.Error as error:
             if "COPY" in str(error) and not error.pgcode:
                 raise DatabaseError(
-                    "COPY is not for migrations: the data would have to come from the client"
+                    "COPY FROM STDIN is not supported in migrations: the client has no data to send"
                 ) from error
             raise _refusal(error) from error
         finally:
@@ -104,20 +104,20 @@ class Connection:
         self._raw.close()
 
 
-def _unreachable(target: Target, said: str) -> str:
-    """Why there is no connection, and what to do where libpq's own words leave that open."""
-    if unknown := re.search(r'invalid connection option "(\w+)"', said):
+def _unreachable(target: Target, text: str) -> str:
+    """Return why the connection failed, and what to do where libpq's message does not say it."""
+    if unknown := re.search(r'invalid connection option "(\w+)"', text):
         return (
-            f"the URL has the parameter {unknown[1]}, which libpq does not know: remove it, or let app_migration.database name a variable "
-            "whose URL is for migrations alone"
+            f"the URL has the parameter {unknown[1]}, which libpq does not know: remove it, or set app_migration.database to a variable "
+            "whose URL is only for migrations"
         )
-    if "certificate verify failed" in said:
-        said += ": no authority in the URL's sslrootcert has signed the server's certificate"
-    return f"{target}: {said}"
+    if "certificate verify failed" in text:
+        text += ": no CA in the URL's sslrootcert has signed the server's certificate"
+    return f"{target}: {text}"
 
 
 def _wait(raw: Any, deadline: float, beat: Callable[[], None] | None) -> None:
-    """Wait until libpq is done with what it was given: https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries."""
+    """Wait until libpq has finished: https://www.psycopg.org/docs/advanced.html#support-for-coroutine-libraries."""
     while state := raw.poll():  # 0: done, 1: wait to read, 2: wait to write
         left = deadline - time.monotonic()
         if left <= 0:
@@ -128,22 +128,22 @@ def _wait(raw: Any, deadline: float, beat: Callable[[], None] | None) -> None:
 
 
 def _refusal(error: Any) -> DatabaseError:
-    """Postgres' own words, with its code."""
-    said = error.diag.message_primary or _line(error)
+    """Convert Postgres' error, with its code."""
+    text = error.diag.message_primary or _line(error)
     detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
     code = error.pgcode or ""
-    return DatabaseError(f"{said}{detail} (SQLSTATE {code})" if code else f"{said}{detail}", code)
+    return DatabaseError(f"{text}{detail} (SQLSTATE {code})" if code else f"{text}{detail}", code)
 
 
 def _line(error: Exception) -> str:
-    """What libpq reports, in one line: it has one for each host and address that it tried."""
+    """Return libpq's report in one line: it has a line for each host and address that it tried."""
     lines = [line.strip() for line in str(error).splitlines()]
     return "; ".join(dict.fromkeys(line for line in lines if line))
 
 
 @contextmanager
 def _files(target: Target, read: Callable[[str], bytes]) -> Iterator[dict[str, str]]:
-    """Copies of the image's files on this host while libpq connects, in a directory that only this user can enter: parameter → path."""
+    """Copy the image's files to this host while libpq connects, in a directory only this user can access: parameter → path."""
     if not target.files:
         yield {}
         return

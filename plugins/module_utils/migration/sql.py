@@ -19,12 +19,12 @@ _CREATE = (
     f"create table if not exists {TABLE} (name text primary key, checksum text not null, started_at timestamptz not null default now(), "
     "finished_at timestamptz, steps int not null default 0, underway boolean not null default false)"
 )
-# Two runs wait for each other at the database, whatever hosts they are on. A number that is ours.
+# The advisory lock that runs on any hosts wait for; an arbitrary number.
 _LOCK = 7_108_117_105
 
 
 def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat: Callable[[], None]) -> None:
-    """Have the record's table, the session's limits, and the lock that keeps other runs out."""
+    """Create the record's table, set the session's limits and take the lock that excludes other runs."""
     lock(connection, seconds, beat)
     if connection.query(f"select to_regclass({literal(TABLE)}) is null as missing")[0]["missing"]:
         connection.query(_CREATE)
@@ -33,14 +33,14 @@ def prepare(connection: Connection, limits: dict[str, str], seconds: float, beat
 
 
 def lock(connection: Connection, seconds: float, beat: Callable[[], None]) -> None:
-    """Wait for runs that are at work, and keep others out until the connection is closed."""
+    """Wait for other runs, and exclude them until the connection is closed."""
     connection.query(f"select pg_advisory_lock({_LOCK})", seconds, beat)
 
 
 def apply(
     connection: Connection, file: File, status: Status, seconds: float, beat: Callable[[], None]
 ) -> tuple[int, str]:
-    """Run one file; 0 or 1 and what Postgres said, as a tool would. A file in a transaction is there with its record, or not at all."""
+    """Run one file; returns 0 or 1 and Postgres' message, like a tool. A file in a transaction is applied with its record, or not at all."""
     mine = f"{literal(file.name)}, {literal(file.checksum)}"
     try:
         if file.in_transaction("sql"):
@@ -56,17 +56,17 @@ def apply(
 
 
 def _step_by_step(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> None:
-    """Run the statements one by one, with a record of each; goes on where an earlier attempt ended."""
+    """Run the statements one by one, recording each; continues where an earlier attempt ended."""
     this = f"where name = {literal(file.name)}"
     row = connection.query(f"select steps, underway from {TABLE} {this}")[0]
     done = int(row["steps"])
     statements, effects = database.effects(connection, file.sql)
     if row["underway"]:
-        # The run that sent it died: whether it ended is in the catalogue, or nowhere.
+        # The run that sent it died: only the catalogue shows whether it finished.
         if effects[done] is None:
-            told = [True] * done + effects[done:]
+            known = [True] * done + effects[done:]
             raise MigrationError(
-                f"{migration_effects.open_question(file.name, statements, told)}. Look at the database, and say how many are there: "
+                f"{migration_effects.open_question(file.name, statements, known)}. Check the database, and record how many are applied: "
                 f"UPDATE {TABLE} SET underway = false, steps = {done} {this} (or {done + 1}); then run the same command again"
             )
         done += 1 if effects[done] else 0
@@ -81,7 +81,7 @@ def _step_by_step(connection: Connection, file: File, seconds: float, beat: Call
         try:
             connection.query(text, seconds, _unbroken(beat))
         except DatabaseError as error:
-            if error.sqlstate:  # refused, so it did nothing
+            if error.sqlstate:  # rejected, so it had no effect
                 connection.query(f"update {TABLE} set underway = false {this}")
             raise
     connection.query(
@@ -90,7 +90,7 @@ def _step_by_step(connection: Connection, file: File, seconds: float, beat: Call
 
 
 def require_down(file: File) -> str:
-    """A file's other half. Raises MigrationError when the image has none."""
+    """Return a file's down migration. Raises MigrationError when the image has none."""
     if file.down is None:
         raise MigrationError(
             f"migration {file.name} has no down file ({file.name}.down.sql) in the image: restore instead"
@@ -99,12 +99,12 @@ def require_down(file: File) -> str:
 
 
 def revert(connection: Connection, file: File, seconds: float, beat: Callable[[], None]) -> tuple[int, str]:
-    """Run a file's other half, and forget that the file was applied, in one transaction; 0 or 1 and what Postgres said."""
+    """Run a file's down migration and remove its record, in one transaction; returns 0 or 1 and Postgres' message."""
     try:
         forget = f"delete from {TABLE} where name = {literal(file.name)}"
         _in_transaction(connection, [require_down(file), forget], seconds, beat)
     except DatabaseError as error:
-        return 1, f"{file.name}.down.sql: {error}; nothing of it was done"
+        return 1, f"{file.name}.down.sql: {error}; it was rolled back"
     return 0, ""
 
 
@@ -122,9 +122,9 @@ def _in_transaction(connection: Connection, parts: list[str], seconds: float, be
 
 
 def _unbroken(beat: Callable[[], None]) -> Callable[[], None]:
-    """``beat`` while a statement runs: it runs to its end although the run has lost the app.
+    """Wrap ``beat`` while a statement runs: the statement finishes even if the run has lost the lease.
 
-    Whether a statement that was cut off had its effect would be an open question. The ``beat`` after it raises.
+    Whether an interrupted statement had its effect would be unknown. The ``beat`` after it raises.
     """
 
     def quiet() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Postgres SQL as text: cut into statements, with what is a comment or a string told apart from what is code.
+"""Postgres SQL as text: split into statements, with comments and strings separated from code.
 
 Follows "Lexical Structure" in Postgres' documentation: nested block comments, dollar quotes, E'' strings, quoted identifiers.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# What cannot hold a semicolon that ends a statement, the longest first.
+# Parts whose semicolons end no statement, the longest first.
 _TOKEN = re.compile(
     r"""(?P<line>--[^\n]*)
       | (?P<block>/\*)
@@ -39,17 +39,17 @@ class Statement:
 
     @property
     def head(self) -> str:
-        """The code in one line and upper case, quoted names as they are; for matching what kind of statement it is."""
+        """The code in one line and upper case, quoted names unchanged; to match the kind of statement."""
         return re.sub(r"\s+", " ", self.code).strip()
 
     def short(self, most: int = 160) -> str:
-        """The statement in one line, cut when it is long."""
+        """Return the statement in one line, shortened."""
         line = re.sub(r"\s+", " ", self.text).strip()
         return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def split(sql: str) -> list[Statement]:
-    """The statements of a script, in their order; what is only white space or comments is none."""
+    """Split a script into its statements, in order; white space and comments alone are none."""
     found: list[Statement] = []
     start = at = 0
     code: list[str] = []
@@ -103,7 +103,7 @@ def split(sql: str) -> list[Statement]:
 
 
 def _block_end(sql: str, at: int) -> int:
-    """Where a block comment that begins before ``at`` ends; they nest."""
+    """Return the end of a block comment that begins before ``at``; they nest."""
     depth = 1
     while depth:
         match = _BLOCK.search(sql, at)
@@ -115,7 +115,7 @@ def _block_end(sql: str, at: int) -> int:
 
 
 def plain_name(written: str) -> str:
-    """A name as the catalogue has it: unquoted parts in lower case, without the schema ``public``."""
+    """Return a name as in the catalogue: unquoted parts in lower case, without the schema ``public``."""
     parts = [part.group() for part in re.finditer(_NAME, written)]
     names = [part[1:-1].replace('""', '"') if part.startswith('"') else part.lower() for part in parts]
     if len(names) > 1 and names[0] == "public":

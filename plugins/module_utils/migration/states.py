@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The states of the module ``db_migration``, for every engine: look, plan, apply, roll back."""
+"""The states of the module ``db_migration``, for every engine: status, plan, apply, roll back."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NOTHING: Result = {
 }
 
 
-def look(job: Job, *, strict: bool = False) -> Result:
-    """What the database has of the image's migrations; ``strict``: raises MigrationError unless that is all of them, as they are."""
-    return _look(job, strict=strict)[0]
+def read_status(job: Job, *, strict: bool = False) -> Result:
+    """Return the status of the image's migrations; ``strict``: raises MigrationError unless all are applied and unchanged."""
+    return _read(job, strict=strict)[0]
 
 
-def _look(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
+def _read(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
     if job.settings["engine"] == "command":
-        return _look_by_command(job, strict=strict), []
+        return _status_by_command(job, strict=strict), []
     files = tool.read_files(job, job.image)
     with closing(_connect(job)) as connection:
         status = _status(job, connection, files)
@@ -61,39 +61,39 @@ def _look(job: Job, *, strict: bool = False) -> tuple[Result, list[File]]:
 
 
 def schema_check(job: Job, *, wait: bool) -> Result:
-    """What the database has of an earlier release's migrations; raises MigrationError when that is not all of them any more.
+    """Return the status of an earlier release's migrations; raises MigrationError when some are no longer applied.
 
-    A tool that does not tell is taken at its silence, and what is wrong with those that are there is not asked for. ``wait``: until a run
-    that undoes some, and has lost the app meanwhile, is done with the one it is at.
+    A tool without a status passes, and problems of applied migrations are ignored. ``wait``: until a run that is reverting some, and
+    has lost the lease, has finished the current one.
     """
     if wait and job.settings["engine"] == "sql":
         with closing(_connect(job)) as connection:
             sql.lock(connection, job.settings["timeout"], job.beat)
-            found = look(job)
+            found = read_status(job)
     else:
-        found = look(job)
+        found = read_status(job)
     missing = found.get("status", {}).get("pending", [])
     if missing:
         release, version = job.manifest["id"], job.manifest["version"]
         raise MigrationError(
-            f"release {release} expects migration {', '.join(missing)}, which is not in the database any more: it was undone, or the data went "
-            f"back. Deploy version {version} again, which applies it, or go back to an earlier release with -e release_to=..."
+            f"release {release} expects migration {', '.join(missing)}, which is no longer in the database: it was reverted, or the data "
+            f"was restored. Deploy version {version} again to apply it, or roll back to an earlier release with -e release_to=..."
         )
     return found
 
 
 def plan(job: Job, live_image: str, *, wait: bool) -> Result:
-    """What is pending, with its SQL, and what of the applied the release that serves brought too.
+    """Return the pending migrations with their SQL, and the applied ones that the live release brought too.
 
-    ``wait``: until a migration has ended that an earlier run began, whose controller died. What is pending then stays so, and no restore
-    point is in the middle of it.
+    ``wait``: until a migration that an earlier run started has ended, whose controller died. What is pending then stays pending, and
+    no restore point falls into the middle of it.
     """
     if wait and job.settings["engine"] == "sql":
         with closing(_connect(job)) as connection:
             sql.lock(connection, job.settings["timeout"], job.beat)
     elif wait:
         tool.attend(job)
-    found, files = _look(job)
+    found, files = _read(job)
     waiting = [one for one in files if one.name in found["status"]["pending"]]
     engine = job.settings["engine"]
     pending = [
@@ -105,21 +105,21 @@ def plan(job: Job, live_image: str, *, wait: bool) -> Result:
         }
         for one in waiting
     ]
-    # Only a contract half asks for it.
+    # Only a contract migration needs it.
     marked = any("contract" in marks(one.sql) for one in waiting)
     if marked and live_image and not docker_host.has_image(job.engine, live_image):
         raise MigrationError(
-            f"image {live_image} of the release that serves is not on this host, so it cannot tell what it brought"
+            f"image {live_image} of the live release is not on this host, so its migrations are unknown"
         )
     served = {one.name for one in tool.read_files(job, live_image)} if marked and live_image else set()
     released = [name for name in found["status"]["applied"] if name in served]
-    # What is about to be applied counts: the ledger knows it before the database does.
+    # Pending migrations count: they are in the ledger before they are in the database.
     contracts = migration.contracts(files, [*found["status"]["applied"], *found["status"]["pending"]])
     return {**found, "pending": pending, "released": released, "contracts": contracts}
 
 
 def apply(job: Job, resolve: str) -> Result:
-    """Apply what is pending; raises MigrationError when it fails, or a person must decide first."""
+    """Apply what is pending; raises MigrationError when it fails, or needs a decision first."""
     attached = tool.attend(job)
     if job.settings["engine"] == "command":
         version = _version(job)
@@ -148,9 +148,9 @@ def apply(job: Job, resolve: str) -> Result:
 
 
 def rollback_check(job: Job, names: Sequence[str], serving: Job | None) -> Result:
-    """Which of the migrations are there to be undone, from the image that brought them; raises MigrationError when one cannot be.
+    """Return which migrations can be reverted from the image that brought them; raises MigrationError when one cannot.
 
-    What the release that is about to serve brings too stays, however it came to be applied anew.
+    Migrations that the rollback's target brings too stay, however they came to be applied again.
     """
     if job.settings["engine"] == "command":
         return _rollback_check_by_command(job, names)
@@ -173,42 +173,42 @@ def rollback_check(job: Job, names: Sequence[str], serving: Job | None) -> Resul
         "revert": revert,
         "left": needed + left,
         "notes": [
-            *(f"migration {name} stays: the release that is gone back to expects it" for name in needed),
-            *(f"migration {name} stays: it is not in image {job.image}, nor is its way back" for name in left),
+            *(f"migration {name} stays: the rollback's target expects it" for name in needed),
+            *(f"migration {name} stays: it is not in image {job.image}, nor is its down migration" for name in left),
         ],
     }
 
 
 def _brought_by(serving: Job | None) -> set[str]:
-    """The migrations in a release's image; of a tool that has no files to read, none."""
+    """Return the migrations in a release's image; none for a tool without files to read."""
     return {one.name for one in tool.read_files(serving, serving.image)} if serving else set()
 
 
 def roll_back(job: Job, names: Sequence[str], serving: Job | None) -> Result:
-    """Undo migrations, the last of ``names`` first; those that are not applied any more, and those that ``serving`` brings too, are passed over.
+    """Revert migrations, the last of ``names`` first; skips those no longer applied, and those that ``serving`` brings too.
 
-    Afterwards the database has to be what ``serving`` expects. Raises MigrationError.
+    Afterwards the database must have the schema ``serving`` expects. Raises MigrationError.
     """
     needed = _brought_by(serving)
     done = _roll_back(job, [name for name in names if name not in needed])
     if serving:
-        look(serving, strict=True)
+        read_status(serving, strict=True)
     return {**done, "left": [name for name in names if name in needed]}
 
 
 def _roll_back(job: Job, names: Sequence[str]) -> Result:
     if job.settings["engine"] == "prisma":
-        raise MigrationError("prisma has no way back: deploy a migration that undoes it, or restore")
+        raise MigrationError("prisma has no down migrations: deploy a migration that reverts it, or restore")
     attached = tool.attend(job)
     if job.settings["engine"] == "command":
         return {**_revert_by_command(job, names), "attached": attached}
     files = {one.name: one for one in tool.read_files(job, job.image)}
     foreign = [name for name in names if name not in files]
     if foreign:
-        raise MigrationError(f"migration {foreign[0]} is not in image {job.image}: nothing was undone")
+        raise MigrationError(f"migration {foreign[0]} is not in image {job.image}: nothing was reverted")
     with closing(_connect(job)) as connection:
         _prepare(job, connection)
-        # Under the lock that keeps other runs out.
+        # Under the lock that excludes other runs.
         status = _status(job, connection, list(files.values()))
         _refuse_half(status, names)
         reverted, attempts = [name for name in reversed(names) if name in status.applied], 0
@@ -218,7 +218,7 @@ def _roll_back(job: Job, names: Sequence[str]) -> Result:
                 job,
                 partial(sql.revert, connection, files[name], job.settings["timeout"], job.beat),
                 lambda: None,
-                "undoing a migration",
+                "reverting a migration",
             )
             attempts = max(attempts, tries)
         after = _status(job, connection, list(files.values()))
@@ -236,13 +236,13 @@ def _refuse_half(status: Status, names: Sequence[str]) -> None:
     half = [name for name in names if name in status.failed]
     if half:
         raise MigrationError(
-            f"migration {half[0]} did not end, so there is no way back from it: finish or undo it by hand, or restore instead"
+            f"migration {half[0]} did not finish, so it cannot be reverted: finish or revert it by hand, or restore instead"
         )
 
 
 def _rollback_check_by_command(job: Job, names: Sequence[str]) -> Result:
-    """What the tool's status command does not say is pending is there."""
-    found = _look_by_command(job, strict=False)
+    """Return the migrations that the tool's status command does not list as pending."""
+    found = _status_by_command(job, strict=False)
     pending = found.get("status", {}).get("pending", [])
     return {**found, "revert": [name for name in names if name not in pending], "left": []}
 
@@ -250,7 +250,7 @@ def _rollback_check_by_command(job: Job, names: Sequence[str]) -> Result:
 def _revert_by_command(job: Job, names: Sequence[str]) -> Result:
     down = job.settings["down"]
     if not down:
-        raise MigrationError("app_migration.down is not set: say which command undoes a migration, or restore")
+        raise MigrationError("app_migration.down is not set: set the command that reverts a migration, or restore")
     reverted = list(reversed(_rollback_check_by_command(job, names)["revert"]))
     if not reverted:
         return {"changed": False, "reverted": []}
@@ -263,7 +263,7 @@ def _revert_by_command(job: Job, names: Sequence[str]) -> Result:
 def _apply_prisma(
     job: Job, connection: Connection, files: list[File], before: Status, resolve: str
 ) -> tuple[list[str], int]:
-    def mend() -> None:
+    def repair() -> None:
         tool.recover(job, connection, files, _status(job, connection, files))
 
     if before.failed and resolve:
@@ -271,16 +271,16 @@ def _apply_prisma(
             if file.name in before.failed:
                 database.note(connection, str(job.url), file, resolve)
     elif before.failed:
-        mend()
+        repair()
     words = migration.command(job.settings)
     try:
-        return tool.repeat(job, lambda: tool.run(job, words, connection.version), mend)
+        return tool.repeat(job, lambda: tool.run(job, words, connection.version), repair)
     except MigrationError as error:
         raise MigrationError(_with_state(error, tool.how_far(job, connection, files))) from error
 
 
 def _with_state(error: MigrationError, state: str) -> str:
-    """What failed, and what is in the database now, in the first line; the tool's own words below."""
+    """Put the failure and the state of the database on the first line, the tool's output below."""
     first, *more = str(error).split("\n")
     return "\n".join([f"{first.rstrip(':')}. {state}" if state else first, *more])
 
@@ -293,7 +293,7 @@ def _apply_files(
             "release_migration_resolve is for the engine prisma; the message of the engine sql says what to do"
         )
     _prepare(job, connection)
-    # Another run may have been at work until the lock was free.
+    # Another run may have held the lock until now.
     before = _status(job, connection, files)
     attempts = 0
     for file in files:
@@ -305,7 +305,7 @@ def _apply_files(
 
 
 def _one(job: Job, connection: Connection, file: File) -> Callable[[], tuple[int, str]]:
-    """One attempt at one file."""
+    """Return a function that attempts one file."""
 
     def attempt() -> tuple[int, str]:
         status = _status(job, connection, [file])
@@ -320,8 +320,8 @@ def _prepare(job: Job, connection: Connection) -> None:
     sql.prepare(connection, limits, job.settings["timeout"], job.beat)
 
 
-def _look_by_command(job: Job, *, strict: bool) -> Result:
-    """What a tool's status command says is pending."""
+def _status_by_command(job: Job, *, strict: bool) -> Result:
+    """Return the pending migrations of a tool's status command."""
     version = _version(job)
     words = job.settings["status"]
     if not words:
@@ -337,7 +337,7 @@ def _look_by_command(job: Job, *, strict: bool) -> Result:
 
 
 def _version(job: Job) -> int:
-    """The server's major version, when the tool's service names a database; the connection is tried by that."""
+    """Return the server's major version, when the tool's service names a database; this also tests the connection."""
     if not job.url:
         return 0
     with closing(_connect(job)) as connection:

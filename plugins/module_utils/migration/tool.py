@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a migration tool in a release's own image: in a container with a fixed name, so that no two run at once."""
+"""Run a migration tool in a release's own image: in a container with a fixed name, so that only one runs at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.migration.files impor
 from ansible_collections.sluice.stack.plugins.module_utils.migration.session import Connection
 from ansible_collections.sluice.stack.plugins.module_utils.migration.url import with_options
 
-BACK_OFF = (1, 2, 4, 8, 15)  # seconds between two attempts; the last one goes on
+BACK_OFF = (1, 2, 4, 8, 15)  # seconds between two attempts; the last one repeats
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,10 @@ class Job:
     manifest: Mapping[str, Any]
     slot: str
     values: Mapping[str, str]  # secrets, by name
-    effect: Callable[[], AbstractContextManager[None]]  # proves that this run has the app, and holds the host's lock
-    kind: str = "migration"  # or another, which then meets none of these
+    effect: Callable[
+        [], AbstractContextManager[None]
+    ]  # checks that this run holds the lease, and holds the host's lock
+    kind: str = "migration"  # or another, with containers of its own
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -46,22 +48,22 @@ class Job:
 
     @property
     def image(self) -> str:
-        """The image the migrations come in."""
+        """The image with the migrations."""
         return str(self.manifest["services"][self.settings["service"]]["image"])
 
     def beat(self) -> None:
-        """Say that this run still works; raises when it lost the app."""
+        """Check that this run still holds the lease; raises otherwise."""
         with self.effect():
             pass
 
     @property
     def url(self) -> str | None:
-        """The database's address."""
+        """The database's URL."""
         return database.url_of(self.manifest, self.values)
 
 
 def read_files(job: Job, image: str) -> list[File]:
-    """The migrations of an image."""
+    """Read the migrations of an image."""
     folder = migration.folder(job.settings)
     if folder is None:
         return []
@@ -71,12 +73,12 @@ def read_files(job: Job, image: str) -> list[File]:
             return migration.read_files(job.settings["engine"], job.engine.archive(name, path))
     except NotFound as error:
         raise MigrationError(
-            f"image {image} has no {path}: say with app_migration.path where the image has its migrations"
+            f"image {image} has no {path}: set app_migration.path to the directory of the migrations in the image"
         ) from error
 
 
 def read_file(job: Job, path: str) -> bytes:
-    """A file of the migration's image. Raises FileNotFoundError."""
+    """Read a file of the migration's image. Raises FileNotFoundError."""
     place = _absolute(job, job.image, path)
     try:
         with _unstarted(job, job.image) as name:
@@ -92,7 +94,7 @@ def read_file(job: Job, path: str) -> bytes:
 
 
 def _absolute(job: Job, image: str, path: str) -> str:
-    """A path in an image, from its working directory."""
+    """Resolve a path in an image against its working directory."""
     if path.startswith("/"):
         return path
     base = job.engine.get(f"/images/{image}/json")["Config"].get("WorkingDir") or "/"
@@ -101,9 +103,9 @@ def _absolute(job: Job, image: str, path: str) -> str:
 
 @contextmanager
 def _unstarted(job: Job, image: str) -> Iterator[str]:
-    """A container that is never started, to read an image's files from; its name."""
+    """Create a container that is never started, to read an image's files; yields its name."""
     name = f"{job.name}-files"
-    docker_host.remove(job.engine, name, force=True)  # of a run that died
+    docker_host.remove(job.engine, name, force=True)  # left by a run that died
     job.engine.post(
         "/containers/create", {"Image": image, "Cmd": ["-"], "HostConfig": {"NetworkMode": "none"}}, name=name
     )
@@ -114,7 +116,7 @@ def _unstarted(job: Job, image: str) -> Iterator[str]:
 
 
 def attend(job: Job) -> bool:
-    """Wait for a migration that an earlier run began here and that still runs; whether there was one."""
+    """Wait for a migration that an earlier run started here and that still runs; returns whether there was one."""
     found = one_off.find(job.engine, job.name)
     if found and found["running"]:
         one_off.wait(job.engine, job.name, job.settings["timeout"], job.beat)
@@ -125,7 +127,7 @@ def attend(job: Job) -> bool:
 
 
 def run(job: Job, command: list[str], version: int) -> tuple[int, str]:
-    """Run a command of the tool under the timeouts; its exit code and output. ``version`` is the server's."""
+    """Run a command of the tool under the timeouts; returns its exit code and output. ``version`` is the server's."""
     item = one_off.wanted(job.manifest, job.settings["service"], job.name, command, job.slot, job.values)
     limits = migration.settings(
         job.settings["lock_timeout"],
@@ -133,7 +135,7 @@ def run(job: Job, command: list[str], version: int) -> tuple[int, str]:
         job.manifest["app"],
         version,
     )
-    # libpq and node-postgres read PGOPTIONS. Prisma's engine reads the URL alone, which not every other tool takes options from.
+    # libpq and node-postgres read PGOPTIONS. Prisma's engine reads only the URL, where some other tools ignore options.
     item["environment"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
     if job.url and job.settings["engine"] == "prisma":
         item["environment"][job.settings["database"]] = with_options(job.url, limits)
@@ -146,11 +148,11 @@ def run(job: Job, command: list[str], version: int) -> tuple[int, str]:
 
 
 def repeat(
-    job: Job, attempt: Callable[[], tuple[int, str]], mend: Callable[[], None], what: str = "migration"
+    job: Job, attempt: Callable[[], tuple[int, str]], repair: Callable[[], None], what: str = "migration"
 ) -> tuple[list[str], int]:
-    """Attempt until it works; after a lock timeout again, with a pause that grows. Returns the output and how many attempts it took.
+    """Attempt a migration, again after each lock timeout with a growing pause. Returns the output and the number of attempts.
 
-    ``mend`` sees to it that the next attempt may begin; it raises when only a person can. Raises MigrationError.
+    ``repair`` makes the next attempt possible; it raises when only the operator can. Raises MigrationError.
     """
     engine, limit = job.settings["engine"], int(job.settings["retries"]) + 1
     for number in range(1, limit + 1):
@@ -161,15 +163,15 @@ def repeat(
         tail = "\n".join(f"    {line}" for line in output.rstrip().splitlines()[-25:])
         if not waited or number == limit:
             more = (
-                f": it waited more than app_migration.lock_timeout ({job.settings['lock_timeout']:g} s) for a lock, {number} times. Nothing "
-                "waits behind it any more; run it again when the table is less busy"
+                f": it waited more than app_migration.lock_timeout ({job.settings['lock_timeout']:g} s) for a lock, {number} times. No "
+                "queries wait behind it now; run the same command again when the table is less busy"
             )
             if waited:
-                mend()
+                repair()
             raise MigrationError(
                 f"{engine} {what} of {job.manifest['id']} failed with exit code {code}{more if waited else ''}:\n{tail}"
             )
-        mend()
+        repair()
         _pause(BACK_OFF[min(number, len(BACK_OFF)) - 1], job.beat)
     raise AssertionError  # the loop ends in one of the two ways above
 
@@ -182,32 +184,32 @@ def _pause(seconds: float, beat: Callable[[], None]) -> None:
 
 
 def recover(job: Job, connection: Connection, files: list[File], status: Status) -> None:
-    """See to what an earlier attempt with Prisma did not finish, so that the next may begin; raises when only a person can.
+    """Resolve what an earlier attempt with Prisma left unfinished; raises when only the operator can.
 
-    Prisma refuses to go on after a failed migration, and does not know how far it came. Where the first statement left no trace, no
-    later one ran either, and the migration is noted as rolled back.
+    Prisma refuses to continue after a failed migration, and does not know how far it got. If the first statement had no effect, no
+    later one ran either, and the migration is recorded as rolled back.
     """
     known = {one.name: one for one in files}
     for name in status.failed:
         if name not in known:
             raise MigrationError(
-                f"migration {name} has failed in this database and is not in the image: deploy the version that brings it"
+                f"migration {name} failed in this database and is not in the image: deploy the version that has it"
             )
         database.wait_for_orphans(connection, job.manifest["app"], job.beat)
         statements, effects = database.effects(connection, known[name].sql)
         _check_invalid(known[name], status)
-        # A lone statement that waited too long for a lock did nothing, whether it leaves a trace or not.
+        # A single statement that waited too long for a lock did nothing, even if it would leave no trace.
         alone = len(statements) == 1 and migration.is_lock_timeout(str(status.details[name].get("logs") or ""))
         if statements and not alone and not migration_effects.clean(statements, effects):
             raise MigrationError(
-                f"{migration_effects.open_question(name, statements, effects)}. Look at the database, finish or undo it by hand, and say which: "
-                f"-e release_migration_resolve=applied, or rolled_back, with the same command"
+                f"{migration_effects.open_question(name, statements, effects)}. Check the database, finish or revert it by hand, then run the same command "
+                "with -e release_migration_resolve=applied, or =rolled_back"
             )
         database.note(connection, str(job.url), known[name], "rolled_back")
 
 
 def how_far(job: Job, connection: Connection, files: list[File]) -> str:
-    """How much there is of a migration that failed; empty when none did, or its session is not over."""
+    """Describe how much of a failed migration is applied; empty without one, or while its session still runs."""
     status = database.read(connection, "prisma", str(job.url), files)
     for file in files:
         if file.name in status.failed:
@@ -215,13 +217,13 @@ def how_far(job: Job, connection: Connection, files: list[File]) -> str:
             statements, effects = database.effects(connection, file.sql)
             if migration_effects.clean(statements, effects):
                 return f"Nothing of migration {file.name} is in the database: run the same command again"
-            said = migration_effects.open_question(file.name, statements, effects)
-            return f"{said[0].upper()}{said[1:]}"
+            text = migration_effects.open_question(file.name, statements, effects)
+            return f"{text[0].upper()}{text[1:]}"
     return ""
 
 
 def _check_invalid(file: File, status: Status) -> None:
-    """An index that a failed concurrent build left is in the way of the next build, or passed over with IF NOT EXISTS."""
+    """Refuse an invalid index of a failed concurrent build: it blocks the next build, or IF NOT EXISTS skips it."""
     for index in status.invalid_indexes:
         if index.split(".")[-1].strip('"') in file.sql:
             raise MigrationError(
@@ -231,7 +233,7 @@ def _check_invalid(file: File, status: Status) -> None:
 
 
 def check_indexes(files: list[File], status: Status) -> None:
-    """Refuse to begin where what is pending would run into an invalid index."""
+    """Refuse to start when a pending migration would hit an invalid index."""
     for file in files:
         if file.name in status.pending:
             _check_invalid(file, status)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A database's URL as the parameters of libpq: https://www.postgresql.org/docs/current/libpq-connect.html. Pure."""
+"""A database URL as parameters of libpq: https://www.postgresql.org/docs/current/libpq-connect.html. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-# Parameters of Prisma and node-postgres that do not change which server is reached, nor how.
+# Parameters of Prisma and node-postgres that do not affect the connection.
 _IGNORED = {
     "connection_limit",
     "max_connection_lifetime",
@@ -21,7 +21,7 @@ _IGNORED = {
     "statement_cache_size",
     "uselibpqcompat",
 }
-# Parameters that name a file, which is in the image of the service: that is where the app reads it.
+# Parameters that name a file, which is read from the service's image, like the app does.
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _REFUSED = {
     "passfile": "put the password into the URL",
@@ -30,13 +30,13 @@ _REFUSED = {
     "sslcrldir": "name one file with sslcrl",
     "sslidentity": "libpq reads no PKCS#12 file, so use sslcert and sslkey",
 }
-# The host's own authorities, from the package ca-certificates.
+# The host's CA certificates, from the package ca-certificates.
 SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 CONNECT_SECONDS = "10"
 
 
 class UrlError(Exception):
-    """The URL cannot be used; the message has no part of it that may hold a password."""
+    """The URL cannot be used; the message has no part that may contain a password."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,23 @@ def target(url: str, prisma: bool = False) -> Target:
     if prisma:
         _from_prisma(found)
     _verification(found)
-    # Server and client have to agree on one that Python reads.
+    # An encoding that Python reads.
     found["client_encoding"] = "UTF8"
-    if re.fullmatch(r"0*|-\d+", found.get("connect_timeout", "")):  # "wait for ever", to libpq
+    if re.fullmatch(r"0*|-\d+", found.get("connect_timeout", "")):  # libpq: wait forever
         found["connect_timeout"] = CONNECT_SECONDS
     kept = {name: value for name, value in found.items() if name not in _IGNORED and value}
     return Target(kept, tuple(name for name in FILES if kept.get(name, SYSTEM) != SYSTEM))
 
 
 def _parts(url: str) -> dict[str, str]:
-    """User, password, hosts, ports and database of a URL."""
+    """Return user, password, hosts, ports and database of a URL."""
     wrong = UrlError("is not a postgresql:// URL (special characters in a password must be percent-encoded)")
     try:
         parts = urlsplit(url)
     except ValueError:
         raise wrong from None
     login, at, hosts = parts.netloc.rpartition("@")
-    # A `/`, `?` or `#` in a password ends the host part early; its rest would be in errors as a host, a port or a database.
+    # A `/`, `?` or `#` in a password ends the host part early; the rest would appear in errors as a host, port or database.
     if parts.scheme not in ("postgresql", "postgres") or parts.fragment or (not at and "@" in url):
         raise wrong
     places = [re.fullmatch(r"(\[[^]]*\]|[^:]*)(?::(\d*))?", place) for place in hosts.split(",")]
@@ -99,20 +99,20 @@ def _parts(url: str) -> dict[str, str]:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """The parameters behind the question mark; libpq does not take a plus sign for a blank."""
+    """Return the query's parameters; libpq does not decode a plus sign to a space."""
     found = {}
     for part in query.split("&") if query else ():
         name, equals, value = part.partition("=")
         if not equals or not re.fullmatch(r"[a-z_]+", name):
             raise UrlError("has a parameter that is not of the form name=value")
         found[name] = unquote(value)
-    if found.pop("ssl", "") == "true":  # JDBC's, which libpq takes too
+    if found.pop("ssl", "") == "true":  # JDBC's parameter, which libpq accepts too
         found.setdefault("sslmode", "require")
     return found
 
 
 def _from_prisma(found: dict[str, str]) -> None:
-    """Prisma's names for TLS. Its ``sslcert`` is the authority of the server, in a path relative to the schema's folder."""
+    """Convert Prisma's TLS parameters. Its ``sslcert`` is the server's CA, with a path relative to the schema's folder."""
     if "sslcert" in found and "sslkey" not in found:
         path = found.pop("sslcert")
         found["sslrootcert"] = path if path.startswith("/") else f"prisma/{path}"
@@ -124,8 +124,8 @@ def _from_prisma(found: dict[str, str]) -> None:
 
 
 def _verification(found: dict[str, str]) -> None:
-    """What libpq itself does not have, or not in all versions."""
-    if found.get("sslmode") == "no-verify":  # node-postgres: encrypted, and whoever answers is believed
+    """Convert values that libpq lacks, at least in some versions."""
+    if found.get("sslmode") == "no-verify":  # node-postgres: encrypted, without verification
         found["sslmode"] = "require"
         found.pop("sslrootcert", None)
     if found.get("sslrootcert") == "system":  # libpq 16 and newer; Debian 12 has 15
@@ -133,18 +133,18 @@ def _verification(found: dict[str, str]) -> None:
             raise UrlError(f"the URL has sslrootcert=system with sslmode={found['sslmode']}: use sslmode=verify-full")
         del found["sslrootcert"]
     if found.get("sslmode") == "verify-full":
-        # Without it libpq would look for a file in the home of root; the app's driver takes the system's authorities.
+        # Otherwise libpq would read a file in root's home; the app's driver uses the system's CA certificates.
         found.setdefault("sslrootcert", SYSTEM)
 
 
 def conninfo(parameters: Mapping[str, str]) -> str:
-    """Parameters as a connection string."""
+    """Format parameters as a connection string."""
     escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in parameters.items()}
     return " ".join(f"{name}='{value}'" for name, value in escaped.items())
 
 
 def with_options(url: str, settings: Mapping[str, str]) -> str:
-    """The URL with session settings in its ``options``, which libpq, node-postgres, pgx, JDBC and Prisma's engines pass to the server."""
+    """Add session settings to the URL's ``options``, which libpq, node-postgres, pgx, JDBC and Prisma's engines pass to the server."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     given = [query["options"]] if query.get("options") else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command by which a deploy that failed takes the data back: the one it would else print for a person. Pure.
+"""The command a failed deploy runs to restore the data; otherwise it prints the same command. Pure.
 
 See docs/decisions/0016-schema-and-data-on-rollback.md.
 """
@@ -11,14 +11,14 @@ from typing import Any
 
 
 def options(release: str) -> list[str]:
-    """What rollback.yml is told, and a person tells it."""
+    """Return the extra arguments of rollback.yml."""
     return ["-e", "release_data=restore", "-e", f"rollback_confirm={release}"]
 
 
 def command(argv: Sequence[str], playbooks: Sequence[str], rollback: str, release: str) -> list[str]:
-    """The run's own command line with the playbook ``rollback`` in the place of its ``playbooks``, all of which are words of ``argv``.
+    """Return the run's command line with ``rollback`` in place of its ``playbooks``, each an element of ``argv``.
 
-    Its options are those of this run: the same inventory, vault passwords, variables, verbosity.
+    The options stay: the same inventory, vault passwords, variables, verbosity.
     """
     summary = list(argv)
     place = summary.index(playbooks[0], 1)
@@ -28,8 +28,8 @@ def command(argv: Sequence[str], playbooks: Sequence[str], rollback: str, releas
     return summary
 
 
-def asks(given: Mapping[str, Any]) -> str | None:
-    """The option of a command line (``CLIARGS``) that has a person type a password, which no second command gets; None without one."""
+def prompting_option(given: Mapping[str, Any]) -> str | None:
+    """Return the option in ``CLIARGS`` that prompts for a password, which a second command cannot answer; None without one."""
     flags = {
         "ask_vault_pass": "--ask-vault-pass",
         "ask_pass": "--ask-pass",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a release asks of the database's host and its backups before it touches the data. Pure."""
+"""What a release requires of the database host and its backups before it changes the data. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.engine import 
 from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
-# What app_backup may ask for, and the engine's capability that it takes.
+# Key of app_backup → the engine capability it needs.
 NEEDS = {
     "restore_point": "restore_point",
     "max_age_hours": "backup",
@@ -21,9 +21,9 @@ NEEDS = {
 
 
 def restore_point(desired: Desired, same: bool) -> tuple[dict[str, Any] | None, list[str]]:
-    """What a release has to do on the database's host, None when nothing; and what to tell of what cannot be done, a line each.
+    """Return the restore point step, None when there is nothing to do; and a line for each limit of the engine.
 
-    ``same``: what is wanted is live. Raises PlanError when something is asked for that the engine cannot do.
+    ``same``: the desired release is live. Raises PlanError when the engine cannot do what app_backup requires.
     """
     wanted = desired.contract["backup"]
     # An app without migrations may have no database at all.
@@ -34,7 +34,7 @@ def restore_point(desired: Desired, same: bool) -> tuple[dict[str, Any] | None, 
     for name, action in NEEDS.items():
         if wanted[name]:
             _require(chosen, action, f"app_backup.{name}")
-    # One that costs a whole backup is made when somebody asks for it.
+    # A restore point that is a full backup is set only when app_backup requires it.
     point = wanted["restore_point"] or (chosen.restore_point == "cheap" and wanted["restore_point"] is None)
     if not point and not any(wanted[name] for name in NEEDS if name != "restore_point"):
         return None, engines.limits(chosen)
@@ -42,13 +42,13 @@ def restore_point(desired: Desired, same: bool) -> tuple[dict[str, Any] | None, 
 
 
 def summary(step: Mapping[str, Any], release: str) -> str:
-    """The step as a plan tells it."""
+    """Describe the step for the printed plan."""
     parts = [
-        f"a backup, when the newest is older than {step['incremental_after_hours']:g} h"
+        f"back up if the newest backup is older than {step['incremental_after_hours']:g} h"
         if step["incremental_after_hours"]
         else "",
-        f"not without a backup of the last {step['max_age_hours']:g} h" if step["max_age_hours"] else "",
-        f"not without a drill of the last {step['drill_max_age_hours']:g} h that proved a restore"
+        f"requires a backup less than {step['max_age_hours']:g} h old" if step["max_age_hours"] else "",
+        f"requires a successful drill less than {step['drill_max_age_hours']:g} h old"
         if step["drill_max_age_hours"]
         else "",
         _point(step, release) if step["point"] else "",
@@ -58,16 +58,16 @@ def summary(step: Mapping[str, Any], release: str) -> str:
 
 def _point(step: Mapping[str, Any], release: str) -> str:
     whole = engines.engine(step["engine"]).restore_point == "backup"
-    return f"restore point {release}, {'which is a whole backup' if whole else 'seen in the archive'}"
+    return f"restore point {release}, {'a full backup' if whole else 'confirmed in the archive'}"
 
 
 def rehearsal(desired: Desired, migrate: Mapping[str, Any] | None, live: Manifest | None) -> dict[str, Any] | None:
-    """The rehearsal of the migrations, and on which hosts; None when there is none. Raises PlanError."""
+    """Return the rehearsal of the migrations and its hosts; None when there is none. Raises PlanError."""
     wanted = desired.contract["rehearsal"]
     if not migrate or not (desired.action == "rehearsal" or (desired.action == "deploy" and wanted["in_deploy"])):
         return None
-    asked_by = "playbooks/database/rehearse.yml" if desired.action == "rehearsal" else "app_rehearsal.in_deploy"
-    _require(_engine(desired), "rehearsal", asked_by)
+    required_by = "playbooks/database/rehearse.yml" if desired.action == "rehearsal" else "app_rehearsal.in_deploy"
+    _require(_engine(desired), "rehearsal", required_by)
     check = wanted["service"] and live and wanted["service"] in live["services"]
     return {
         "host": desired.database["host"],
@@ -86,8 +86,8 @@ def _engine(desired: Desired) -> Engine:
         raise PlanError(str(error)) from error
 
 
-def _require(chosen: Engine, action: str, asked_by: str) -> None:
+def _require(chosen: Engine, action: str, required_by: str) -> None:
     try:
-        engines.require(chosen, action, asked_by)
+        engines.require(chosen, action, required_by)
     except engines.NotCapable as error:
         raise PlanError(str(error)) from error

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The barrier: a step is done when every host it needs has said so; silence is a no.
+"""The barrier: a step is done when every host it needs reports success; a missing result counts as a failure.
 
-Ansible goes on for the hosts that are left when one fails or cannot be reached. A fleet that moves together needs the
-opposite, so each step's results are counted on the controller, and everything after depends on the verdict.
+Ansible continues with the remaining hosts when one fails or is unreachable. A fleet that moves together needs the
+opposite, so the controller collects each step's results, and every later step depends on the verdict.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 Verdict = dict[str, Any]
 # A step and a host → the host's result of the step; None when there is none.
 Results = Callable[[str, str], Mapping[str, Any] | None]
-# Steps whose failure leaves a good state behind: the release is live, and the next run mends what is left.
+# Steps whose failure leaves a good state behind: the release is live, and the next run fixes the rest.
 NOTED = frozenset(("retire",))
 
 
 def start(now: float) -> Verdict:
-    """The verdict before the first step. ``now`` is the controller's clock in seconds."""
+    """Return the verdict before the first step. ``now`` is the controller's clock in seconds."""
     return {"ok": True, "message": "", "failed": {}, "unreachable": [], "notes": [], "times": [["begin", now]]}
 
 
@@ -30,12 +30,11 @@ def judge(
     unreachable_allowed: Collection[str] = (),
     noted: Collection[str] = NOTED,
 ) -> Verdict:
-    """The verdict after ``step``.
+    """Return the verdict after ``step``.
 
-    ``answers`` maps each host to its result, None when there is none; the step is done when the last of them ``ended``, in seconds of
-    the controller's clock. Hosts in ``unreachable_allowed`` may be unreachable, and are noted as silent; reachable ones must succeed
-    everywhere. What fails in a step of ``noted``, and an answer's own ``notes``, are noted only. A verdict that is not "ok" any more is
-    passed on as it is.
+    ``answers`` maps each host to its result, None when there is none; the step ends when the last of them ``ended``, in seconds of
+    the controller's clock. Hosts in ``unreachable_allowed`` may be unreachable, and are noted; reachable hosts must succeed.
+    Failures in a step of ``noted``, and an answer's own ``notes``, are only noted. A failed verdict is returned unchanged.
     """
     if not before["ok"]:
         return before
@@ -96,7 +95,7 @@ def verdict(
 
 
 def _message(failed: Mapping[str, str]) -> str:
-    """All hosts' faults in the first line, hosts with the same fault together; details, like a container's log, below it."""
+    """Format the faults: hosts grouped by fault on the first line, details such as a container's log below it."""
     hosts: dict[str, list[str]] = {}
     details: list[str] = []
     for host, reason in failed.items():
@@ -112,9 +111,9 @@ def _is_unreachable(answer: Mapping[str, Any] | None) -> bool:
 
 
 def _fault(answer: Mapping[str, Any] | None) -> str | None:
-    """Why an answer does not count as positive."""
+    """Return why a result counts as a failure; None when it does not."""
     if answer is None:
-        return "no answer"
+        return "no result"
     if answer.get("unreachable"):
         reason = str(answer.get("msg", "")).removeprefix("Task failed: ").strip()
         return f"cannot be reached ({reason})"

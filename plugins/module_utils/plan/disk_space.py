@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host has to pull for a release, how large that is, and whether it fits. Pure."""
+"""The images a host has to pull for a release, their size, and whether they fit. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GIB, MIB = 2**30, 2**20
 
 
 def sizes(manifest: Manifest, observed: Iterable[Observation], known: Iterable[Manifest]) -> dict[str, int]:
-    """Image → its packed bytes, as a host read them in the registry now, or an earlier release remembers them."""
+    """Image → its compressed bytes, from the registry, or as recorded by an earlier release."""
     images = {service["image"] for service in manifest["services"].values()}
     found = {image: size for earlier in known for image, size in earlier.get("sizes", {}).items() if image in images}
     for item in observed:
@@ -26,20 +26,20 @@ def sizes(manifest: Manifest, observed: Iterable[Observation], known: Iterable[M
 
 
 def missing(manifest: Manifest, names: Iterable[str], observation: Observation) -> list[str]:
-    """The images of the services ``names`` that a host does not have."""
+    """The images of the services ``names`` that a host lacks."""
     present = set(observation["images_present"])
     return sorted({image for name in names if _familiar(image := manifest["services"][name]["image"]) not in present})
 
 
 def _familiar(image: str) -> str:
-    """A reference as the engine lists it: without what stands for Docker Hub."""
+    """A reference as the engine lists it: without the prefix of Docker Hub."""
     return image.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/")
 
 
 def pull(manifest: Manifest, names: Sequence[str], observation: Observation, known: Mapping[str, int]) -> Pull:
-    """What a host has to pull for the services ``names``; ``known`` are sizes of whole images.
+    """Return what a host has to pull for the services ``names``; ``known`` are sizes of whole images.
 
-    Exact where the host told which layers it lacks. A layer that several images have travels once.
+    Exact where the host reported the layers it lacks. A layer that several images share counts once.
     """
     images = missing(manifest, names, observation)
     answers = _answers(manifest, observation)
@@ -60,24 +60,24 @@ def pull(manifest: Manifest, names: Sequence[str], observation: Observation, kno
 
 
 def fault(host: str, wanted: Pull, least: int) -> str | None:
-    """Why a host has no room for what it has to pull, or None; ``least`` is what app_disk_free says, in bytes.
+    """Return why a host lacks disk space for what it has to pull, or None; ``least`` is app_disk_free in bytes.
 
-    What is known only as a bound refuses nothing: the host may have most of it.
+    An upper bound refuses nothing: the host may already have most of the layers.
     """
     packed = wanted["bytes"] if wanted["exact"] and wanted["bytes"] else 0
-    # A layer is packed when it comes, and unpacked beside that: at least as large again.
+    # A layer is stored compressed first and then unpacked, at least as large again.
     need = 2 * packed + least
     if not wanted["images"] or wanted["free"] >= need:
         return None
-    why = f" (twice the {size(packed)} to pull, packed and unpacked, and app_disk_free)" if packed else ""
+    why = f" (twice the {size(packed)} to pull, compressed and unpacked, plus app_disk_free)" if packed else ""
     return (
         f"{host} has {size(wanted['free'])} free for images in {wanted['root']}, "
-        f"{'the release needs' if packed else 'app_disk_free wants'} {size(need)}{why}: free some (docker image prune) or lower app_disk_free"
+        f"{'the release needs' if packed else 'app_disk_free requires'} {size(need)}{why}: free disk space (docker image prune) or lower app_disk_free"
     )
 
 
 def summary(wanted: Pull) -> str:
-    """What a host has to pull, for the printed plan; empty when that is nothing."""
+    """Describe what a host has to pull, for the printed plan; empty for nothing."""
     count = len(wanted["images"])
     if not count:
         return ""
@@ -88,14 +88,14 @@ def summary(wanted: Pull) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes as a person reads them."""
+    """Format bytes as MiB or GiB."""
     if number >= GIB:
         return f"{number / GIB:.1f} GiB"
     return f"{number / MIB:.1f} MiB"
 
 
 def _answers(manifest: Manifest, observation: Observation) -> dict[str, Mapping[str, Any]]:
-    """Image by digest → what a host heard of it from the registry."""
+    """Image by digest → what the registry reported to a host."""
     heard = observation.get("images") or {}
     found = {}
     for service in manifest["services"].values():

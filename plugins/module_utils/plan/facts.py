@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a printed plan tells beyond the plan itself, from what the hosts said they have. Pure."""
+"""Details a printed plan shows beyond the plan itself, from the hosts' observations. Pure."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Observed = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Facts:
-    """By host, in words; hosts with nothing to tell are left out."""
+    """Texts by host; hosts without any are left out."""
 
-    drift: Mapping[str, list[str]]  # how what it has differs from the live release
-    late: Mapping[str, str]  # what an edge confirmed that is not the live release
+    drift: Mapping[str, list[str]]  # how a host differs from the live release
+    late: Mapping[str, str]  # what an edge confirmed instead of the live release
     pull: Mapping[str, str]
-    alone: Mapping[str, list[str]]  # what must not run twice and does not run at all: it starts with the slot
-    clear: Mapping[str, list[str]]  # containers in the slot that is about to be filled
-    reload: Mapping[str, list[str]]  # why an edge's configuration is written again
-    alongside: Mapping[str, list[str]]  # workers and jobs, with what is there now
-    replaced: Mapping[str, list[str]]  # what must not run twice, and is away meanwhile
-    stop: Mapping[str, list[str]]  # containers of the slot that is retired
+    alone: Mapping[str, list[str]]  # singleton services that are not running: they start with the slot
+    clear: Mapping[str, list[str]]  # containers to remove from the slot before it is filled
+    reload: Mapping[str, list[str]]  # why an edge's configuration changes
+    alongside: Mapping[str, list[str]]  # workers and jobs, with what runs now
+    replaced: Mapping[str, list[str]]  # singleton services, and their downtime
+    stop: Mapping[str, list[str]]  # containers of the retired slot
 
 
 def of(
     plan: Plan, live_manifest: Mapping[str, Any] | None, observed: Observed, pulls: Mapping[str, disk_space.Pull]
 ) -> Facts:
-    """The facts of a plan; ``pulls`` is what each host that starts something has to pull."""
+    """Collect the facts of a plan; ``pulls`` is what each host that starts something has to pull."""
     retire = plan["retire"] or {"slot": None}
     names = {address: host for host, address in plan["addresses"].items()}
     return Facts(
@@ -53,7 +53,7 @@ def of(
         alongside={
             host: found
             for host, wanted in sorted(plan["workers"].items())
-            if (found := _beside(plan, wanted, observed[host]))
+            if (found := _alongside(plan, wanted, observed[host]))
         },
         replaced={host: found for host in sorted(plan["workers"]) if (found := _replaced(plan, host, observed[host]))},
         stop={
@@ -89,7 +89,7 @@ def _of_slot(containers: Iterable[Mapping[str, Any]], slot: str | None) -> list[
 
 
 def _cleared(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str]:
-    """What is in the slot and does not stay: of another release, of a service that is elsewhere, or dead."""
+    """List the containers to remove from the slot: of another release, of a service that moved, or dead."""
     release, wanted = plan["manifest"]["id"], plan["services"].get(host, [])
     stay = [
         item
@@ -99,21 +99,23 @@ def _cleared(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str]
     return _of_slot((item for item in observation["containers"] if item not in stay), plan["slot"])
 
 
-def _beside(plan: Plan, wanted: list[str], observation: Mapping[str, Any]) -> list[str]:
-    """Each worker and job that goes over, with what runs of it now; those of no use any more last."""
+def _alongside(plan: Plan, wanted: list[str], observation: Mapping[str, Any]) -> list[str]:
+    """List each worker and job that is replaced, with what runs now; those to remove last."""
     held = observation["workers"]
     singleton = manifests.of_kind(plan["manifest"], "singleton")
     found = []
     for name in (name for name in wanted if name not in singleton):
         mine = [item for item in held if item["service"] == name]
         others = sorted({item["release"] for item in mine} - {plan["manifest"]["id"]})
-        found.append(f"{name} ({f'from release {others[0]}' if others else 'in part' if mine else 'new here'})")
+        found.append(
+            f"{name} ({f'from release {others[0]}' if others else 'incomplete' if mine else 'new on this host'})"
+        )
     gone = sorted({item["service"] for item in held} - set(wanted))
-    return found + [f"{name} goes" for name in gone]
+    return found + [f"remove {name}" for name in gone]
 
 
 def _replaced(plan: Plan, host: str, observation: Mapping[str, Any]) -> list[str]:
-    """Each service that must not run twice and runs in another release now."""
+    """List the singleton services that run in another release now."""
     manifest = plan["manifest"]
     return [
         singletons.outlook(name, manifest, observation)

@@ -44,9 +44,9 @@ def _of_a_job(home: Sequence[str], named: Sequence[str], away: Collection[str]) 
 
 
 def fault(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str], strict: bool) -> str | None:
-    """Why the services cannot be placed on the inventory's app hosts ``named``, or None.
+    """Return why the services cannot be placed on the inventory's app hosts ``named``, or None.
 
-    ``strict`` is for what was just written into the inventory. A release of before may name a host that is gone since.
+    ``strict`` is for the current inventory: an older release may name a host that is gone.
     """
     placed = {name for names in spread(manifest, named, taking_part).values() for name in names}
     for name, service in sorted(manifest["services"].items()):
@@ -54,30 +54,30 @@ def fault(manifest: Manifest, named: Sequence[str], taking_part: Sequence[str], 
         unknown = [host for host in hosts if host not in named]
         if unknown and (strict or len(unknown) == len(hosts)):
             return (
-                f"app_services.{name}.hosts names {unknown[0]}, which is no app host of the inventory: "
+                f"app_services.{name}.hosts names {unknown[0]}, which is not an app host of the inventory: "
                 f"{did_you_mean(unknown[0], named)}"
             )
         if name not in placed and manifests.is_served(service):
             where = ", ".join(hosts or named[:1])
             return (
-                f"service {name} would run nowhere: it belongs on {where}, which takes no part (drained, or given up); bring it "
+                f"service {name} has no host to run on: {where} is drained or excluded; bring it "
                 f"back, or name another host in app_services.{name}.hosts and deploy"
             )
     return None
 
 
 def in_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
-    """Those of the services that run in a slot."""
+    """The services of ``names`` that run in a slot."""
     return [name for name in names if manifests.kind(manifest["services"][name]) == "web"]
 
 
 def alongside_slots(manifest: Manifest, names: Sequence[str]) -> list[str]:
-    """Those of the services that run beside the slots: they go over to a release when it is live."""
+    """The services of ``names`` that run alongside the slots: they are replaced once the release is live."""
     return [name for name in names if manifests.kind(manifest["services"][name]) in BESIDE_THE_SLOTS]
 
 
 def runs(observation: Observation, manifest: Manifest, names: Sequence[str], started: Sequence[str] = ()) -> bool:
-    """Whether a host has exactly these services of the release beside its slots, those that are ``started`` before taken as there."""
+    """Whether a host runs exactly these services of the release alongside its slots; those in ``started`` count as running."""
     held = [item for item in observation["workers"] if item["service"] not in started]
     names = [name for name in names if name not in started]
     have = {
@@ -95,7 +95,7 @@ def runs(observation: Observation, manifest: Manifest, names: Sequence[str], sta
 
 
 def holds(observation: Observation, manifest: Manifest, slot: str, names: Sequence[str], healthy: bool = False) -> bool:
-    """Whether a host runs every container of the services ``names`` in the slot, and nothing else there; ``well``: and all answer."""
+    """Whether a host runs every container of the services ``names`` in the slot, and nothing else there; ``healthy``: and all are healthy."""
     running = {
         (item["service"], item["replica"])
         for item in observation["containers"]
@@ -110,7 +110,7 @@ def holds(observation: Observation, manifest: Manifest, slot: str, names: Sequen
 
 
 def down(observation: Observation, manifest: Manifest, names: Sequence[str]) -> list[str]:
-    """The services that must not run twice and do not run here at all, of whichever release."""
+    """The singleton services that do not run on this host in any release."""
     return [
         name
         for name in names
@@ -120,7 +120,7 @@ def down(observation: Observation, manifest: Manifest, names: Sequence[str]) -> 
 
 
 def drift(observation: Observation, manifest: Manifest, slot: str, names: Sequence[str]) -> list[str]:
-    """How what a host has differs from the release in the slot, in words; empty when it does not."""
+    """Describe how a host differs from the release in the slot; empty when it does not."""
     found = []
     here = [item for item in observation["containers"] if item["slot"] == slot]
     wanted = _wanted(manifest, names)
@@ -135,16 +135,18 @@ def drift(observation: Observation, manifest: Manifest, slot: str, names: Sequen
         elif right[0]["state"] != "running":
             found.append(f"{label} {_STATES.get(right[0]['state'], 'is ' + right[0]['state'])}")
         elif right[0]["healthy"] is False:
-            found.append(f"{label} runs and does not answer as it must")
-    found += [f"{name} does not run" for name in down(observation, manifest, names)]
+            found.append(f"{label} is running but unhealthy")
+    found += [f"{name} is not running" for name in down(observation, manifest, names)]
     strangers = [item for item in here if (item["service"], item["replica"]) not in wanted]
-    return found + [f"{item['service']} of release {item['release']} does not belong there" for item in strangers]
+    return found + [
+        f"{item['service']} of release {item['release']} does not belong on this host" for item in strangers
+    ]
 
 
 _STATES = {
-    "exited": "has ended",
-    "starting": "was started and never got well",
-    "restarting": "restarts again and again",
+    "exited": "has exited",
+    "starting": "never became healthy",
+    "restarting": "restarts repeatedly",
 }
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plan: what a run will do, decided from what is wanted and what every host said it has.
+"""The plan: what a run will do, decided from the desired state and every host's observation.
 
-Pure: it takes and returns plain data. The edges' confirmed records are the truth about what is live.
+Pure: it takes and returns plain data. The edges' confirmed records decide what is live.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Plan = dict[str, Any]
 
 
 def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
-    """The plan for ``wish``; raises PlanError when it cannot be fulfilled."""
+    """Return the plan for ``desired``; raises PlanError when it cannot be done."""
     now = states.read(desired, observed)
     live, live_manifest, history = now.live, now.live_manifest, now.history
     wanted = desired_release.release(desired, history, live, now.apps, observed)
@@ -68,10 +68,10 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         "drained": sorted(now.drained),
         "join": [desired.host] if desired.action == "join" and observed[str(desired.host)]["drained"] else [],
         "services": {host: names for host, names in now.spread(target).items() if names},
-        "workers": {} if desired.action == "rehearsal" else _background(now, target),
+        "workers": {} if desired.action == "rehearsal" else _workers(now, target),
         "restore_point": point,
         "backup_limits": limits,
-        # A host that is no part of the play is spoken to on behalf of one that is.
+        # Tasks for a host outside the play are delegated by one inside it.
         "through": {point["host"]: now.apps[0]} if point else {},
         "rehearse": rehearse,
         "schema_check": None if same else migrations.schema_check(desired, history, wanted, now.apps),
@@ -79,13 +79,13 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         "on_failure": migrations.on_failure(
             desired, None if same else body["migrate"], live_manifest, _brings_up(now, target)
         ),
-        # What the ledgers keep of it, so that a run which dies before is finished by the same command.
+        # Recorded in the ledgers, so that the same command finishes a run that dies before this step.
         "to_revert": migrations.kept(revert) or (history.revert.get(target["id"]) if same else None),
         "drain": [desired.host] if desired.action == "drain" and not observed[str(desired.host)]["drained"] else [],
         **body,
     }
-    plan["targets"] = _asked(plan)
-    # A release gives the app back in its last two steps, and what undoes its migrations in that.
+    plan["targets"] = _targets(plan)
+    # A deploy releases the lease in its last two steps, a run that reverts migrations in that one.
     ends = "revert" in plan["targets"] or (plan["flip"] and not plan["workers"])
     plan["steps"] = [*plan["targets"], *([] if ends else ["unlock"])]
     plan["status"] = (
@@ -102,7 +102,7 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
     return plan
 
 
-# What a run that only tries something leaves as it is.
+# The part of a plan that is empty when the run changes nothing.
 _NO_CHANGE: Plan = {
     "start": [],
     "configure": [],
@@ -115,7 +115,7 @@ _NO_CHANGE: Plan = {
 
 
 def _change(now: State, wanted: Manifest, narrow: Mapping[str, str]) -> Plan:
-    """Bring another release up in the idle slot, and go over to it."""
+    """Start another release in the idle slot and switch to it."""
     live = now.live
     slot = "green" if live and live["slot"] == "blue" else "blue"
     target = _with_ports(now.desired, wanted, now.observed)
@@ -123,14 +123,14 @@ def _change(now: State, wanted: Manifest, narrow: Mapping[str, str]) -> Plan:
     on = list(now.apps)
     config = now.config(before, target, slot)
     if (config["configure"] or narrow) and live and before:
-        # A reload that is due must not bring a host into the live slot that does not hold the live release.
+        # A reload must not add a host to the live slot's upstream that does not run the live release.
         on = [host for host in now.apps if now.holds(host, before, live["slot"])]
         config = now.config(before, target, slot, on)
     return {
         "manifest": target,
         "slot": slot,
         "migrate": now.migration(target),
-        # Where it still runs, well, from when it was live, there is nothing to start.
+        # Where it is still healthy as a warm standby, there is nothing to start.
         "start": now.lacking(target, slot, healthy=True),
         **_after(narrow, config),
         "canary": now.desired.contract["canary"] if now.desired.action == "deploy" and live else None,
@@ -143,14 +143,14 @@ def _change(now: State, wanted: Manifest, narrow: Mapping[str, str]) -> Plan:
 
 
 def _repair(now: State, revert: Mapping[str, Any] | None, narrow: Mapping[str, str]) -> Plan:
-    """Make the live release whole: what an earlier run left undone, and what went missing since."""
+    """Repair the live release: finish what an earlier run left, and replace what went missing since."""
     live, target = now.live, now.live_manifest
     if live is None or target is None:
         raise AssertionError("there is a live release to repair")
     slot = live["slot"]
     before = now.history.before.get(target["id"])
     migrate = now.migration(target) if now.history.restored else None
-    # The run that confirmed it died before it wrote the ledgers, or what they say of its migrations is out of date.
+    # The run that confirmed it died before it wrote the ledgers, or their list of its migrations is outdated.
     unrecorded = now.history.current != target["id"] or bool(migrate)
     left = _left_over(now, slot, waited=revert is not None)
     return {
@@ -180,14 +180,14 @@ def _after(narrow: Mapping[str, str], config: Plan) -> Plan:
 
 
 def _brings_up(now: State, target: Manifest) -> bool:
-    """Whether something that must not run twice does not run at all, so that it comes up with the release."""
+    """Whether a singleton service is not running, so that it starts with the release."""
     return any(placement.down(now.observed[host], target, names) for host, names in now.spread(target).items() if names)
 
 
 def _left_over(now: State, slot: str, waited: bool) -> dict[str, str | None] | None:
-    """The idle slot, when something is in it that nothing is about to stop: the run that should have done so died.
+    """Return the idle slot when it holds containers that no step stops: the run that should have stopped them died.
 
-    Whatever it is: hosts may have been left at different releases. ``waited``: also what something is about to stop.
+    Hosts may hold different releases there. ``waited``: also containers that a step is about to stop.
     """
     for host in now.answering() if waited else now.apps:
         leaving = {"slot": None} if waited else now.observed[host]["retiring"] or {"slot": None}
@@ -197,10 +197,10 @@ def _left_over(now: State, slot: str, waited: bool) -> dict[str, str | None] | N
     return None
 
 
-def _background(now: State, target: Manifest) -> dict[str, list[str]]:
-    """App host → its services beside the slots, for hosts that have others, or none of the release yet.
+def _workers(now: State, target: Manifest) -> dict[str, list[str]]:
+    """App host → its services alongside the slots, for hosts where these differ from the release.
 
-    What must not run twice and does not run at all was brought up before, when the slot was.
+    A singleton service that was not running was already started with the slot.
     """
     found = {}
     for host, names in now.spread(target).items():
@@ -212,8 +212,8 @@ def _background(now: State, target: Manifest) -> dict[str, list[str]]:
     return found
 
 
-def _asked(plan: Plan) -> dict[str, list[str]]:
-    """The steps that have something to do, in the playbook's order, each with the hosts that must have done it."""
+def _targets(plan: Plan) -> dict[str, list[str]]:
+    """Return the steps that have something to do, in the playbook's order, each with the hosts that must complete it."""
     revert = [plan["revert"]["host"]] if plan["revert"] and not plan["revert"]["waits_for"] else []
     targets = {
         "narrow": list(plan["narrow"]),
@@ -239,7 +239,7 @@ def _asked(plan: Plan) -> dict[str, list[str]]:
 
 
 def in_order(steps: Sequence[str], order: Sequence[str]) -> list[str]:
-    """The steps as the playbook orders them; raises PlanError for one it has no place for."""
+    """Sort the steps into the playbook's order; raises PlanError for one it does not have."""
     unknown = [step for step in steps if step not in order]
     if unknown:
         raise PlanError(f"the plan needs {', '.join(unknown)}, which release_steps of this playbook does not have")
@@ -247,7 +247,7 @@ def in_order(steps: Sequence[str], order: Sequence[str]) -> list[str]:
 
 
 def _with_ports(desired: Desired, wanted: Manifest, observed: Mapping[str, Observation]) -> Manifest:
-    """The manifest with its ports: recorded ones stay, new ones are free on every host."""
+    """Return the manifest with its ports: recorded ones stay, new ones are free on every host."""
     low, high = desired.contract["port_range"]
     try:
         recorded = ports.merge_records({host: item["ports"] for host, item in observed.items()})
@@ -266,7 +266,7 @@ def _with_ports(desired: Desired, wanted: Manifest, observed: Mapping[str, Obser
 
 
 def _pulls(now: State, plan: Plan) -> dict[str, disk_space.Pull]:
-    """What each host that starts something has to pull. Raises PlanError when it does not fit."""
+    """Return what each host that starts something has to pull. Raises PlanError when it does not fit."""
     manifest, known = plan["manifest"], plan["manifest"].get("sizes", {})
     names = {host: plan["services"].get(host, []) for host in plan["start"]}
     if plan["migrate"]:  # in its service's image, wherever that service is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result of a run, as a person reads it."""
+"""The printed result of a run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.plan.outcome import MIGRATED
 
 WAY_OUT = {
-    "fence": "bring the host back, take it out of the inventory, or give it up with -e release_exclude_hosts=name",
+    "fence": "bring the host back, remove it from the inventory, or exclude it with -e release_exclude_hosts=name",
 }
 
 
 def failure(
     run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], data: Mapping[str, Any] | None = None
 ) -> str:
-    """One line on what failed and what is served now; details a step gave follow below it, and last what becomes of ``data``.
+    """Return one line on what failed and what is live; a step's details follow, and last what happened to the ``data``.
 
-    That is the ``names`` of migrations the run set out to apply, and the verdict over undoing (``undone``) them, or taking the data back,
-    when that was tried.
+    ``data`` has the ``names`` of the migrations the run was to apply and, when that was tried, the verdict on reverting them or
+    restoring the data (``reverted``).
     """
     first, *more = str(verdict["message"]).split("\n")
     step = verdict.get("step")
@@ -28,28 +28,28 @@ def failure(
     hint = f" {WAY_OUT[step][0].upper()}{WAY_OUT[step][1:]}." if step in WAY_OUT and unreachable else ""
     live = plan["live"]
     reached = {name for name, _unused in verdict["times"]}
-    if any("does not own app" in reason for reason in verdict["failed"].values()):
-        serving = "Another run took the app meanwhile: playbooks/app/history.yml says what it did"
+    if any("the lease of app" in reason for reason in verdict["failed"].values()):
+        serving = "Another run took over the app: see playbooks/app/history.yml"
     elif step == "confirm":
         serving = "Some edges may serve the new release: run the same command again, it rolls forward"
     elif step == "workers":
-        serving = "The release is live, without what failed: run the same command again when that is mended"
+        serving = "The release is live, except for what failed: fix that, then run the same command again"
     elif step in ("retire", "revert"):
         left = ", ".join(plan["revert"]["names"])
-        serving = f"The release is live, and migration {left} is still to be undone: run the same command again"
+        serving = f"The release is live, but migration {left} is not reverted yet: run the same command again"
     elif live:
-        serving = f"Release {live['release']} goes on serving"
+        serving = f"Release {live['release']} is still live"
     elif plan["status"] == "refused" and "plan" not in reached:
         serving = "Nothing was changed"
     else:
         serving = "Nothing is live yet"
     where = f" in step {step}" if step else ""
-    reported = _data(plan, step, data or {})
-    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more, *reported])
+    data_lines = _data(plan, step, data or {})
+    return "\n".join([f"{run['action']} failed{where}: {first.rstrip('.')}. {serving}.{hint}", *more, *data_lines])
 
 
 def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) -> list[str]:
-    """What became of the data, or the command that a person types."""
+    """Describe what happened to the data, or the command that reverts it."""
     wanted, names = plan.get("on_failure"), data.get("names")
     if not wanted or not names or step not in MIGRATED:
         return []
@@ -59,13 +59,13 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
         return (
             _reverted(names, data.get("stays", []))
             if schema
-            else [f"The data went back to the moment before {what}; what that undid is counted above"]
+            else [f"The data was restored to the point before {what}; the rows lost are counted above"]
         )
-    doing = f"Undoing {what}" if schema else f"Taking the data back to the moment before {what}"
+    doing = f"Reverting {what}" if schema else f"Restoring the data to the point before {what}"
     failed = [f"{doing} failed: {tried['message']}"] if tried else []
     if wanted.get("automatic") and not tried:
-        failed = [f"{doing} was not begun: not every host has written the failure down and left the app"]
-    aim = f"undo {what}" if schema else "take the data back to the moment before it"
+        failed = [f"{doing} was not started: not every host has recorded the failure and released the lease"]
+    aim = f"revert {what}" if schema else "restore the data to the point before it"
     command = (
         f"ansible-playbook rollback.yml -e release_data={wanted['data']} -e rollback_confirm={plan['manifest']['id']}"
     )
@@ -73,29 +73,29 @@ def _data(plan: Mapping[str, Any], step: str | None, data: Mapping[str, Any]) ->
 
 
 def _reverted(names: Sequence[str], stays: Sequence[str]) -> list[str]:
-    """What is gone of the migrations, and what is not: the live release brings it too."""
+    """Describe which migrations were reverted, and which stay because the live release brings them too."""
     gone = [name for name in names if name not in stays]
     return [
-        *([f"Its migration {', '.join(gone)} was undone"] if gone else []),
+        *([f"Its migration {', '.join(gone)} was reverted"] if gone else []),
         *([f"Migration {', '.join(stays)} stays: the live release expects it"] if stays else []),
     ]
 
 
 def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[str, Any], check_mode: bool) -> list[str]:
-    """What is live now, and how long that took."""
+    """Describe what is live now, and how long the run took."""
     manifest = plan["manifest"]
     if run["action"] == "rehearsal":
         done = "rehearse" in {name for name, _unused in verdict["times"]}
-        said = (
-            "its migrations work on a copy of the data" if done else "nothing is pending, there is nothing to rehearse"
+        outcome = (
+            "its migrations succeed on a copy of the data" if done else "no migration is pending, nothing to rehearse"
         )
-        return [f"{plan['app']} {manifest['version']}: {said}; nothing was changed"]
+        return [f"{plan['app']} {manifest['version']}: {outcome}; nothing was changed"]
     if plan["status"] == "nothing":
         return [f"{plan['app']} {manifest['version']} already runs as release {manifest['id']}: nothing was changed"]
     if check_mode:
-        return ["This was a check: nothing was changed"]
+        return ["Check mode: nothing was changed"]
     if run["action"] == "drain":
-        return [f"{', '.join(plan['drained'])} gets no requests of {plan['app']} until playbooks/hosts/join.yml"]
+        return [f"{', '.join(plan['drained'])} gets no requests for {plan['app']} until playbooks/hosts/join.yml"]
     verb = {"change": "is live", "repair": "is repaired"}[plan["status"]]
     return [
         f"{plan['app']} {manifest['version']} {verb} (release {manifest['id']}, slot {plan['slot']}), {_seconds(verdict):.1f} s"
@@ -103,7 +103,7 @@ def success(run: Mapping[str, Any], plan: Mapping[str, Any], verdict: Mapping[st
 
 
 def times(run: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
-    """Where the time went, for output that does not show each step when it ends."""
+    """List the duration of each step, for output that does not show it as the step ends."""
     parts = [f"{step} {now - before:.1f}" for (_unused, before), (step, now) in itertools.pairwise(verdict["times"])]
     return [f"{run['action']} took {_seconds(verdict):.1f} s: {', '.join(parts)}"] if parts else []
 

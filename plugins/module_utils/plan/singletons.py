@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services that must not run twice (``strategy: recreate``): what of them a run can do, and what it says in advance. Pure.
+"""Singleton services (``strategy: recreate``): whether a run can replace them, and the downtime it announces. Pure.
 
-They run beside the slots, on one port that both slots' releases are asked on, and go over when the release is live.
+They run alongside the slots, on one port for the releases of both slots, and are replaced once the release is live.
 See docs/decisions/0009-singleton-services.md.
 """
 
@@ -17,27 +17,27 @@ Manifest = Mapping[str, Any]
 
 
 def fault(live: Manifest | None, wanted: Manifest, observed: Mapping[str, Observation]) -> str | None:
-    """Why going over to ``wanted`` would have a service run twice, or answer nobody without need; None when it would not.
+    """Return why switching to ``wanted`` would run a service twice, or cause needless downtime; None when it would not.
 
-    ``observed`` are the app hosts that answer, drained ones too.
+    ``observed`` are the reachable app hosts, drained ones too.
     """
     for name, service in sorted(wanted["services"].items()):
         before = live["services"].get(name) if live else None
         kinds = {manifests.kind(one) for one in (before, service) if one}
         if "singleton" in kinds and len(kinds) > 1:
             return (
-                f"service {name} runs beside itself in one of two releases (live and wanted) and must not in the other: give it another "
+                f"service {name} is a singleton in only one of the live and the new release (strategy: recreate): give it another "
                 f"name, or deploy once without it"
             )
         if manifests.kind(service) != "singleton":
             continue
         alive = [host for host, item in sorted(observed.items()) if _runs(item, name)]
-        # One that is left where it does not belong, beside the right one, is taken away in its step.
+        # A second instance on a wrong host is removed in its step.
         right = service["hosts"][0]
         if alive and right not in alive:
             return (
-                f"service {name} runs on {alive[0]} and belongs on {right} (app_services.{name}.hosts): what must not run twice cannot move "
-                f"in one release; deploy once without it, or give {alive[0]} up if it is lost"
+                f"singleton service {name} runs on {alive[0]}, but app_services.{name}.hosts names {right}: it cannot move in one "
+                f"release; deploy once without it, or exclude {alive[0]} if it is lost (-e release_exclude_hosts={alive[0]})"
             )
     return None
 
@@ -49,9 +49,9 @@ def _runs(observation: Observation, name: str) -> bool:
 
 
 def outlook(name: str, manifest: Manifest, observation: Observation) -> str:
-    """What is said in advance of a service's replacement: for how long it answers nobody."""
+    """Describe the downtime of a service while it is replaced."""
     service = manifest["services"][name]
     least = service["stop_grace"] + service["health"]["window"]
     last = observation.get("gaps", {}).get(name)
-    measured = f"; {last:g} s the last time" if last else ""
-    return f"{name}: 503 from its stop until the new one is well, at most {least:g} s{measured}"
+    measured = f"; {last:g} s last time" if last else ""
+    return f"{name}: 503 from its stop until the new one is healthy, at most {least:g} s{measured}"

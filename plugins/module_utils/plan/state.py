@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a plan is made from: what is wanted, what every host said, and what follows from both about who is there and what is live. Pure."""
+"""The input of a plan: the desired state, every host's observation, and what follows about the hosts and the live release. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_yo
 
 @dataclass(frozen=True)
 class State:
-    """What a plan is made from."""
+    """The input of a plan."""
 
     desired: Desired
     observed: Mapping[str, Observation]
     edges: Sequence[str]
-    apps: Sequence[str]  # those that answer and are not drained
+    apps: Sequence[str]  # those that are reachable and not drained
     drained: frozenset[str]
     history: History
     live: Mapping[str, str] | None
@@ -35,12 +35,12 @@ class State:
         return placement.spread(manifest, self.desired.apps, self.apps, self.desired.excluded | self.drained)
 
     def holds(self, host: str, manifest: Manifest, slot: str, healthy: bool = False) -> bool:
-        """Whether an app host has everything of a release that it shall have of it, in the slot."""
+        """Whether an app host has all its services of a release in the slot."""
         names = self.spread(manifest)[host]
         return placement.holds(self.observed[host], manifest, slot, names, healthy)
 
     def lacking(self, manifest: Manifest, slot: str, healthy: bool = False) -> list[str]:
-        """The app hosts where something of a release has to be started, or an image is missing for what follows it."""
+        """The app hosts where services of a release have to be started, or that lack an image for a later step."""
         return [
             host
             for host, names in self.spread(manifest).items()
@@ -53,18 +53,18 @@ class State:
         ]
 
     def migration(self, target: Manifest) -> dict[str, Any] | None:
-        """The migration that a run to ``target`` carries out."""
+        """The migration that a run to ``target`` applies."""
         restored = self.history.restored is not None
         return migrations.migration(self.desired, target, self.live_manifest, self.apps, restored=restored)
 
     def config(
         self, other: Manifest | None, target: Manifest, slot: str, other_on: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """The edges' configuration for ``target`` in ``slot`` beside ``other``, and the edges that have another one.
+        """Return the edges' configuration for ``target`` in ``slot`` alongside ``other``, and the edges where it differs.
 
-        A host the run goes on without is in no upstream: nobody knows what it holds, or will hold. ``other_on`` are the hosts that
-        hold ``other``: one that was lost and is back must not be brought into a slot it does not have. Where none of them is left, those
-        that do not answer may still serve it, and nobody else does.
+        An excluded host is in no upstream: what it holds is unknown. ``other_on`` are the hosts that hold ``other``: a host that was
+        excluded and is back must not join a slot it does not hold. When none of them is left, the unreachable ones stay in: they may
+        still serve it, and no other host does.
         """
         absent = self.desired.excluded | self.desired.unreachable
         hosts = {
@@ -80,21 +80,19 @@ class State:
         return {"edge_config": text, "configure": stale}
 
     def answering(self) -> list[str]:
-        """The app hosts that answer, also those that are drained."""
+        """The reachable app hosts, drained ones too."""
         return [host for host in self.desired.apps if host in self.observed]
 
 
 def read(desired: Desired, observed: Mapping[str, Observation]) -> State:
-    """What there is to plan from; raises PlanError when it is too little."""
+    """Build the state from the observations; raises PlanError when no edge or no app host is left."""
     for host, address in desired.addresses.items():
         _require_address(host, address)
     edges = [host for host in desired.edges if host in observed]
     drained = _drained(desired, observed)
     apps = [host for host in desired.apps if host in observed and host not in drained]
     if not edges:
-        raise PlanError(
-            "no edge host is left to send requests anywhere; check the inventory group 'edge' and release_exclude_hosts"
-        )
+        raise PlanError("no edge host is left; check the inventory group 'edge' and release_exclude_hosts")
     if not apps:
         raise PlanError(
             "no app host is left to run the release; check the inventory group 'app' and release_exclude_hosts, and bring drained hosts "
@@ -110,10 +108,10 @@ def _drained(desired: Desired, observed: Mapping[str, Observation]) -> frozenset
     drained = {host for host in desired.apps if host in observed and observed[host]["drained"]}
     if desired.host is not None and desired.host not in desired.apps:
         raise PlanError(
-            f"release_host={desired.host} is no app host of the inventory: {did_you_mean(desired.host, list(desired.apps))}"
+            f"release_host={desired.host} is not an app host of the inventory: {did_you_mean(desired.host, list(desired.apps))}"
         )
     if desired.host is not None and desired.host not in observed:
-        raise PlanError(f"{desired.host} does not answer: it can neither join nor be drained")
+        raise PlanError(f"{desired.host} is unreachable: it can neither join nor be drained")
     if desired.action == "drain":
         return frozenset(drained | {str(desired.host)})
     return frozenset(drained - {str(desired.host)} if desired.action == "join" else drained)
@@ -124,18 +122,18 @@ def _require_address(host: str, address: str) -> None:
         ipaddress.ip_address(address)
     except ValueError:
         raise PlanError(
-            f"the address of {host} is {address!r}, which is not an IP address: set stack_address for it, the private address by which the "
-            "edges reach it"
+            f"the address of {host} is {address!r}, which is not an IP address: set its stack_address to the private address that the "
+            "edges use"
         ) from None
 
 
 def confirmed_by_edges(
     edges: Sequence[str], observed: Mapping[str, Observation], history: History
 ) -> tuple[dict[str, str] | None, list[str]]:
-    """What the edges confirmed last, and the edges that confirmed something older (a run died between two confirms).
+    """Return what the edges confirmed last, and the edges that confirmed something older (a run died between two confirms).
 
-    Which of two confirmed releases is the later one is told by the run that started it: a record's own token and count also grow
-    by flips that were never confirmed. An edge that a run went on without since, and may have cleared the slot of, is heard when no other is.
+    The run that started a confirmed release decides which of two is later: a record's own token and count also grow by flips that
+    were never confirmed. An edge that a run excluded since counts only when there is no other: its slot may have been cleared.
     """
     records = {host: observed[host]["edge"]["record"] or {} for host in edges}
     confirmed = {host: record for host, record in records.items() if record.get("confirmed")}
@@ -165,7 +163,7 @@ def _manifest_of(history: History, live: Mapping[str, str] | None, edges: Sequen
     found = history.manifests.get(live["release"])
     if found is None:
         raise PlanError(
-            f"edges {', '.join(edges)} serve release {live['release']}, but no ledger of any host has its manifest: "
+            f"edges {', '.join(edges)} serve release {live['release']}, but no host's ledger has its manifest: "
             "bring back a host that has it (/var/lib/sluice/apps/<app>/ledger.jsonl) and run the command again"
         )
     return found

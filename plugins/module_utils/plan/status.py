@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is live, as the hosts say it; pure."""
+"""What is live, from the hosts' observations; pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def summarise(
     observed: Mapping[str, Mapping[str, Any]],
     unreachable: Mapping[str, str],
 ) -> Summary:
-    """The live release with its manifest, what each host holds, and the releases there were.
+    """Return the live release with its manifest, what each host holds, and the past releases.
 
     ``state`` is ``none`` (nothing deployed), ``live`` (all hosts agree), ``mixed`` (edges or slots disagree) or ``incomplete``.
     """
@@ -98,8 +98,8 @@ def _maintenance(maintenance: Mapping[str, Any] | None) -> list[str]:
     if not maintenance:
         return []
     since = datetime.fromtimestamp(maintenance["since"], UTC)
-    reported = f"all but {', '.join(maintenance['allow'])}" if maintenance["allow"] else "everybody"
-    return [f"MAINTENANCE since {since:%Y-%m-%d %H:%M} UTC, 503 to {reported}"]
+    scope = f"all but {', '.join(maintenance['allow'])}" if maintenance["allow"] else "all clients"
+    return [f"MAINTENANCE since {since:%Y-%m-%d %H:%M} UTC, 503 to {scope}"]
 
 
 def _shares(record: Mapping[str, Any], edge: Mapping[str, Any]) -> str:
@@ -109,13 +109,13 @@ def _shares(record: Mapping[str, Any], edge: Mapping[str, Any]) -> str:
     summary = [f"{confirmed['slot']} {confirmed['release']}"] if confirmed else []
     if pending:
         summary.append(
-            f"trying {pending['slot']} {pending['release']} with {pending['percent']} % until it is confirmed or undone"
+            f"{pending['slot']} {pending['release']} gets {pending['percent']} % until it is confirmed or reverted"
         )
     return "; ".join(summary)
 
 
 def lines(summary: Summary) -> list[str]:
-    """The summary as a person reads it."""
+    """Format the summary."""
     live, manifest = summary["live"], summary["manifest"]
     if live is None:
         head = f"{summary['app']}: nothing is deployed"
@@ -138,16 +138,16 @@ def lines(summary: Summary) -> list[str]:
             result.append(f"  {host:<10} -      {mark} {one['service']:<12} {one['release']}  {one['status']}")
         if item["lease"]:
             lease = item["lease"]
-            over = "" if lease["left"] > 0 else ", ended without giving it back"
+            over = "" if lease["left"] > 0 else ", expired, not released"
             result.append(f"  {host:<10} lease  {lease['action']} by {lease['who']} (run {lease['run_id']}){over}")
     if summary["restored"]:
         back = summary["restored"]
         version = manifest["version"] if manifest else ""
         result.append(
-            f"  DATA       went back to {back['summary']} at {back['time']}: deploy {version} again for the migrations that they may lack"
+            f"  DATA       restored to {back['summary']} at {back['time']}: deploy {version} again to apply migrations it may lack"
         )
     result += [f"  {host:<10} DRIFT  {'; '.join(summary)}" for host, summary in summary["drift"].items()]
-    result += _silent(summary)
+    result += _unreachable(summary)
     if summary["releases"]:
         result.append("  releases, newest first:")
         result += [f"    {one['id']:<34} {one['state']}" for one in reversed(summary["releases"][-10:])]
@@ -155,28 +155,28 @@ def lines(summary: Summary) -> list[str]:
 
 
 def lease_lines(summary: Summary) -> list[str]:
-    """Who has the app on each host, as a person reads it."""
+    """Format the lease of each host."""
     held = {host: item["lease"] for host, item in summary["hosts"].items() if item["lease"]}
     alive = any(lease["left"] > 0 for lease in held.values())
     lines = []
     for host, lease in held.items():
-        left = f"its lease ends in {lease['left']:.0f} s" if lease["left"] > 0 else "ended without giving it back"
+        left = f"its lease ends in {lease['left']:.0f} s" if lease["left"] > 0 else "expired, not released"
         lines.append(f"  {host:<10} {lease['action']} by {lease['who']}, run {lease['run_id']}, {left}")
-    return [f"{summary['app']}: {'is being changed' if alive else 'nobody is changing it'}", *lines, *_silent(summary)]
+    return [f"{summary['app']}: {'locked by a run' if alive else 'no run is active'}", *lines, *_unreachable(summary)]
 
 
-def _silent(summary: Summary) -> list[str]:
-    return [f"  {host:<10} SILENT {reason}" for host, reason in sorted(summary["unreachable"].items())]
+def _unreachable(summary: Summary) -> list[str]:
+    return [f"  {host:<10} UNREACHABLE {reason}" for host, reason in sorted(summary["unreachable"].items())]
 
 
 def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
-    """What happened, the newest run first, as a person reads it; a line for each run, and one for each thing it had to say."""
+    """Format the history, the newest run first: a line for each run, and one for each detail."""
     by_run: dict[tuple[int, str], list[ledger.Entry]] = {}
     for item in (one for one in [*history.past, *history.entries] if one["event"] != ledger.MARK):
         by_run.setdefault((item["token"], item["run_id"]), []).append(item)
     lines = [f"{app}: {len(by_run)} runs are recorded"]
     for (token, run_id), items in list(by_run.items())[: -runs - 1 : -1]:
-        # What a run undid comes after its end, and is no end of its own unless there was nothing else.
+        # A "reverted" entry follows the entry that ends the run; it counts as the end only when it is alone.
         last = ([item for item in items if item["event"] != "reverted"] or items)[-1]
         reverted = [name for item in items for name in item.get("reverted", [])]
         revision = f" at {last['revision'][:10]}" if last.get("revision") else ""
@@ -186,9 +186,9 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
         if last.get("message"):
             lines.append(f"      failed in step {last['step']}: {last['message']}")
         if last.get("superseded"):
-            lines.append(f"      took the app from run {', '.join(last['superseded'])}")
+            lines.append(f"      took the lease from run {', '.join(last['superseded'])}")
         if last.get("without"):
-            lines.append(f"      without {', '.join(last['without'])}, given up or silent")
+            lines.append(f"      without {', '.join(last['without'])} (excluded or unreachable)")
         point = last.get("restore_point")
         if point:
             place = f"dump {point['dump']}" if "dump" in point else f"{point['lsn']} on timeline {point['timeline']}"
@@ -196,7 +196,7 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
         if last.get("migrations"):
             lines.append(f"      migrated: {', '.join(last['migrations'])}")
         if reverted:
-            lines.append(f"      undone in the database: {', '.join(reverted)} of {items[-1]['release']}")
+            lines.append(f"      reverted in the database: {', '.join(reverted)} of {items[-1]['release']}")
         if last.get("times"):
             lines.append(f"      took {last['times'][-1][1] - last['times'][0][1]:.1f} s")
         if last["release"] in history.rolled_back:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan as a person reads it: exactly the steps that will run, a line each. Pure."""
+"""The printed plan: exactly the steps that will run, a line each. Pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ VERBS = {"deploy": "Deploy", "rollback": "Roll back to", "rehearsal": "Rehearse 
 
 
 def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> list[str]:
-    """The plan, with what the hosts said beside it."""
+    """Format the plan, with the hosts' facts."""
     target, live = plan["manifest"], plan["live"]
     drift = [("drift", f"{host}: {'; '.join(summary)}") for host, summary in sorted(facts.drift.items())]
     if plan["status"] == "nothing":
         return [
-            f"Nothing to do: {plan['app']} {target['version']} is live as {target['id']} in {plan['slot']}, as wanted",
+            f"Nothing to do: {plan['app']} {target['version']} is live as {target['id']} in {plan['slot']}",
             *_table(drift),
         ]
     serving = f"release {live['release']} in {live['slot']}" if live else "nothing"
     verb = VERBS[plan["action"]] if plan["status"] in ("change", "rehearsed") else "Repair"
     found = [
         ("changes", ", ".join(manifests.changes(live_manifest, target)) if plan["status"] == "change" else ""),
-        ("without", f"{', '.join(plan['excluded'])} (lost)" if plan["excluded"] else ""),
+        ("without", f"{', '.join(plan['excluded'])} (excluded)" if plan["excluded"] else ""),
         (
             "drained",
             f"{', '.join(plan['drained'])}, until playbooks/hosts/join.yml"
@@ -55,7 +55,7 @@ def _table(found: Lines) -> list[str]:
 
 
 def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
-    """What happens before any edge sends the release anything."""
+    """The steps before an edge sends the release any request."""
     edges, late, migrate = plan["abort"], plan["converge"], plan["migrate"]
     point, rehearse = plan["restore_point"], plan["rehearse"]
     return [
@@ -69,7 +69,7 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
         ("backup", backups.summary(point, plan["manifest"]["id"]) if point else ""),
         (
             "database",
-            f"asked by {plan['schema_check']['host']} whether it still has what this release expects: migrations were undone, or the data went back"
+            f"{plan['schema_check']['host']} checks that it has the schema this release expects: migrations were reverted, or the data was restored"
             if plan["schema_check"]
             else "",
         ),
@@ -89,12 +89,12 @@ def _data(plan: Plan) -> str:
     back = plan["restored"]
     if not (back and plan["migrate"]):
         return ""
-    return f"went back to {back['summary']} at {back['time']}: what they lack of the release's migrations is applied"
+    return f"restored to {back['summary']} at {back['time']}: the release's missing migrations are applied"
 
 
 def _rehearsal(rehearse: Mapping[str, Any], migrate: Mapping[str, Any]) -> str:
     check = f"; then release {rehearse['live']['id']} is checked on it" if rehearse["service"] else ""
-    return f"{migrate['engine']} on {rehearse['on']}, on a copy of the database beside it on {rehearse['host']}{check}"
+    return f"{migrate['engine']} on {rehearse['on']}, on a copy of the database on {rehearse['host']}{check}"
 
 
 def _start(plan: Plan, host: str, facts: Facts) -> str:
@@ -110,23 +110,23 @@ def _start(plan: Plan, host: str, facts: Facts) -> str:
         facts.pull.get(host, ""),
         f"clear {'; '.join(cleared)}" if cleared else "",
         f"{ports} in {slot}" if ports else "",
-        f"{', '.join(alone)} beside the slots" if alone else "",
+        f"{', '.join(alone)} alongside the slots" if alone else "",
     ]
     return f"{host}: {', '.join(part for part in parts if part)}"
 
 
 def _switching(plan: Plan, facts: Facts) -> Lines:
-    """What changes who is sent where."""
+    """The steps that change where requests go."""
     flip, canary, live = plan["flip"], plan["canary"], plan["live"]
     shares = ", ".join(f"{percent} %" for percent in canary["steps"]) if canary else ""
-    looks = f"judged after {canary['interval']:g} s each, up to {canary['checks']} times" if canary else ""
+    checks = f"checked after {canary['interval']:g} s each, up to {canary['checks']} times" if canary else ""
     before = f" from {live['slot']}" if live else ""
     return [
         *(("configure", f"{edge}: {'; '.join(facts.reload[edge])}; one reload of Nginx") for edge in plan["configure"]),
-        ("canary", f"{shares} of the visitors to {plan['slot']}, {looks}" if canary else ""),
+        ("canary", f"{shares} of clients to {plan['slot']}, {checks}" if canary else ""),
         (
             "flip",
-            f"{', '.join(flip)}: all visitors{before} to {plan['slot']}; undone by itself unless confirmed"
+            f"{', '.join(flip)}: all requests{before} to {plan['slot']}; reverts automatically unless confirmed"
             if flip
             else "",
         ),
@@ -134,19 +134,19 @@ def _switching(plan: Plan, facts: Facts) -> Lines:
 
 
 def _ending(plan: Plan, facts: Facts) -> Lines:
-    """What happens once the release is live."""
+    """The steps once the release is live."""
     unrecorded = plan["confirm"] and not plan["flip"] and not plan["migrate"]
     slot = (plan["retire"] or {}).get("slot")
     return [
         (
             "record",
-            "the live release, which the run that confirmed it did not write into the ledgers" if unrecorded else "",
+            "the live release, which the run that confirmed it did not write to the ledgers" if unrecorded else "",
         ),
         *(("workers", f"{host}: {', '.join(summary)}") for host, summary in facts.alongside.items()),
         *(("recreate", f"{host}: {summary}") for host, found in facts.replaced.items() for summary in found),
         (
             "drain",
-            f"{plan['drain'][0]}: it gets no requests any more, and finishes those it has" if plan["drain"] else "",
+            f"{plan['drain'][0]}: it gets no new requests and finishes open ones" if plan["drain"] else "",
         ),
         *(
             ("retire", f"{host}: stop {'; '.join(summary)} in {slot}, once it has drained")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard every step that changes a host goes through, once before each effect."""
+"""The guard of every step that changes a host: it checks the lease before each effect."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ __all__ = [
 ]
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-# The longest that an effect of another run may take once that run has lost the app: a container that is being stopped, a reload.
+# The longest that an effect of another run may take after that run lost its lease, such as stopping a container or a reload.
 EFFECT_SECONDS = 120.0
 
 
 def host_now() -> Now:
-    """This moment by this host's clocks. The clock of the boot is not moved by NTP or a person, and goes on in suspend."""
+    """Return this host's current time. The boot clock cannot be set, by NTP or by hand, and keeps counting in suspend."""
     with open(BOOT_ID, encoding="ascii") as handle:
         boot = handle.read().strip()
     return Now(boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
 
 
 def read_lease(app: str, root: str = STATE_ROOT) -> Lease:
-    """The lease this host holds for ``app``."""
+    """Read this host's lease of ``app``."""
     return Lease.from_dict(app, read_json(os.path.join(app_folder(app, root), "lease.json")))
 
 
-# What every module that changes a host is told of its run; plugins/doc_fragments/run.py documents it.
+# Arguments of every module that changes a host; documented in plugins/doc_fragments/run.py.
 RUN_ARGUMENTS: dict[str, dict[str, Any]] = {
     "app": {"type": "str", "required": True},
     "run_id": {"type": "str", "required": True},
     "token": {"type": "int", "required": True, "no_log": False},
 }
-# Of those that also write the ledger or give the app back in the same round; plugins/doc_fragments/outcome.py documents it.
+# Arguments of modules that also write the ledger or release the lease; documented in plugins/doc_fragments/outcome.py.
 OUTCOME_ARGUMENTS: dict[str, dict[str, Any]] = {
     "entries": {"type": "list", "elements": "dict", "default": []},
     "release_lease": {"type": "bool", "default": False},
@@ -66,10 +66,10 @@ OUTCOME_ARGUMENTS: dict[str, dict[str, Any]] = {
 class Guard:
     """One run's right to change one app on this host.
 
-    A killed controller leaves its module running, and a paused one wakes up late: so the right is proved again before each effect. Two
-    locks keep that apart from the lease itself, which is renewed and taken while an effect is under way: ``lease.lock`` is held for
-    a moment around each change of the lease, ``lock`` over a whole effect. Who fences takes the lease first and then waits for the effect
-    that is under way, so nothing of an earlier run happens after a fence.
+    A killed controller leaves its module running, and a paused one resumes late, so the lease is checked before each effect. Two
+    locks allow the lease to be renewed and taken during an effect: ``lease.lock`` is held briefly around each change of the lease,
+    ``lock`` for a whole effect. A run that fences takes the lease first and then waits for the current effect, so an earlier
+    run has no effect after a fence.
     """
 
     def __init__(self, app: str, run_id: str, token: int = 0, root: str = STATE_ROOT) -> None:
@@ -82,7 +82,7 @@ class Guard:
         return Lease.from_dict(self.app, read_json(self._file))
 
     def _change(self, decide: Callable[[Lease, Now], Lease]) -> Lease:
-        """Replace the lease by what is decided about it; returns the lease as it was before."""
+        """Replace the lease with the result of ``decide``; returns the previous lease."""
         with locked(os.path.join(self.folder, "lease.lock")):
             before = self._read()
             after = decide(before, host_now())
@@ -99,30 +99,30 @@ class Guard:
 
     @contextlib.contextmanager
     def effect(self) -> Iterator[None]:
-        """Prove the right, and hold the host's lock over the effect. Raises LeaseLost when the app has another owner on this host.
+        """Check the lease and hold the host's lock during the effect. Raises LeaseLost when another run holds the lease on this host.
 
-        What may take more than a few seconds calls ``check`` meanwhile, or does not belong in an effect: a run that fences waits for it.
+        An effect of more than a few seconds calls ``check`` meanwhile, or does not belong here: a run that fences waits for it.
         """
         with locked(self._lock):
             self._change(self._proved)
             yield
 
     def check(self) -> None:
-        """Raise LeaseLost when the app has another owner by now; for an effect that can end early and leave the host as it found it."""
+        """Raise LeaseLost when another run now holds the lease; for an effect that can stop early and leave the host unchanged."""
         self._proved(self._read(), host_now())
 
     def cause(self, error: Exception) -> str:
-        """Why a step failed: another run took the app, where that is so. What was under way was taken away by it then."""
+        """Return why a step failed: the lost lease when another run took it, since that run interrupts what is in progress."""
         try:
             self.check()
-        except LeaseError as excluded:
-            return str(excluded)
+        except LeaseError as lost:
+            return str(lost)
         return str(error)
 
     def fence(self, *, action: str, who: str, begun: str, ttl: float, preempt: bool) -> Lease:
-        """Take the app on this host; returns the lease as it was before. Raises LeaseHeld.
+        """Take the lease on this host; returns the previous lease. Raises LeaseHeld.
 
-        An effect of the run before, whose controller may be long dead, is waited for: it has lost the app and ends early where it can.
+        Waits for an effect of the previous run, whose controller may be dead: it has lost the lease and stops early where it can.
         """
 
         def taken(lease: Lease, now: Now) -> Lease:
@@ -137,12 +137,12 @@ class Guard:
         except TimeoutError:
             self.release()
             raise LeaseHeld(
-                f"app {self.app}: a step of {before.action or 'a run'} (run {before.run_id}) is still at work on this host after "
-                f"{EFFECT_SECONDS:g} s: look for its process (fuser {self._lock}), then run the command again"
+                f"app {self.app}: a step of {before.action or 'a run'} (run {before.run_id}) is still running on this host after "
+                f"{EFFECT_SECONDS:g} s: find its process (fuser {self._lock}), then run the command again"
             ) from None
 
     def renew(self, ttl: float) -> None:
-        """Keep the app for ``ttl`` seconds from now. Raises LeaseLost when another run has it for good."""
+        """Renew the lease for ``ttl`` seconds from now. Raises LeaseLost when another run holds it for good."""
         if self._forgotten():
             raise LeaseLost(f"app {self.app} was removed from this host")
         self._change(lambda lease, now: leases.renew(lease, run_id=self.run_id, ttl=ttl, now=now))
@@ -155,20 +155,20 @@ class Guard:
         return before.run_id == self.run_id
 
     def break_lease(self) -> None:
-        """Take the app from this run, which may still live."""
+        """Break the lease of this run, which may still be alive."""
         if not self._forgotten():
             self._change(lambda lease, now: leases.break_lease(lease, run_id=self.run_id, now=now))
 
     def release(self) -> None:
-        """Give the app back on this host, if this run has it."""
+        """Release the lease on this host, if this run holds it."""
         if not self._forgotten():
             self._change(lambda lease, _unused: leases.release(lease, run_id=self.run_id))
 
     def undisturbed(self) -> bool | None:
         """Whether no other run has changed the app since this one did; None while another one has fenced this host.
 
-        For what goes on after the run gave the app back. A lease that ran out says nothing: its run may have flipped the edges and
-        died. The caller holds the lock, or asks again under it.
+        For work that continues after the run released the lease. An expired lease proves nothing: its run may have flipped the edges and
+        died. The caller holds the lock, or checks again under it.
         """
         lease = self._read()
         if lease.highest != self.token:

@@ -29,10 +29,10 @@ SEQUENCE = {MARK: 0, "started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "
 def entry(
     event: str, *, token: int, time: str, run: Mapping[str, Any], manifest: Manifest | None, **details: Any
 ) -> Entry:
-    """One entry: what happened in which run to which release.
+    """Build an entry: what happened to which release in which run.
 
-    ``started``, ``confirmed``, ``failed``; ``undid``: its migrations; ``restored``: the data, which went back ``to`` a release's restore point
-    or a moment, {point, moment, words}.
+    Events are ``started``, ``confirmed``, ``failed``, ``reverted`` (its migrations) and ``restored`` (the data, ``to`` a release's
+    restore point or a time: {point, moment, summary}).
     """
     return {
         "token": token,
@@ -50,13 +50,13 @@ def entry(
 
 
 def to_line(item: Entry) -> str:
-    """The entry as the file holds it."""
+    """Format the entry as a line of the file."""
     body = json.dumps(item, sort_keys=True, separators=(",", ":"))
     return f"{_checksum(body)} {body}\n"
 
 
 def from_lines(text: str) -> list[Entry]:
-    """The entries of a ledger file; lines that are torn or damaged are left out."""
+    """Parse a ledger file; torn or damaged lines are skipped."""
     entries = []
     for line in text.splitlines():
         checksum, _unused, body = line.partition(" ")
@@ -70,7 +70,7 @@ def _checksum(body: str) -> str:
 
 
 def append(path: str, items: Iterable[Entry]) -> bool:
-    """Add entries to the file and sync it; those it holds already (the same token and event) are not added again.
+    """Append entries to the file and sync it; entries it already has (the same token and event) are not added again.
 
     The caller holds the app's lock. Returns whether anything was added.
     """
@@ -93,7 +93,7 @@ def append(path: str, items: Iterable[Entry]) -> bool:
 
 
 def read(path: str) -> list[Entry]:
-    """The entries of the file at ``path``; none when there is no file."""
+    """Read the entries of the file at ``path``; none without a file."""
     return from_lines(text(path))
 
 
@@ -117,7 +117,7 @@ def keep_aside(path: str, aside: str) -> None:
 
 
 class History:
-    """What the merged ledgers say."""
+    """The history of an app, from the merged ledgers."""
 
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries
@@ -129,16 +129,16 @@ class History:
         self.current: str | None = None  # the release confirmed last
         self.before: dict[
             str, dict[str, Any] | None
-        ] = {}  # release → {release, hosts} that was live when it was last begun
-        # release → {release, contracts, restored}: what was live, which of the latter were in the database, and whether the data had gone back
-        # (as below), when it was first begun: its restore point
+        ] = {}  # release → {release, hosts} that was live when it last started
+        # release → {release, contracts, restored}, its restore point: when it first started, the live release, the destructive migrations
+        # in the database, and whether the data had been restored (as below)
         self.origins: dict[str, dict[str, Any]] = {}
-        # Where the data went back to, and when, {time, words, left_by: the release that left them so, when a restore point tells}, until that
-        # one is live, or a run has looked which migrations they have.
+        # What the data was restored to, {time, summary, left_by: the release of that restore point, if known}, until that release is live
+        # or a run has checked which migrations the data has.
         self.restored: dict[str, str | None] | None = None
-        self.contracted: list[str] = []  # the contract halves of migrations that are in the database
-        self.contracts: dict[str, list[str]] = {}  # release → those of them that were there when it was last deployed
-        # release → {release, names}: the migrations of what it replaced that are to be undone now that it is live, None when none are
+        self.contracted: list[str] = []  # the destructive migrations in the database
+        self.contracts: dict[str, list[str]] = {}  # release → those of them in the database when it was last deployed
+        # release → {release, names}: the migrations of the release it replaced that are to be reverted once it is live; None for none
         self.revert: dict[str, dict[str, Any] | None] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -148,7 +148,7 @@ class History:
 
 
 def merge_texts(copies: Iterable[str]) -> History:
-    """``merge`` of the copies as their files have them."""
+    """``merge`` the copies' text."""
     return merge(from_lines(copy) for copy in copies)
 
 
@@ -169,7 +169,7 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         if item["event"] == "restored":
             history.contracted = _contracted_in(item["to"], history, contracted_at)
             origin = history.origins.get(item["to"].get("point", ""), {})
-            # Nobody, when they lacked something even then.
+            # No release, when the data lacked migrations even then.
             left_by = None if origin.get("restored") else origin.get("release")
             back = {"time": item["time"], "summary": item["to"].get("summary", ""), "left_by": left_by}
             history.restored = None if left_by and left_by == history.current else back
@@ -186,7 +186,7 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             history.origins.setdefault(release, origin)
         if item.get("contracts") is not None:
             history.contracts[release] = history.contracted = item["contracts"]
-            # A run that failed set out to apply what the data lacked, and may not have come to it.
+            # A failed run may not have applied the missing migrations.
             history.restored = history.restored if item["event"] != "confirmed" else None
         history.contracts.setdefault(release, history.contracted)
         if item["event"] in ("started", "confirmed"):
@@ -238,29 +238,29 @@ def _forget(history: History, mark: Entry) -> None:
 def _contracted_in(
     to: Mapping[str, Any], history: History, contracted_at: Sequence[tuple[str, list[str]]]
 ) -> list[str]:
-    """The contract halves that are in data that went back: one whose run had begun by then counts, as it does in data that did not."""
+    """Return the destructive migrations in restored data: those of every run that had started by then, as in data never restored."""
     if to.get("point"):
         return list(history.origins.get(to["point"], {}).get("contracts", history.contracted))
-    # What is noted with an entry is what was there before it.
+    # An entry is paired with the list before it.
     later = [contracted for time, contracted in contracted_at if time > to["moment"]]
     return later[0] if later else history.contracted
 
 
 def _is_newer(release: str, than: str, confirmed: list[str]) -> bool:
-    """Whether ``release`` was first confirmed after ``than``: a rollback may also name a later release, which discredits nothing."""
+    """Whether ``release`` was first confirmed after ``than``: a rollback may also name a later release, which marks none as rolled back."""
     return release in confirmed and than in confirmed and confirmed.index(release) > confirmed.index(than)
 
 
 def destructive_since(history: History, target: str) -> list[str]:
-    """The contract halves that are in the database and that release ``target`` was never run with."""
+    """Return the destructive migrations in the database that release ``target`` never ran with."""
     known = history.contracts.get(target, [])
     return [name for name in history.contracted if name not in known]
 
 
 def brought_since(history: History, target: str | None) -> list[str]:
-    """The migrations that runs have set out to apply since release ``target`` was last confirmed, without those undone since; oldest first.
+    """Return the migrations that runs were to apply since release ``target`` was last confirmed, except reverted ones; oldest first.
 
-    Some of them may not have come to be applied: the database tells.
+    Some may not have been applied: only the database knows.
     """
     found: list[str] = []
     for item in history.entries:
@@ -274,9 +274,9 @@ def brought_since(history: History, target: str | None) -> list[str]:
 
 
 def changed_since(history: History, release: str) -> bool:
-    """Whether migrations were undone, or the data went back, since a release was last confirmed: the database may lack what it expects.
+    """Whether migrations were reverted or the data restored since a release was last confirmed: the database may lack schema it expects.
 
-    A run that set out to undo counts: it may have died before it said that it did.
+    A run that only started to revert counts: it may have died before it recorded the result.
     """
     changed = False
     for item in history.entries:
@@ -288,12 +288,12 @@ def changed_since(history: History, release: str) -> bool:
 
 
 def brought(item: Mapping[str, Any]) -> list[str]:
-    """The migrations that an entry's run was about to apply; of an entry that does not tell, those that it did."""
+    """Return the migrations an entry's run was about to apply; without that field, those it applied."""
     return list(item.get("migrating") or item.get("migrations") or [])
 
 
 def brought_by(history: History, release: str) -> list[str]:
-    """The same of one release alone."""
+    """Return the same for one release."""
     found: list[str] = []
     for item in (item for item in history.entries if item["release"] == release):
         if item["event"] == "reverted":
@@ -304,7 +304,7 @@ def brought_by(history: History, release: str) -> list[str]:
 
 
 def failed_alongside(history: History, live: str) -> list[str]:
-    """The releases that were begun while ``live`` was live and never went live, oldest first."""
+    """Return the releases that were started while ``live`` was live and never went live, oldest first."""
     return [
         release
         for release, before in history.before.items()
@@ -313,13 +313,13 @@ def failed_alongside(history: History, live: str) -> list[str]:
 
 
 class NothingToGoBackTo(Exception):
-    """No earlier release can be rolled back to; the message says why and what to do."""
+    """There is no release to roll back to; the message says why and what to do."""
 
 
 def rollback_target(history: History, live: str | None, wanted: str | None = None) -> Manifest:
-    """The manifest to roll back to from ``live``.
+    """Return the manifest to roll back to from ``live``.
 
-    That is ``wanted`` (a release id, or a version, of which the newest confirmed release is taken), or else the newest release
+    It is ``wanted`` (a release id, or a version, meaning its newest confirmed release), or else the newest release
     confirmed before the live one and not itself rolled back. Raises NothingToGoBackTo.
     """
     known = [release for release in history.confirmed if release in history.manifests]
@@ -327,20 +327,18 @@ def rollback_target(history: History, live: str | None, wanted: str | None = Non
         matches = [release for release in known if wanted in (release, history.manifests[release]["version"])]
         if not matches:
             raise NothingToGoBackTo(
-                f"release_to={wanted} is not a release that was ever confirmed; confirmed releases: {', '.join(known) or 'none'}"
+                f"release_to={wanted} is not a confirmed release; confirmed releases: {', '.join(known) or 'none'}"
             )
         if matches[-1] == live:
-            raise NothingToGoBackTo(
-                f"release_to={wanted}: release {live} is live already, there is nothing to roll back"
-            )
+            raise NothingToGoBackTo(f"release_to={wanted}: release {live} is already live, nothing to roll back")
         return history.manifests[matches[-1]]
     if live is None:
-        raise NothingToGoBackTo("nothing is live, so there is nothing to roll back; deploy a version with deploy.yml")
+        raise NothingToGoBackTo("no release is live, nothing to roll back; deploy a version with deploy.yml")
     before = known[: known.index(live)] if live in known else known
     candidates = [release for release in before if release not in history.rolled_back and release != live]
     if not candidates:
         raise NothingToGoBackTo(
-            f"release {live} is live and no earlier release is left that was confirmed and not itself rolled back; "
+            f"release {live} is live, and every earlier confirmed release was itself rolled back; "
             "name one with -e release_to=... (history: status.yml), or deploy a version with deploy.yml"
         )
     return history.manifests[candidates[-1]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A release: the immutable manifest that can be deployed, compared and gone back to."""
+"""A release: the immutable manifest that can be deployed, compared and rolled back to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CONTENT = ("app", "version", "services", "routes", "migration")
 
 
 def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime, known: Collection[str]) -> Manifest:
-    """The manifest of a contract whose image references were resolved; its ports are still to be given out.
+    """Build the manifest of a contract with resolved image references; its ports are not yet allocated.
 
-    ``digests`` maps image reference to ``sha256:...``; ``known`` are release ids that exist already: an id is never used twice.
+    ``digests`` maps image reference to ``sha256:...``; ``known`` are existing release ids: an id is never reused.
     """
     services = {
         name: {**service, "image": pinned(service["image"], digests[service["image"]]), "reference": service["image"]}
@@ -40,29 +40,29 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
 
 
 def kind(service: Mapping[str, Any]) -> str:
-    """What a service is: ``web`` (it has a port), ``single`` (and must not run twice), ``job`` (it has a schedule) or ``worker``."""
+    """Return the kind of a service: ``web`` (has a port), ``singleton`` (has a port, one instance), ``job`` (has a schedule) or ``worker``."""
     if service["port"]:
         return "singleton" if service.get("strategy") == "recreate" else "web"
     return "job" if service.get("schedule") else "worker"
 
 
 def is_served(service: Mapping[str, Any]) -> bool:
-    """Whether anybody sends it requests."""
+    """Whether the service gets requests."""
     return bool(service["port"])
 
 
 def of_kind(manifest: Mapping[str, Any], *kinds: str) -> dict[str, dict[str, Any]]:
-    """The services of some kinds, by name."""
+    """Return the services of some kinds, by name."""
     return {name: service for name, service in sorted(manifest["services"].items()) if kind(service) in kinds}
 
 
 def release_id(moment: datetime, version: str) -> str:
-    """The name of a release: when it was planned, and its version; ids sort by time."""
+    """Build a release id from the time of the plan and the version; ids sort by time."""
     return f"{moment.strftime('%Y%m%dT%H%M%SZ')}-{version}"
 
 
 def pinned(reference: str, digest: str) -> str:
-    """An image reference by digest: ``host:5000/name:tag`` → ``host:5000/name@sha256:...``."""
+    """Pin an image reference to a digest: ``host:5000/name:tag`` → ``host:5000/name@sha256:...``."""
     name = reference.split("@", 1)[0]
     head, _unused, tail = name.rpartition("/")
     repository = f"{head}/{tail.split(':', 1)[0]}" if head else tail.split(":", 1)[0]
@@ -70,18 +70,18 @@ def pinned(reference: str, digest: str) -> str:
 
 
 def fingerprint(manifest: Mapping[str, Any]) -> str:
-    """Equal for releases that would run the same thing."""
+    """Return a fingerprint that is equal for releases that run the same thing."""
     content = {key: manifest[key] for key in _CONTENT}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def changes(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[str]:
-    """What differs between two manifests, as paths; secrets by name only."""
+    """Return the differences between two manifests, as paths; secrets by name only."""
     if old is None:
         return []
     found: list[str] = []
     _compare({key: old.get(key) for key in _CONTENT}, {key: new.get(key) for key in _CONTENT}, "", found)
-    # The resolved image says it all; the reference it came from would say it twice.
+    # Compare the resolved image only; its reference would repeat the difference.
     return [path for path in found if not path.endswith(".reference")]
 
 

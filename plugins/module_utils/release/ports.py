@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 
 SLOTS = ("blue", "green")
-SINGLE = "singleton"  # in the place of a slot: of a service that must not run twice, and has one port for both
+SINGLE = "singleton"  # instead of a slot: a singleton service has one port for both
 Ports = dict[str, dict[str, list[int]]]  # service → slot → a port for each replica
 
 
 class PortError(Exception):
-    """Ports cannot be given out; the message says why and what to do."""
+    """Ports cannot be allocated; the message says why and what to do."""
 
 
 def key(app: str, service: str, slot: str, replica: int) -> str:
@@ -21,13 +21,13 @@ def key(app: str, service: str, slot: str, replica: int) -> str:
 
 
 def port_numbers(ports: Mapping[str, Mapping[str, list[int]]], service: str, slot: str) -> list[int]:
-    """The ports of a service in a slot; none where it has none."""
+    """Return the ports of a service in a slot; empty without any."""
     slots = ports.get(service, {})
     return slots.get(slot) or slots.get(SINGLE, [])
 
 
 def merge_records(records: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """The hosts' records as one; ``records`` maps host to its record. Raises PortError when they contradict each other."""
+    """Merge the hosts' records; ``records`` maps host to its record. Raises PortError when they contradict each other."""
     merged: dict[str, int] = {}
     holder: dict[int, tuple[str, str]] = {}
     for host, record in sorted(records.items()):
@@ -39,8 +39,8 @@ def merge_records(records: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
             other, where = holder.setdefault(port, (name, host))
             if other != name:
                 raise PortError(
-                    f"port {port} is recorded for {other} on {where} and for {name} on {host}: take the lines of one of the two apps out of "
-                    "/var/lib/sluice/ports.json on its hosts and deploy it again, it gets other ports"
+                    f"port {port} is recorded for {other} on {where} and for {name} on {host}: remove the lines of one of the two apps from "
+                    "/var/lib/sluice/ports.json on its hosts and deploy that app again to allocate new ports"
                 )
     return merged
 
@@ -54,13 +54,13 @@ def allocate(
     high: int,
     singleton: Collection[str] = (),
 ) -> Ports:
-    """A port for every service, slot and replica of ``app``: the recorded one, else the next free one in the range.
+    """Allocate a port for every service, slot and replica of ``app``: the recorded one, else the next free one in the range.
 
-    Where the search begins follows from the app's name: two apps that are deployed for the first time at the same moment do not see
-    each other's ports yet.
+    The search starts at an offset from the app's name: two apps deployed for the first time at once do not see each other's ports
+    yet.
 
-    ``replicas`` maps service to its count, ``in_use`` are ports something listens on anywhere, ``single`` services that have one port
-    for both slots. Raises PortError.
+    ``replicas`` maps service to its count, ``in_use`` are ports in use on any host, ``single`` services with one port for both
+    slots. Raises PortError.
     """
     taken = set(recorded.values()) | set(in_use)
     span = high + 1 - low
@@ -80,7 +80,7 @@ def allocate(
 
 
 def records(app: str, ports: Ports) -> dict[str, int]:
-    """The record of an app's ports, as each host keeps it."""
+    """Return the record of an app's ports, as each host stores it."""
     return {
         key(app, service, slot, replica): port
         for service, slots in ports.items()
@@ -95,11 +95,11 @@ def of_app(recorded: Mapping[str, int], app: str) -> dict[str, int]:
 
 
 def clash(recorded: Mapping[str, int], wanted: Mapping[str, int]) -> str | None:
-    """Why ``wanted`` cannot be recorded on a host that has ``recorded``, or None."""
+    """Return why ``wanted`` cannot be recorded on a host that has ``recorded``, or None."""
     names = {port: name for name, port in recorded.items()}
     for name, port in sorted(wanted.items()):
         if recorded.get(name, port) != port:
-            return f"port of {name} is recorded as {recorded[name]}, the release wants {port}"
+            return f"port of {name} is recorded as {recorded[name]}, but the release has {port}"
         if names.get(port, name) != name:
-            return f"port {port} wanted for {name} belongs to {names[port]} on this host; run the deploy again"
+            return f"port {port} for {name} already belongs to {names[port]} on this host; run the deploy again"
     return None

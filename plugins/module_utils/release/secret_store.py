@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host's root-only store of secret values by version, so that a release can be gone back to with the secrets it had."""
+"""A host's root-only store of secret values by version, so that a rollback gets the secrets its release had."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ansible_collections.sluice.stack.plugins.module_utils.files import write_at
 
 
 def secret_version(app: str, name: str, value: str) -> str:
-    """A short name for a secret's value, the same for the same value, from which the value cannot be had back.
+    """Return a short version for a secret's value, equal for equal values, from which the value cannot be recovered.
 
-    scrypt (RFC 7914) makes each guess cost about as much as a log-in does; 40 bits are enough to tell two values apart.
+    scrypt (RFC 7914) makes each guess as expensive as a login; 40 bits are enough to distinguish two values.
     """
     digest = hashlib.scrypt(value.encode(), salt=f"sluice/{app}/{name}".encode(), n=2**13, r=8, p=1, dklen=5)
     return digest.hex()
 
 
 class SecretMissing(Exception):
-    """A release wants a version of a secret that is neither in the inventory's vault nor on this host."""
+    """A release needs a version of a secret that is neither in the inventory's vault nor on this host."""
 
 
 def values_for(manifest: Mapping[str, Any], current: Mapping[str, str], folder: str) -> dict[str, str]:
-    """The value of every secret a release names, at the release's version.
+    """Return the value of every secret of a release, at the release's version.
 
-    ``current`` are today's values from the inventory. Raises SecretMissing.
+    ``current`` are the current values from the inventory. Raises SecretMissing.
     """
     app = manifest["app"]
     wanted = {
@@ -43,14 +43,14 @@ def values_for(manifest: Mapping[str, Any], current: Mapping[str, str], folder: 
                 values[name] = handle.read()
         except FileNotFoundError:
             raise SecretMissing(
-                f"release {manifest['id']} wants secret {name} at version {version}, the inventory's vault holds another one and this "
-                "host never had it: put the old value back into the vault, or deploy a version with today's secrets"
+                f"release {manifest['id']} needs secret {name} at version {version}, but the inventory's vault has another version and this "
+                "host never stored it: restore the old value in the vault, or deploy a version with the current secrets"
             ) from None
     return values
 
 
 def keep(manifest: Mapping[str, Any], values: Mapping[str, str], folder: str) -> None:
-    """Store the values a release uses, each under its version, readable by root alone."""
+    """Store the values a release uses, each under its version, readable by root only."""
     for service in manifest["services"].values():
         for name, version in service["secrets"].items():
             path = _path(folder, name, version)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // managed by sluice.stack
 //
-// Maintenance of an app: who is let in all the same, and what the others are told. The rest is in sluice.js.
+// Maintenance of an app: the allowed clients, and the response for the others. The rest is in sluice.js.
 
-// The edge itself: a deploy asks through the public port whether a release answers, in maintenance too.
+// The edge itself: a deploy checks releases through the public port, in maintenance too.
 const EDGE = ['127.0.0.0/8', '::1/128'];
 
 // Two numbers of 16 bits from the four of an IPv4 address.
@@ -52,7 +52,7 @@ function inside(client, network) {
     });
 }
 
-// Whether a client is served in spite of the maintenance.
+// Whether a client is allowed during maintenance.
 function admits(maintenance, address) {
     const client = numbers(address);
     const networks = Array.isArray(maintenance.allow) ? EDGE.concat(maintenance.allow) : EDGE;

@@ -4,9 +4,9 @@
 // The split: which slot of an app answers a request.
 //
 // One record per app, {confirmed, pending, deadline, maintenance, token, seq}, is kept in a file that survives a restart,
-// and in a dictionary that all workers share. Whoever changes it writes the file first and then the dictionary: no reload,
-// no request dropped. After the deadline a pending release does not count any more, so that a flip nobody confirmed undoes
-// itself here, with nothing else running.
+// and in a dictionary that all workers share. A change writes the file first and then the dictionary: no reload,
+// no dropped request. After the deadline a pending release no longer counts, so an unconfirmed flip reverts automatically
+// here, with nothing else running.
 import fs from 'fs';
 import maintenance from 'maintenance.js';
 
@@ -48,7 +48,7 @@ function alive(record) {
     return Boolean(record.pending) && Date.now() < record.deadline * 1000;
 }
 
-// The record that counts now, or null.
+// The current record, or null.
 function current(app) {
     let text = held.get(app);
     if (text === undefined) {
@@ -77,7 +77,7 @@ function current(app) {
     return record;
 }
 
-// What requests are sent to: [{release, slot, percent}, ...], the tried release first; empty when nothing is live.
+// Where requests go: [{release, slot, percent}, ...], the pending release first; empty when nothing is live.
 function shares(record) {
     const found = [];
     if (!record) {
@@ -93,8 +93,8 @@ function shares(record) {
     return found;
 }
 
-// A visitor's place among a hundred. It depends on the cookie alone, so every edge agrees on it, and a larger share only
-// adds visitors. plugins/module_utils/edge/verify.py has the same function.
+// A client's bucket, 0 to 99. It depends only on the cookie, so every edge agrees on it, and a larger share only
+// adds clients. plugins/module_utils/edge/verify.py has the same function.
 function bucket(visitor) {
     let hash = 5381;
     for (let i = 0; i < visitor.length; i++) {
@@ -103,8 +103,8 @@ function bucket(visitor) {
     return hash % 100;
 }
 
-// "slot release" and, when a visitor's cookie decides, "split"; without a slot and a release "maintenance", for those who
-// are not let in; "" when nothing is live.
+// "slot release" and, when a client's cookie decides, "split"; without a slot and a release "maintenance", for clients
+// that are not allowed; "" when nothing is live.
 function choice(r) {
     const app = r.variables.sluice_app;
     const record = app ? current(app) : null;
@@ -156,7 +156,7 @@ function other_upstream(r) {
     return other && service ? `sluice_${r.variables.sluice_app}_${service}_${other}_other` : '';
 }
 
-// Only while the visitors are shared out does anybody need a cookie.
+// Clients need the cookie only during a canary.
 function visitor_cookie(r) {
     if (part(r, 2) !== 'split' || r.variables.cookie_sluice_visitor) {
         return '';
