@@ -34,11 +34,11 @@ RUNS = st.lists(
 )
 
 
-def story(runs: list[tuple[str, bool]]) -> list[list[ledger.Entry]]:
-    """What each run wrote, by the history that was known then."""
+def story(runs: list[tuple[str, bool]], often: int = 0) -> list[list[ledger.Entry]]:
+    """What each run wrote, by the history that was known then; ``often``: compacted after so many runs."""
     written: list[list[ledger.Entry]] = []
     for token, (kind, destructive) in enumerate(runs, 1):
-        past = ledger.merge(written)
+        past = ledger.merge([told(written, often)])
         release, action = f"r{token:03}", "deploy"
         if kind == "restored":
             points = [name for name in past.confirmed if name != past.current]
@@ -56,6 +56,16 @@ def story(runs: list[tuple[str, bool]]) -> list[list[ledger.Entry]]:
         ends = "failed" if kind == "failed" else "confirmed"
         written.append([entry(token, "started", release, action, **more), entry(token, ends, release, action, **more)])
     return written
+
+
+def told(runs: list[list[ledger.Entry]], often: int) -> list[ledger.Entry]:
+    """The ledger of a host that was there in all runs."""
+    copy: list[ledger.Entry] = []
+    for number, run in enumerate(runs):
+        copy = [*copy, *run]
+        if often and number % often == 0:
+            copy = compaction.compact(copy, KEEP)
+    return copy
 
 
 def flat(runs: list[list[ledger.Entry]]) -> list[ledger.Entry]:
@@ -103,12 +113,8 @@ def test_it_decides_as_the_whole_one_does(runs: list[tuple[str, bool]]) -> None:
 
 @given(runs=RUNS, often=st.integers(1, 3))
 def test_so_does_one_that_is_compacted_after_each_run(runs: list[tuple[str, bool]], often: int) -> None:
-    copy: list[ledger.Entry] = []
-    for token, run in enumerate(story(runs)):
-        copy = [*copy, *run]
-        if token % often == 0:
-            copy = compaction.compact(copy, KEEP)
-    whole = flat(story(runs))
+    written = story(runs, often)  # nobody rolls back to what is forgotten
+    copy, whole = told(written, often), flat(written)
     kept = last_confirmed(whole)
     assert decisions([copy], kept) == decisions([whole], kept)
 
