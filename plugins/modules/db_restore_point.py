@@ -18,7 +18,7 @@ author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
   name:
-    description: The restore point, a release's id. Use a name only once: a recovery stops at the first match.
+    description: The restore point, a release's id. Use a name only once, because a recovery stops at the first match.
     type: str
     required: true
   point:
@@ -34,10 +34,10 @@ options:
       Make an incremental backup, or a dump, when the newest backup is older, in hours; it is waited for. Unset, none is made.
     type: float
   max_age_hours:
-    description: Fail when the newest backup is older, in hours. Unset: not checked.
+    description: Fail when the newest backup is older, in hours. Not checked when unset.
     type: float
   drill_max_age_hours:
-    description: Fail unless a restore drill succeeded within as many hours. Unset: not checked.
+    description: Fail unless a restore drill succeeded within as many hours. Not checked when unset.
     type: float
 attributes:
   check_mode:

@@ -13,7 +13,7 @@ description:
   - Runs on the controller. Compares the desired state with every host's observation, and returns the steps as plain data. The edges'
     confirmed records decide what is live.
   - Prints the plan, one line for each step; these are exactly the steps that will run.
-  - The task itself does not fail when the desired state cannot be reached: it returns a plan without steps and a verdict with the reason.
+  - The task itself does not fail when the desired state cannot be reached. It returns a plan without steps and a verdict with the reason.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
 options:

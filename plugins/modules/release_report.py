@@ -11,7 +11,7 @@ short_description: Report the result of a deploy or rollback, and fail when it f
 version_added: 0.1.0
 description:
   - Runs on the controller, as the last step of every run.
-  - After a failure it fails with one line: which step failed, why, and what is live now; the step's details follow.
+  - After a failure it fails with one line that names the failed step, the reason and what is live now; the step's details follow.
   - After a success it prints what is live and the duration of each step, and warns of harmless failures.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]

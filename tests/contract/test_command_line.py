@@ -29,7 +29,7 @@ def refused(done: Run, name: str, planted: Path) -> None:
     """One line names the variable, nothing was filled in and no task was begun."""
     (line,) = done.errors
     assert line.startswith(f"{name} is ") or f"failed: {name} is " in line, done.output
-    assert "on the command line: a template is not accepted there" in line
+    assert "on the command line: templates are not accepted there" in line
     assert done.code != 0 and not any("|" in task for task in done.tasks)
     assert not planted.exists()
 

@@ -137,8 +137,8 @@ def test_a_password_that_is_typed_is_not_there_for_what_a_failed_deploy_would_ty
     words = ("-e", "app_version=v1.0.0", "--ask-become-pass")
     refused(
         run(*words, more=tmp_path / "hosts.yml"),
-        "app_rollback.automatic is true, and --ask-become-pass asks for a password, which taking the data back could not: give it in a file, "
-        f"or by a program (set in {tmp_path}/hosts.yml:1:28)",
+        "app_rollback.automatic is true, but --ask-become-pass prompts for a password, which an automatic restore cannot: use a password file "
+        f"or a program (set in {tmp_path}/hosts.yml:1:28)",
     )
     # Where that is not what it would do, nobody minds.
     assert run(*words, "-e", "release_data=forward", more=tmp_path / "hosts.yml").reached("fence")

@@ -63,7 +63,7 @@ def test_a_way_back_to_this_machine_is_refused(loopback: Path) -> None:
     code, output = run(loopback, *GUARD)
     assert code != 0
     line = next(line for line in output.splitlines() if REFUSAL in line)
-    assert "127.0.0.1 leads back to it" in line and WAY_OUT in line
+    assert "127.0.0.1 is this machine" in line and WAY_OUT in line
 
 
 @pytest.mark.parametrize("inventory", ["local", "loopback"])

@@ -75,7 +75,7 @@ def test_without_traffic_nothing_is_promoted(lab: Lab, v1_0_0: str) -> None:
     run = lab.deploy("v1.1.0", *QUICK, "-e", quiet)
     message = run.error()
     assert "the data is not sufficient to continue: inconclusive: sample: 0 requests to the new release" in message
-    assert "go on with -e release_promote=true" in message
+    assert "continue with -e release_promote=true" in message
     assert lab.live() == before
     assert lab.deploy("v1.1.0", *QUICK, "-e", quiet, "-e", "release_promote=true").good().ran("Canary | Wait") == set()
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.1.0")

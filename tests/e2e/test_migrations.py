@@ -189,7 +189,7 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     assert message.startswith(
         "deploy failed in step gate: migration 30000101_b_drop is not safe for the live release, line 1"
     )
-    assert "safe: take it away in a later release" in message
+    assert "safe: remove it in a later release" in message
     assert refused.ran("Migrate | Apply") == set()
     assert lab.live() == before
     # Expand and contract at once is refused too; one after the other is not.

@@ -107,7 +107,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     # It is not gone back to without what it was live with.
     there = lab.state()
     message = lab.rollback(*DOWN, "-e", f"release_to={reverted}").error()
-    assert f"release {reverted} expects migration 2_late, 3_rest, which is not in the database any more" in message
+    assert f"release {reverted} expects migration 2_late, 3_rest, which is no longer in the database" in message
     assert {**lab.state(), "files": None} == {**there, "files": None}
 
 

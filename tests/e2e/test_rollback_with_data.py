@@ -136,7 +136,7 @@ def test_a_run_that_fails_or_dies_half_way_is_ended_by_the_same_command(lab: Lab
     assert lab.live() == reverted and rows(lab) == with_changes
     lab.on("db1", "rmdir", in_the_way)
     # The controller dies when the data are back and the release is not.
-    died = lab.start("rollback", *confirmed, kill="start:Rollback | Say what comes").wait()
+    died = lab.start("rollback", *confirmed, kill="start:Rollback | Print what to do").wait()
     assert died.code != 0
     assert lab.ask("/api/version").status == 503, "the maintenance page stays"
     assert lab.live() == reverted

@@ -196,7 +196,7 @@ def make_bucket(*words: str) -> tuple[int, str]:
 def least_key(host: Host, client: Any) -> Iterator[None]:
     """Have the store on ``host`` allow the key LEAST what the policy says that playbooks/backup/bucket.yml prints, and nothing else, for a while."""
     _, said = make_bucket("--check")
-    text = re.search(r"least policy of the key.*?\n(\s*\{.*?\n\s*\})\n\n", said, re.DOTALL)
+    text = re.search(r"minimal policy of the key.*?\n(\s*\{.*?\n\s*\})\n\n", said, re.DOTALL)
     assert text, said[-3000:]
     policy = json.loads(text[1])
     # The lab's store has policies on buckets alone, and these say whom they are for.

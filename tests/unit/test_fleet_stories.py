@@ -194,7 +194,7 @@ def test_two_rollbacks_at_once_go_back_once() -> None:
     world = World()
     second = two_rollbacks_at_once(world)
     assert live_version(world) == "v2"
-    assert "went live by another rollback (run back1) after this one was begun" in second.verdict["message"]
+    assert "went live through another rollback (run back1) after this run started" in second.verdict["message"]
     third = world.finish(world.begin(Run("back3", "rollback", VERSIONS[-1])))
     assert third.verdict["ok"] and live_version(world) == "v1", "who asks again, knowing it, goes back further"
 
