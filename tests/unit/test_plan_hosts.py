@@ -143,5 +143,5 @@ def test_a_singleton_service_does_not_move_by_itself(fleet: Any) -> None:
     lock = {"image": "registry.test:5000/shop/lock", "port": 5000, "strategy": "recreate"}
     fleet.variables["app_services"]["lock"] = lock
     fleet.run()
-    with pytest.raises(PlanError, match="service lock would run nowhere"):
+    with pytest.raises(PlanError, match="service lock has no host to run on"):
         fleet.plan(excluded=frozenset({"app1"}))

@@ -101,7 +101,7 @@ def test_another_strategy_takes_another_name_or_a_release_without_it(shop: Any, 
     without["app_routes"] = [route for route in without["app_routes"] if route["service"] != name]
     admin["strategy"] = now
     shop.version("v1.1.0")
-    with pytest.raises(PlanError, match=f"service {name} runs beside itself in one of two releases"):
+    with pytest.raises(PlanError, match=f"service {name} is a singleton in only one of the live and the new release"):
         shop.plan()
     wanted, shop.variables = copy.deepcopy(shop.variables), {**without, "app_version": "v1.0.9"}
     was = asked(shop.observed["edge1"]["edge"]["config"], "blue", "/api/")
