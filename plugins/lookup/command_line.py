@@ -26,9 +26,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Refuse templates on the command line before any is executed
-  hosts: "{{ lookup('sluice.stack.command_line') or 'all' }}"
-
+# In a play, "hosts: {{ lookup('sluice.stack.command_line') or 'all' }}" refuses templates before any of them is evaluated.
 - name: Show an option of the command line unchanged
   ansible.builtin.debug:
     msg: "{{ lookup('sluice.stack.command_line', 'release_to', default='the previous release') }}"
