@@ -112,7 +112,7 @@ def test_a_talkative_provisioning_shows_no_keys(app1: Host, secrets: dict[str, s
         )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     said = done.stdout + done.stderr
-    assert "Restic | Write the keys" in said
+    assert "Configure | Write the program, what it needs, and the units that run it" in said
     hidden = [secrets["vault_s3_secret_key"], *app1.must(f"cat {KEYS}/*.passphrase").split()]
     assert len(hidden) == 3 and not [index for index, secret in enumerate(hidden) if secret in said]
     assert app1.files("status")[0] == 0, "it was put right"
