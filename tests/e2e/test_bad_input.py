@@ -47,7 +47,7 @@ def one_line(run: Run) -> str:
 def test_a_version_that_is_not_there(lab: Lab, v1_0_0: str) -> None:
     with nothing_changes(lab):
         message = one_line(lab.deploy("v9.9.9"))
-    assert f"{APP}/backend:v9.9.9: not in registry" in message
+    assert f"{APP}/backend:v9.9.9: not found in registry" in message
     assert "check app_version" in message
 
 
@@ -86,7 +86,7 @@ def test_wrong_credentials(lab: Lab, v1_0_0: str) -> None:
     spoil = f"cp -p {path} {path}.kept && printf '%s' '{wrong}' > {path}"
     with reverted(lab, APP_HOSTS, spoil, f"mv {path}.kept {path}"), nothing_changes(lab):
         message = one_line(lab.deploy("v1.1.0"))
-    assert f"registry {REGISTRY} refuses the credentials" in message
+    assert f"registry {REGISTRY} rejected the credentials" in message
     assert "docker_host_registries" in message
 
 

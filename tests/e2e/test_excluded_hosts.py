@@ -96,7 +96,7 @@ def test_a_rollback_goes_on_without_a_silent_host_and_the_next_deploy_takes_it_i
         assert lab.live() == begin
         assert upstreams() == {"app1"}
         assert lab.served() == {"app1": "v1.0.0"}
-    assert "without    app2 (lost)" in run.output
+    assert "without    app2 (excluded)" in run.output
     # The price is one reload of Nginx, which may cost a client that just writes into an idle connection its request.
     print(load.report)
     assert load.report.failed <= 2, str(load.report)

@@ -94,7 +94,7 @@ def test_what_does_not_go_back_by_itself_ends_with_the_command(
     write()
     # The run that it began has failed as well, and said why.
     why, failed = (item["message"] for item in run.events if item["status"] == "failed" and not item["ignored"])
-    assert why.startswith("db1: it has no backup program, or that broke")
+    assert why.startswith("db1: sluice-backup is not installed, or is broken")
     what, command = failed.split("\n")[-2:]
     assert what.startswith(
         "Restoring the data to the point before its migration 2_late, 3_rest failed: edge1: rollback.yml ended"

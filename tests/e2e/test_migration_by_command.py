@@ -92,7 +92,7 @@ def test_what_a_tool_applied_it_takes_back_by_name_the_newest_first(lab: Lab, be
     assert columns(lab) == {"hot", "late", "message_late"}
 
     run = lab.rollback(*DOWN).good()
-    assert f"undo       migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
+    assert f"revert     migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and set(lab.leases().values()) == {None}
     assert (
@@ -118,7 +118,7 @@ def test_a_tool_that_does_not_do_it_ends_the_rollback_red_with_the_release_befor
     broken = {"2_late": {**LATE["2_late"], "down": 'ALTER TABLE "Message" DROP COLUMN laid'}}
     lab.deploy(push(variant, "v1.4.0-broken", HOT | broken), *DOWN).good()
     message = lab.rollback(*DOWN).error()
-    assert message.startswith("rollback failed in step undo: ") and "exit code 1" in message
+    assert message.startswith("rollback failed in step revert: ") and "exit code 1" in message
     assert "migration 2_late is not reverted yet: run the same command again" in message
     assert lab.live() == before and applied(lab) == ["1_hot", "2_late"]
     # By hand, and the same command sees that it was done.

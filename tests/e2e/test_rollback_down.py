@@ -93,7 +93,7 @@ def test_the_schema_goes_back_when_the_release_before_serves(lab: Lab, begin: No
     report = load.report
     print(f"{run.seconds:.1f} s; visitors: {report}")
     assert report.failed == 0 and report.total > 100, str(report)
-    assert f"undo       migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
+    assert f"revert     migration 3_rest, 2_late of {reverted}, once that release is stopped, on app1" in run.output
     assert columns(lab) == {"hot"} and applied(lab) == ["1_hot"]
     assert lab.live() == before and others(lab) == kept
     written = lab.sql(f'select count(*) from "Message" where "senderEmail" = \'{SENDER}\'')

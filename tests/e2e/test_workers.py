@@ -70,7 +70,7 @@ def test_workers_and_jobs_follow_the_release_and_go_with_it(lab: Lab, v1_0_0: st
     before = {host: set(workers(lab, host)) for host in APP_HOSTS}
     run = lab.deploy("v1.0.0", *services("console.error('no queue'); process.exit(3)", "three"))
     message = run.error()
-    assert "failed in step background" in message and "exited with code 3" in message and "no queue" in message
+    assert "failed in step workers" in message and "exited with code 3" in message and "no queue" in message
     assert "The release is live, except for what failed" in message
     for host in APP_HOSTS:
         until(lambda host=host: set(workers(lab, host)) == before[host], 10, "the worker before runs again")
