@@ -80,7 +80,7 @@ def most_at_once(lab: Lab, since: str, until: str) -> int:
 @pytest.mark.soak
 def test_what_must_not_run_twice_is_replaced_beside_the_rest(lab: Lab, v1_0_0: str) -> None:
     run = lab.deploy("v1.0.0", *with_lock("one")).good()
-    assert "lock on port" in run.output and "beside the slots" in run.output
+    assert "lock on port" in run.output and "alongside the slots" in run.output
     assert lab.ask("/lock").text == "one"
     assert "nothing was changed" in lab.deploy("v1.0.0", *with_lock("one")).good().output
 
