@@ -201,7 +201,7 @@ def test_the_gate_and_the_way_of_expand_and_contract(lab: Lab, begin: None, vari
     )
     lab.deploy(variant.migrations("v1.2.0-expand", a_expand=expand), *settings(gate="refuse")).good()
     contracted = lab.deploy(both, *settings(gate="refuse")).good()
-    assert "contract half of 30000101_a_expand, which is released" in contracted.output
+    assert "contract migration of 30000101_a_expand, which is released" in contracted.output
     # No way back past it, unless somebody knows better.
     message = lab.rollback(*QUICK).error()
     assert (
