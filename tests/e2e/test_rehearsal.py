@@ -86,6 +86,6 @@ def test_a_deploy_that_rehearses_stops_before_it_touches_the_data(lab: Lab, begi
     known = columns(lab)
     rehearsal = {**inventory_app()["app_rehearsal"], "in_deploy": True}
     run = lab.deploy(tag, "-e", json.dumps({"app_rehearsal": rehearsal}), *QUICK)
-    assert "deploy failed in step rehearse: app1: release " in run.error()
+    assert "deploy failed in step rehearse: app1: live release " in run.error()
     assert run.ran("Restore point | Name") == set() and run.ran("Migrate | Apply") == set()
     assert columns(lab) == known and lab.live() == begin

@@ -59,7 +59,7 @@ def test_the_moment_before_a_release_is_in_its_record_and_in_the_archive(lab: La
     assert lab.sql(f"select pg_walfile_name('{point['lsn']}') <= '{archived}'") == [["t"]]
     # What would bring it back finds a backup to begin with.
     plan = json.loads(lab.on("db1", "sluice-backup", "--json", "restore", "--point", release))
-    assert plan["words"] == f"restore point {release}"
+    assert plan["summary"] == f"restore point {release}"
     assert f"restore point before it: {point['lsn']} on timeline" in lab.playbook("playbooks/app/history").good().output
 
 
