@@ -154,9 +154,9 @@ def test_a_rollback_without_a_word_about_the_data_has_no_task_more_than_it_had()
     assert (
         "Compare" in listed["restore"]
         and "Rewind" not in listed["restore"]
-        and "Tell every edge" not in listed["restore"]
+        and "Switch it on every edge" not in listed["restore"]
     )
-    assert listed["do"].index("Compare") < listed["do"].index("Tell every edge") < listed["do"].index("Rewind")
+    assert listed["do"].index("Compare") < listed["do"].index("Switch it on every edge") < listed["do"].index("Rewind")
 
 
 DO = ("-e", "release_data=restore", "-e", "rollback_confirm=20261122T231500Z-v1.4.2")
