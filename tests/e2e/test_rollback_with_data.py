@@ -129,7 +129,9 @@ def test_a_run_that_fails_or_dies_half_way_is_ended_by_the_same_command(lab: Lab
     # Something is in the way of the data when everybody is kept out already: nothing of the release is touched either.
     in_the_way = f"{DATA}.before-{reverted}"
     plant = f"docker exec {PREFIX}-db1 mkdir {in_the_way}"
-    failed = lab.start("rollback", *confirmed, kill="start:Maintenance | Fail when an edge was not switched", instead=plant).wait()
+    failed = lab.start(
+        "rollback", *confirmed, kill="start:Maintenance | Fail when an edge was not switched", instead=plant
+    ).wait()
     assert f"{in_the_way} is there" in failed.error() and "The maintenance page stays" in failed.error()
     assert failed.ran("Fence | Take the app") and not failed.ran("Flip | ")
     assert lab.ask("/api/version").status == 503
