@@ -104,10 +104,11 @@ def apply(params: dict[str, Any], guard: Guard) -> dict[str, float]:
     """Switch the services; returns their names, each with the seconds in which none of it ran."""
     manifest = params["manifest"]
     values = secret_store.values_for(manifest, params["secrets"], guard.folder)
-    with guard.effect():
-        secret_store.keep(manifest, values, guard.folder)
+    with guard.turn("workers"):
+        with guard.effect():
+            secret_store.keep(manifest, values, guard.folder)
         switched = workers.apply(
-            Engine(), manifest, params["services"], params["slot"], values, params["address"], guard.check
+            Engine(), guard, manifest, params["services"], params["slot"], values, params["address"]
         )
         gaps = {name: round(gap, 2) for name, gap in switched.items() if name in of_kind(manifest, "singleton")}
         if gaps:

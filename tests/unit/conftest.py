@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, ports
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 from hypothesis import settings
 
@@ -205,3 +206,11 @@ def variables() -> Callable[..., dict[str, Any]]:
 def contract() -> dict[str, Any]:
     """The contract of the small app."""
     return contracts.resolve(app_variables())
+
+
+@pytest.fixture
+def guard(tmp_path_factory: pytest.TempPathFactory) -> Guard:
+    """A run that holds the lease of the small app on this host."""
+    held = Guard("shop", "a", 1, str(tmp_path_factory.mktemp("state")))
+    held.fence(action="deploy", who="ann", begun="a", ttl=60, preempt=False)
+    return held

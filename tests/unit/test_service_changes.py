@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, workers
 from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 
 IMAGE = "registry.test:5000/shop/backend"
 
@@ -123,8 +124,8 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(workers, "switch", lambda *_: calls.append("switch") or 0.0)
     for name in ("ensure_network", "create"):
         monkeypatch.setattr(docker_host, name, lambda *_: None)
-    for name in ("remove", "stop_and_remove"):
-        monkeypatch.setattr(docker_host, name, lambda _, item, *rest, name=name: calls.append(f"{name} {item}"))
+    monkeypatch.setattr(docker_host, "remove", lambda _, item, **__: calls.append(f"remove {item}"))
+    monkeypatch.setattr(workers, "_stop", lambda _, items, __: calls.extend(f"stop {item['id']}" for item in items))
     monkeypatch.setattr(docker_host, "worker_containers", lambda *_: [OLD])
     return calls
 
@@ -132,7 +133,7 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 OLD = {"id": "old", "name": "shop-report-r1-0", "service": "report", "release": "r1", "state": "running"}
 
 
-def apply(schedule: str | None) -> None:
+def apply(guard: Guard, schedule: str | None) -> None:
     service = {
         "image": "example/report",
         "command": None,
@@ -149,26 +150,26 @@ def apply(schedule: str | None) -> None:
         "cpus": 0,
     }
     manifest = {"app": "shop", "id": "r2", "services": {"report": service}}
-    workers.apply(None, manifest, ["report"], "green", {}, "", lambda: None)  # type: ignore[arg-type]
+    workers.apply(None, guard, manifest, ["report"], "green", {}, "")  # type: ignore[arg-type]
 
 
-def test_a_job_that_becomes_a_worker_is_not_scheduled_any_more(done: list[str], tmp_path: Path) -> None:
+def test_a_job_that_becomes_a_worker_is_not_scheduled_any_more(done: list[str], tmp_path: Path, guard: Guard) -> None:
     for name, text in workers.unit_files("shop", "report", "daily", OLD["name"]).items():
         (tmp_path / name).write_text(text)
     (tmp_path / "stamp-sluice-shop-report.timer").touch()
-    apply(None)
+    apply(guard, None)
     assert done == ["disable --now sluice-shop-report.timer", "daemon-reload", "switch"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_becomes_a_job_does_not_run_on_beside_it(done: list[str], tmp_path: Path) -> None:
-    apply("daily")
-    assert done[-1] == "stop_and_remove old"
+def test_a_worker_that_becomes_a_job_does_not_run_on_beside_it(done: list[str], tmp_path: Path, guard: Guard) -> None:
+    apply(guard, "daily")
+    assert done[-2:] == ["stop old", "remove old"]
     assert (tmp_path / "sluice-shop-report.timer").exists()
 
 
-def test_a_run_of_a_job_that_is_under_way_ends_as_it_began(done: list[str], tmp_path: Path) -> None:
+def test_a_run_of_a_job_that_is_under_way_ends_as_it_began(done: list[str], tmp_path: Path, guard: Guard) -> None:
     for name, text in workers.unit_files("shop", "report", "hourly", OLD["name"]).items():
         (tmp_path / name).write_text(text)
-    apply("daily")
+    apply(guard, "daily")
     assert not [call for call in done if "remove" in call]

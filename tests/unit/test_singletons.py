@@ -11,6 +11,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker import contain
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError
 from ansible_collections.sluice.stack.plugins.module_utils.docker.workers import WorkersError
 from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard
 
 
 @pytest.fixture
@@ -181,42 +182,46 @@ def manifest(shop: Any) -> dict[str, Any]:
     return {**shop.plan()["manifest"], "id": "r2"}
 
 
-def test_it_never_runs_twice(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_never_runs_twice(shop: Any, monkeypatch: pytest.MonkeyPatch, guard: Guard) -> None:
     engine: Any = Engine(monkeypatch, container("old", "r1"))
-    workers.switch(engine, manifest(shop), "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
+    workers.switch(engine, guard, manifest(shop), "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
     assert engine.done == ["stop old", "start shop-lock-r2-0", "keep shop-lock-r2-0", "remove old"]
 
 
-def test_one_that_does_not_get_well_gives_way_to_the_one_before(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_get_well_gives_way_to_the_one_before(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, guard: Guard
+) -> None:
     engine: Any = Engine(monkeypatch, container("old", "r1"), ill=True)
     with pytest.raises(WorkersError, match="service lock: the previous release runs again; container is not healthy"):
-        workers.switch(engine, manifest(shop), "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
+        workers.switch(engine, guard, manifest(shop), "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
     assert engine.done == ["stop old", "start shop-lock-r2-0", "remove shop-lock-r2-0", "start old"]
 
 
-def test_what_a_dead_run_was_starting_is_stopped_first(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_dead_run_was_starting_is_stopped_first(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, guard: Guard
+) -> None:
     there = [container("a", "r1", "exited"), container("b", "r3", "starting")]
     engine: Any = Engine(monkeypatch, *there)
-    workers.switch(engine, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
+    workers.switch(engine, guard, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
     assert engine.done[:2] == ["stop b", "start shop-lock-r2-0"]
 
 
 def test_what_a_dead_run_had_stopped_runs_again_when_the_new_one_does_not(
-    shop: Any, monkeypatch: pytest.MonkeyPatch
+    shop: Any, monkeypatch: pytest.MonkeyPatch, guard: Guard
 ) -> None:
     there = [container("older", "r0", "exited"), container("old", "r1", "exited")]
     engine: Any = Engine(monkeypatch, *there, ill=True)
     with pytest.raises(WorkersError, match="the previous release runs again"):
-        workers.switch(engine, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
+        workers.switch(engine, guard, manifest(shop), "lock", "green", {}, there, "10.0.0.21")
     assert engine.running == {"old"}
 
 
-def test_two_at_once_would_be_noticed(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_would_be_noticed(shop: Any, monkeypatch: pytest.MonkeyPatch, guard: Guard) -> None:
     engine: Any = Engine(monkeypatch, container("old", "r1"))
     wanted = manifest(shop)
     wanted["services"]["lock"]["update_order"] = "start_first"
     with pytest.raises(AssertionError, match="starts beside"):
-        workers.switch(engine, wanted, "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
+        workers.switch(engine, guard, wanted, "lock", "green", {}, [container("old", "r1")], "10.0.0.21")
 
 
 def test_services_of_both_slots_reach_it_by_name(shop: Any) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import EngineError
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseLost
+from ansible_collections.sluice.stack.plugins.module_utils.release import guard as guards
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseLost
 
 
 class Host:
@@ -56,23 +57,27 @@ def manifest(switch: str) -> dict[str, Any]:
     return {"app": "shop", "id": "r2", "services": {"mailer": service}}
 
 
-NEW = "shop-mailer-r2-0"
 OLD = {"id": "old", "name": "shop-mailer-r1-0", "service": "mailer", "release": "r1", "state": "running"}
 
 
-def switch(host: Host, how: str) -> list[str]:
-    workers.switch(host, manifest(how), "mailer", "blue", {}, [OLD])  # type: ignore[arg-type]
+def rival(guard: Guard) -> Guard:
+    """Another run on the same host, started later."""
+    return Guard("shop", "b", 0, guard.folder.removesuffix("/apps/shop"))
+
+
+def switch(host: Host, guard: Guard, how: str) -> list[str]:
+    workers.switch(host, guard, manifest(how), "mailer", "blue", {}, [OLD])  # type: ignore[arg-type]
     return host.done
 
 
-def test_two_of_a_worker_never_run_at_once_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert switch(Host(monkeypatch), "stop_first") == [
+def test_two_of_a_worker_never_run_at_once_unless_asked_for(monkeypatch: pytest.MonkeyPatch, guard: Guard) -> None:
+    assert switch(Host(monkeypatch), guard, "stop_first") == [
         "stop old",
         "start shop-mailer-r2-0",
         "keep shop-mailer-r2-0",
         "remove old",
     ]
-    assert switch(Host(monkeypatch), "start_first") == [
+    assert switch(Host(monkeypatch), guard, "start_first") == [
         "start shop-mailer-r2-0",
         "keep shop-mailer-r2-0",
         "stop old",
@@ -88,42 +93,69 @@ def test_two_of_a_worker_never_run_at_once_unless_asked_for(monkeypatch: pytest.
     ],
 )
 def test_a_worker_that_dies_leaves_the_one_before_running(
-    monkeypatch: pytest.MonkeyPatch, how: str, after: list[str]
+    monkeypatch: pytest.MonkeyPatch, guard: Guard, how: str, after: list[str]
 ) -> None:
     host = Host(monkeypatch, dies=True)
     with pytest.raises(workers.WorkersError, match=r"worker mailer: the previous release .*exited with code 1"):
-        switch(host, how)
+        switch(host, guard, how)
     assert host.done == after
 
 
 @pytest.mark.parametrize(
-    ("how", "looks", "after"),
+    ("how", "moment", "after"),
     [
-        ("stop_first", 1, ["stop old", "start old"]),
-        ("stop_first", 2, ["stop old", "start shop-mailer-r2-0", "remove shop-mailer-r2-0", "start old"]),
-        ("start_first", 2, ["start shop-mailer-r2-0", "remove shop-mailer-r2-0"]),
+        ("stop_first", "stop", ["stop old", "remove shop-mailer-r2-0", "start old"]),
+        ("stop_first", "died", ["stop old", "start shop-mailer-r2-0", "remove shop-mailer-r2-0", "start old"]),
+        ("start_first", "died", ["start shop-mailer-r2-0", "remove shop-mailer-r2-0"]),
     ],
 )
 def test_a_run_that_loses_the_app_leaves_the_one_before_running(
-    monkeypatch: pytest.MonkeyPatch, how: str, looks: int, after: list[str]
+    monkeypatch: pytest.MonkeyPatch, guard: Guard, how: str, moment: str, after: list[str]
+) -> None:
+    """The other run fences while a container stops or starts: it is not kept waiting."""
+    host = Host(monkeypatch)
+
+    def fenced(*_: Any) -> None:
+        if guard.undisturbed():
+            rival(guard).fence(action="rollback", who="ben", begun="b", ttl=60, preempt=True)
+
+    if moment == "stop":
+        post = host.post
+        monkeypatch.setattr(host, "post", lambda path, **options: (post(path, **options), fenced()))
+    else:
+        monkeypatch.setattr(docker_host, "died", fenced)
+    with pytest.raises(workers.WorkersError, match=r"the previous release .*; run a .* app shop"):
+        switch(host, guard, how)
+    assert host.done == after
+
+
+def test_a_run_that_took_the_app_waits_for_the_workers(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "EFFECT_SECONDS", 0.0)
+    with guard.turn("workers"):
+        later = rival(guard)
+        later.fence(action="rollback", who="ben", begun="b", ttl=60, preempt=True)
+        with pytest.raises(guards.LeaseHeld, match="an earlier run still works on its workers"), later.turn("workers"):
+            pytest.fail("it had to wait")
+
+
+def test_a_service_that_goes_stays_when_another_run_takes_the_app(
+    monkeypatch: pytest.MonkeyPatch, guard: Guard
 ) -> None:
     host = Host(monkeypatch)
-    left = [None] * (looks - 1)
+    post = host.post
 
-    def check() -> None:
-        if not left:
-            raise LeaseLost("run a does not hold the lease of app shop on this host")
-        left.pop()
+    def fenced(path: str, **options: Any) -> None:
+        post(path, **options)
+        rival(guard).fence(action="rollback", who="ben", begun="b", ttl=60, preempt=True)
 
-    with pytest.raises(
-        workers.WorkersError, match=r"the previous release .*; run a does not hold the lease of app shop"
-    ):
-        workers.switch(host, manifest(how), "mailer", "blue", {}, [OLD], "", check)  # type: ignore[arg-type]
-    assert [item for item in host.done if item not in after] == [f"remove {NEW}"] * (looks == 1)
-    assert [item for item in host.done if item in after] == after
+    monkeypatch.setattr(host, "post", fenced)
+    monkeypatch.setattr(docker_host, "worker_containers", lambda *_: [OLD])
+    with pytest.raises(LeaseLost):
+        workers.apply(host, guard, {**manifest("stop_first"), "services": {}}, [], "blue", {}, "")  # type: ignore[arg-type]
+    assert host.done == ["stop old", "start old"]
 
 
-def test_an_engine_that_fails_is_no_reason_to_lose_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_fails_is_no_reason_to_lose_the_worker(monkeypatch: pytest.MonkeyPatch, guard: Guard) -> None:
     host = Host(monkeypatch)
 
     def refuse(*_: Any) -> str:
@@ -131,7 +163,7 @@ def test_an_engine_that_fails_is_no_reason_to_lose_the_worker(monkeypatch: pytes
 
     monkeypatch.setattr(docker_host, "create", refuse)
     with pytest.raises(workers.WorkersError, match="the previous release runs again; no space left on device"):
-        switch(host, "stop_first")
+        switch(host, guard, "stop_first")
     assert host.done[-1] == "start old"
 
 

@@ -87,12 +87,14 @@ def _bring_back(engine: Engine, guard: Guard, part: Part, secrets: Mapping[str, 
     """Start singleton services that are not running: other services may need them, and there is no old instance to stop first."""
     services = part.manifest["services"]
     singletons = [name for name in part.services if kind(services[name]) == "singleton"]
-    held = docker_host.worker_containers(engine, part.manifest["app"]) if singletons else []
-    for name in singletons:
-        mine = [item for item in held if item["service"] == name]
-        if not any(item["state"] == "running" for item in mine):
-            with guard.effect():
-                workers.switch(engine, part.manifest, name, part.slot, secrets, mine, part.address, guard.check)
+    if not singletons:
+        return
+    with guard.turn("workers"):
+        held = docker_host.worker_containers(engine, part.manifest["app"])
+        for name in singletons:
+            mine = [item for item in held if item["service"] == name]
+            if not any(item["state"] == "running" for item in mine):
+                workers.switch(engine, guard, part.manifest, name, part.slot, secrets, mine, part.address)
 
 
 def _place(labels: Mapping[str, str]) -> tuple[str, int]:

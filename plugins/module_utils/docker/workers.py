@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host
@@ -17,12 +17,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.containers imp
 from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.docker.readiness import SlotError, wait_all
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.release.lease import LeaseError
+from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseError
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
 
 UNITS = "/etc/systemd/system"
 STAMPS = "/var/lib/systemd/timers"  # when each persistent timer ran last
 ALIVE = ("running", "starting", "restarting", "paused")
+REMOVAL_GRACE = 30.0  # seconds for a service that the release no longer has
 Held = Sequence[Mapping[str, Any]]
 
 
@@ -32,18 +33,18 @@ class WorkersError(Exception):
 
 def switch(
     engine: Engine,
+    guard: Guard,
     manifest: Mapping[str, Any],
     service: str,
     slot: str,
     secrets: Mapping[str, str],
     held: Held,
     address: str = "",
-    check: Callable[[], None] = lambda: None,
 ) -> float:
     """Switch a worker or singleton service to the release; returns the seconds in which none of it ran.
 
-    ``held`` are its containers, of any release; ``address`` is the host's private one. ``check`` is called while the new one starts;
-    when it raises LeaseError, the previous one is started again. Raises WorkersError.
+    ``held`` are its containers, of any release; ``address`` is the host's private one. Another run may take the app while a container
+    stops or starts; the previous release then runs again. The caller holds ``guard.turn``. Raises WorkersError, LeaseError.
     """
     settings = manifest["services"][service]
     old = [item for item in held if item["release"] != manifest["id"]]
@@ -51,23 +52,27 @@ def switch(
     running = [item for item in alive if item["state"] == "running"]
     good = {item["name"] for item in held if item not in old and item["state"] == "running"}
     wanted = worker_containers(manifest, service, slot, secrets, address)
-    for item in held:
-        if item not in old and item["name"] not in good:
-            docker_host.remove(engine, item["id"], force=True)
     fresh = [item for item in wanted if item["name"] not in good]
-    for name in (network(manifest["app"], slot), *(name for item in fresh for name in item.get("also_in", []))):
-        docker_host.ensure_network(engine, name, manifest["app"])
+    with guard.effect():
+        for item in held:
+            if item not in old and item["name"] not in good:
+                docker_host.remove(engine, item["id"], force=True)
+        for name in (network(manifest["app"], slot), *(name for item in fresh for name in item.get("also_in", []))):
+            docker_host.ensure_network(engine, name, manifest["app"])
     begin = time.monotonic()
     if settings["update_order"] == "stop_first":
         _stop(engine, alive, settings["stop_grace"])
     try:
-        check()
-        for item in fresh:
-            docker_host.start(engine, docker_host.create(engine, item))
+        with guard.effect():
+            for item in fresh:
+                docker_host.start(engine, docker_host.create(engine, item))
         if settings["port"]:
-            wait_all(engine, manifest, fresh, check)
+            wait_all(engine, manifest, fresh, guard.check)
         else:
-            _stable(engine, [item["name"] for item in fresh], settings["health"]["min_ready"], check)
+            _stable(engine, [item["name"] for item in fresh], settings["health"]["min_ready"], guard)
+        with guard.effect():
+            for item in fresh:
+                docker_host.set_restart(engine, item["name"], "unless-stopped")
     except (EngineError, SlotError, LeaseError) as error:
         for item in fresh:
             docker_host.remove(engine, item["name"], force=True)
@@ -77,12 +82,11 @@ def switch(
             again = "the previous release runs again"
         raise WorkersError(f"{kind(settings).replace('singleton', 'service')} {service}: {again}; {error}") from error
     gap = time.monotonic() - begin if running and settings["update_order"] == "stop_first" else 0.0
-    for item in fresh:
-        docker_host.set_restart(engine, item["name"], "unless-stopped")
     if settings["update_order"] == "start_first":
         _stop(engine, alive, settings["stop_grace"])
-    for item in old:
-        docker_host.remove(engine, item["id"], force=True)
+    with guard.effect():
+        for item in old:
+            docker_host.remove(engine, item["id"], force=True)
     return gap
 
 
@@ -101,11 +105,27 @@ def _stop(engine: Engine, alive: Held, grace: float) -> None:
         engine.post(f"/containers/{item['id']}/stop", timeout=grace + 60, t=int(grace))
 
 
-def _stable(engine: Engine, names: Sequence[str], seconds: float, check: Callable[[], None]) -> None:
-    """Wait until the containers have run for ``seconds``; raises EngineError as soon as one ends, and what ``check`` raises."""
+def _remove(engine: Engine, guard: Guard, item: Mapping[str, Any], *, job: bool = False) -> None:
+    """Stop and remove a container, a ``job`` with its units. Raises LeaseError: a worker then runs again, a job has its timer."""
+    guard.check()
+    if item["state"] in ALIVE:
+        _stop(engine, [item], REMOVAL_GRACE)
+    try:
+        with guard.effect():
+            if job:
+                unschedule(guard.app, item["service"])
+            docker_host.remove(engine, item["id"], force=True)
+    except LeaseError:
+        if item["state"] in ALIVE and not job:
+            docker_host.start(engine, item["id"])
+        raise
+
+
+def _stable(engine: Engine, names: Sequence[str], seconds: float, guard: Guard) -> None:
+    """Wait until the containers have run for ``seconds``. Raises EngineError as soon as one ends, LeaseError."""
     deadline = time.monotonic() + seconds
     while True:
-        check()
+        guard.check()
         for name in names:
             end = docker_host.died(engine, name)
             if end:
@@ -132,28 +152,38 @@ def unit_files(app: str, service: str, schedule: str, container: str) -> dict[st
 
 
 def schedule(
-    engine: Engine, manifest: Mapping[str, Any], service: str, slot: str, secrets: Mapping[str, str], held: Held
+    engine: Engine,
+    guard: Guard,
+    manifest: Mapping[str, Any],
+    service: str,
+    slot: str,
+    secrets: Mapping[str, str],
+    held: Held,
 ) -> None:
-    """Schedule a job with the release from its next run on; a current run is not interrupted. Raises WorkersError."""
+    """Schedule a job with the release from its next run on; a current run is not interrupted. Raises WorkersError, LeaseError."""
     wanted = worker_containers(manifest, service, slot, secrets)[0]
-    was_job = os.path.exists(os.path.join(UNITS, f"{unit(manifest['app'], service)}.timer"))
-    if not any(item["name"] == wanted["name"] for item in held):
-        docker_host.ensure_network(engine, wanted["network"], manifest["app"])
-        docker_host.create(engine, wanted)
-    files = unit_files(manifest["app"], service, manifest["services"][service]["schedule"], wanted["name"])
-    for name, text in files.items():
-        write_atomic(os.path.join(UNITS, name), text, mode=0o644)
-    timer = f"{unit(manifest['app'], service)}.timer"
-    _systemctl(["daemon-reload"])
-    _systemctl(["enable", "--now", timer])
-    _systemctl(["restart", timer])
-    for item in held:
-        if item["name"] == wanted["name"]:
-            continue
-        if not was_job:  # a worker of this name, which would run for ever beside the job
-            docker_host.stop_and_remove(engine, item["id"], 30)
-        elif item["state"] != "running":
-            docker_host.remove(engine, item["id"])
+    was_job = _is_job(manifest["app"], service)
+    others = [item for item in held if item["name"] != wanted["name"]]
+    with guard.effect():
+        if len(others) == len(held):
+            docker_host.ensure_network(engine, wanted["network"], manifest["app"])
+            docker_host.create(engine, wanted)
+        files = unit_files(manifest["app"], service, manifest["services"][service]["schedule"], wanted["name"])
+        for name, text in files.items():
+            write_atomic(os.path.join(UNITS, name), text, mode=0o644)
+        timer = f"{unit(manifest['app'], service)}.timer"
+        _systemctl(["daemon-reload"])
+        _systemctl(["enable", "--now", timer])
+        _systemctl(["restart", timer])
+        for item in others:
+            if was_job and item["state"] != "running":
+                docker_host.remove(engine, item["id"])
+    for item in others if not was_job else []:  # a worker of this name, which would run for ever beside the job
+        _remove(engine, guard, item)
+
+
+def _is_job(app: str, service: str) -> bool:
+    return os.path.exists(os.path.join(UNITS, f"{unit(app, service)}.timer"))
 
 
 def unschedule(app: str, service: str) -> None:
@@ -176,33 +206,32 @@ def _systemctl(arguments: list[str]) -> None:
 
 def apply(
     engine: Engine,
+    guard: Guard,
     manifest: Mapping[str, Any],
     services: Sequence[str],
     slot: str,
     secrets: Mapping[str, str],
     address: str,
-    check: Callable[[], None],
 ) -> dict[str, float]:
-    """Run exactly these services of the release alongside this host's slots. Raises WorkersError, and what ``check`` raises.
+    """Run exactly these services of the release alongside this host's slots. The caller holds ``guard.turn``.
 
-    Returns the changed services, each with the seconds in which none of it ran.
+    Returns the changed services, each with the seconds in which none of it ran. Raises WorkersError, LeaseError.
     """
     held = docker_host.worker_containers(engine, manifest["app"])
     changed: dict[str, float] = {}
     for service in services:
-        check()
         mine = [item for item in held if item["service"] == service]
         settings = manifest["services"][service]
         now = sum(1 for item in mine if item["release"] == manifest["id"] and item["state"] == "running")
         if kind(settings) == "job":
-            schedule(engine, manifest, service, slot, secrets, mine)
+            schedule(engine, guard, manifest, service, slot, secrets, mine)
             continue
-        unschedule(manifest["app"], service)  # it may have been a job before
+        with guard.effect():
+            unschedule(manifest["app"], service)  # it may have been a job before
         if now != settings["replicas"] or len(mine) != now:
-            changed[service] = switch(engine, manifest, service, slot, secrets, mine, address, check)
+            changed[service] = switch(engine, guard, manifest, service, slot, secrets, mine, address)
     for item in held:
         if item["service"] not in services:
-            unschedule(manifest["app"], item["service"])
-            docker_host.stop_and_remove(engine, item["id"], 30)
+            _remove(engine, guard, item, job=_is_job(manifest["app"], item["service"]))
             changed[item["service"]] = 0.0
     return changed

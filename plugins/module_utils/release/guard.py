@@ -107,6 +107,24 @@ class Guard:
             self._change(self._proved)
             yield
 
+    @contextlib.contextmanager
+    def turn(self, part: str) -> Iterator[None]:
+        """Be the only one to work on a ``part`` of the app on this host, and let another run fence meanwhile.
+
+        For work of many effects with waits between, which reverts to what was there when it loses the lease. Raises LeaseLost.
+        """
+        if self._forgotten():
+            raise LeaseLost(f"app {self.app} was removed from this host")
+        try:
+            with locked(os.path.join(self.folder, f"{part}.lock"), EFFECT_SECONDS):
+                self.check()
+                yield
+        except TimeoutError:
+            raise LeaseHeld(
+                f"app {self.app}: an earlier run still works on its {part} on this host after {EFFECT_SECONDS:g} s: "
+                f"find its process (fuser {os.path.join(self.folder, part)}.lock), then run the command again"
+            ) from None
+
     def check(self) -> None:
         """Raise LeaseLost when another run now holds the lease; for an effect that can stop early and leave the host unchanged."""
         self._proved(self._read(), host_now())
