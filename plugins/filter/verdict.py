@@ -46,7 +46,7 @@ def restored_entry(run: Mapping[str, Any], token: int, to: Mapping[str, Any]) ->
 
 
 def _results(hostvars: Hostvars) -> Results:
-    """Ansible puts a host's variables together anew at each access: once is enough."""
+    """Ansible rebuilds a host's variables at each access: read them once."""
     variables = cache(lambda host: hostvars[host])
     return lambda step, host: variables(host).get(f"__release_{step}")
 

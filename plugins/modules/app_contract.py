@@ -100,5 +100,5 @@ verdict:
   description: The verdict before the first step; see P(sluice.stack.verdict#filter).
   returned: success, with O(check=everything)
   type: dict
-  sample: {ok: true, go: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0]]}
+  sample: {ok: true, go: true, message: "", failed: {}, unreachable: [], notes: [], times: [[begin, 1795389300.0]]}
 """

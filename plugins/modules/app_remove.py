@@ -180,7 +180,7 @@ def forget_ports(app: str) -> None:
 
 
 def forget(app: str, folder: str, remove_data: bool) -> None:
-    """Remove what the host knows of the app; its history is put aside, unless that goes too."""
+    """Remove what the host knows of the app; its history is archived, or removed with ``remove_data``."""
     aside = removed_ledger(app)
     if remove_data:
         with contextlib.suppress(FileNotFoundError):

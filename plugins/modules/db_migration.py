@@ -144,7 +144,7 @@ applied:
   type: list
   elements: str
   sample: [20261115090000_accountant_specialty]
-undo:
+revert:
   description: Those of O(names) that are applied and have a down migration in the image, in the order in which they were applied.
   returned: success
   type: list
@@ -160,7 +160,7 @@ notes:
   returned: O(state) is V(rollback_check)
   type: list
   elements: str
-undone:
+reverted:
   description: Names of the migrations that this run reverted, in the order in which it did.
   returned: success
   type: list

@@ -18,7 +18,7 @@ extends_documentation_fragment: [sluice.stack.group]
 options:
   state:
     description:
-      - V(present) always creates it anew. V(absent) removes it.
+      - V(present) replaces an existing one. V(absent) removes it.
     type: str
     choices: [present, absent]
     default: present

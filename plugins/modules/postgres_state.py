@@ -155,7 +155,7 @@ ARGUMENTS: dict[str, Any] = {
     },
     "supports_check_mode": True,
 }
-SILENT: dict[str, Any] = {
+NO_ANSWER: dict[str, Any] = {
     "settings": {},
     "checksums": "",
     "unread": False,
@@ -178,7 +178,7 @@ def main() -> None:
     try:
         answer = host.server(params["files"], params["port"], params["desired"], params["passwords"])
     except host.NoAnswer as error:
-        module.exit_json(changed=False, running=False, reason=str(error), **result, **SILENT)
+        module.exit_json(changed=False, running=False, reason=str(error), **result, **NO_ANSWER)
     module.exit_json(changed=False, running=True, **result, **answer)
 
 

@@ -65,5 +65,5 @@ verdict:
   description: The run's verdict after the rehearsal.
   returned: always
   type: dict
-  sample: {ok: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0], [rehearse, 1795389301.2]]}
+  sample: {ok: true, message: "", failed: {}, unreachable: [], notes: [], times: [[begin, 1795389300.0], [rehearse, 1795389301.2]]}
 """

@@ -71,7 +71,7 @@ verdict:
     step: canary
     message: "edge2: cannot be reached (Connection timed out)"
     failed: {edge2: cannot be reached (Connection timed out)}
-    silent: []
+    unreachable: []
     notes: []
     times: [[begin, 1795389300.0], [fence, 1795389301.2], [start, 1795389309.8]]
 """

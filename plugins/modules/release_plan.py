@@ -150,5 +150,5 @@ verdict:
   description: The verdict after the plan; not C(ok) when it was refused.
   returned: success
   type: dict
-  sample: {ok: true, message: "", failed: {}, silent: [], notes: [], times: [[begin, 1795389300.0], [fence, 1795389301.2]]}
+  sample: {ok: true, message: "", failed: {}, unreachable: [], notes: [], times: [[begin, 1795389300.0], [fence, 1795389301.2]]}
 """

@@ -114,7 +114,7 @@ partial:
   type: list
   elements: str
   sample: []
-silent:
+unreachable:
   description: Hosts without an observation, each with the reason.
   returned: success
   type: dict

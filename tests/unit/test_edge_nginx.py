@@ -303,4 +303,4 @@ def test_the_role_has_the_same_limit_for_all_other_routes() -> None:
 
 def test_the_role_has_the_same_silence_for_all_other_routes() -> None:
     text = (ROLE / "files/app.inc").read_text()
-    assert set(re.findall(r"^proxy_(?:read|send)_timeout (\d+)s;$", text, re.M)) == {str(edge_nginx.SILENCE_SECONDS)}
+    assert set(re.findall(r"^proxy_(?:read|send)_timeout (\d+)s;$", text, re.M)) == {str(edge_nginx.IDLE_SECONDS)}

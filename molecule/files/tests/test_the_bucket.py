@@ -38,7 +38,7 @@ def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(store: An
     # It accepts the setting, and has no key to encrypt with.
     code, said = make_bucket("-e", "bucket_encryption=AES256")
     said = re.sub(r"\s+", " ", said)
-    assert code != 0 and "takes no object" in said and "the encryption that was just set is undone" in said, said[
+    assert code != 0 and "takes no object" in said and "the encryption that was just set is reverted" in said, said[
         -3000:
     ]
     store.put_object(Bucket=BUCKET, Key="probe", Body=b"x")

@@ -132,7 +132,7 @@ def backup(
 
 @contextlib.contextmanager
 def retention() -> Iterator[None]:
-    """Report a failure to forget or prune as what it is: the new backup is there. Raises RepositoryError."""
+    """Report a failure to forget or prune: the new backup is complete. Raises RepositoryError."""
     try:
         yield
     except RepositoryError as error:

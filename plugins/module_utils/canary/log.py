@@ -24,7 +24,7 @@ Cell = dict[str, Any]  # requests, errors and latency of one arm, block and serv
 ARMS = ("new", "old")
 ERROR = 500  # 4xx are mostly the client's fault and tell little about a release; 5xx are its own
 UPGRADED = 101  # a WebSocket: its seconds are how long it was open
-# Each bucket ends 10 per cent above the one before, the first at Nginx's resolution: quantiles are known to 10 per cent, and
+# Each bucket ends 10 per cent above the previous one, the first at Nginx's resolution: quantiles are known to 10 per cent, and
 # 60 s is bucket 116. Histograms of any edges can be added.
 FIRST_BUCKET_SECONDS = 0.001
 BUCKET_RATIO = 1.1

@@ -22,7 +22,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     struct,
     text,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import SILENCE_SECONDS
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import IDLE_SECONDS
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import closest, did_you_mean
 
@@ -82,7 +82,7 @@ ROUTE = struct(
         "service": text(),
         "verify": text(None, *URL_PATH),  # none: the route's own path
         "assets": text(None, *URL_PATH),
-        "timeout": number(SILENCE_SECONDS, 1, 86400, whole=True),
+        "timeout": number(IDLE_SECONDS, 1, 86400, whole=True),
         "body_limit": size(None),  # none: the edge's own; 0: no limit
         "buffering": flag(True),
     }

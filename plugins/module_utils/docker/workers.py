@@ -178,7 +178,7 @@ def schedule(
         for item in others:
             if was_job and item["state"] != "running":
                 docker_host.remove(engine, item["id"])
-    for item in others if not was_job else []:  # a worker of this name, which would run for ever beside the job
+    for item in others if not was_job else []:  # a worker of this name, which would keep running alongside the job
         _remove(engine, guard, item)
 
 

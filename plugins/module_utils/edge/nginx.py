@@ -19,7 +19,7 @@ SLOTS = ("blue", "green")
 # that is closing.
 UPSTREAM_IDLE_SECONDS = 4
 # Idle timeout of a response or WebSocket, in seconds; the same as in app.inc of role nginx.
-SILENCE_SECONDS = 60
+IDLE_SECONDS = 60
 # The largest request body in bytes of a route without a limit, unless role nginx sets nginx_client_max_body_size.
 BODY_LIMIT = 20 * 2**20
 # Appended to a configuration until the workers confirm it: after a run that died in between, the file differs from the desired
@@ -218,9 +218,9 @@ class _App:
 def _settings(routes: Sequence[Route]) -> list[str]:
     """Return the settings of a location that differ from the edge's. While two releases share it, the more generous value counts."""
     lines = []
-    silence = max(route.get("timeout", SILENCE_SECONDS) for route in routes)
-    if silence != SILENCE_SECONDS:
-        lines += [f"proxy_{what}_timeout {silence}s;" for what in ("read", "send")]
+    idle = max(route.get("timeout", IDLE_SECONDS) for route in routes)
+    if idle != IDLE_SECONDS:
+        lines += [f"proxy_{what}_timeout {idle}s;" for what in ("read", "send")]
     # None is the edge's own limit, at least its default; 0 is no limit.
     limit = max((route.get("body_limit") for route in routes), key=_generosity)
     if limit is not None:

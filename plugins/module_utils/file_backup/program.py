@@ -109,7 +109,7 @@ def _check(host: Host, _unused: Asked) -> Answer:
             try:
                 restic.unlock(repository)
                 restic.check(repository, part, parts)
-                # Only of what is whole: prune writes data anew.
+                # Only of what is whole: prune rewrites data.
                 result |= {"stored": restic.prune(repository), "part": part}
                 stored = f"{result['stored'] / 2**20:.1f} MiB stored"
                 lines.append(f"{name}: whole; part {part} of {parts} was read again; {stored}")

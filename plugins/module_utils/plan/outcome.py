@@ -44,7 +44,7 @@ class Run:
 
 
 def entries(run: Run) -> dict[str, Entry]:
-    """The ledger entries of the run, by event, as far as they are known. ``undone`` is what a failed deploy reverts."""
+    """The ledger entries of the run, by event, as far as they are known."""
     plan = run.plan
     if not plan.get("started_entry"):
         return {}

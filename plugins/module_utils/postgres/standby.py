@@ -51,7 +51,7 @@ def step(host: str, primary: str, local: Mapping[str, Any], primary_system: str,
     - ``rewind``: it was a primary of the same system; rewind it to where the histories part
     - ``replace``: move aside what is there, then copy
     - ``ask``: the primary's system has to be known
-    - ``refuse``: it holds data of its own, and nobody said it may go
+    - ``refuse``: it holds data of its own, and its removal was not confirmed
     """
     if not local["exists"]:
         return {"step": "copy"}
@@ -62,7 +62,7 @@ def step(host: str, primary: str, local: Mapping[str, Any], primary_system: str,
             "step": "refuse",
             "why": (
                 f"postgres_primary says that {host} follows {primary}, and {host} has data of its own (system {mine or 'unknown'}) and "
-                f"follows nobody. If it was promoted, name it in postgres_primary. If its data may go: {way_out}"
+                f"follows nobody. If it was promoted, name it in postgres_primary. To discard its data: {way_out}"
             ),
         }
     if not primary_system:
@@ -77,6 +77,6 @@ def step(host: str, primary: str, local: Mapping[str, Any], primary_system: str,
         "step": "refuse",
         "why": (
             f"{host} holds a copy of another system ({mine or 'unknown'}) than that of its primary {primary} ({primary_system}). "
-            f"To have it moved aside and made anew: {way_out}"
+            f"To move it aside and copy the primary again: {way_out}"
         ),
     }

@@ -205,7 +205,7 @@ class Guard:
     def finish(
         self, entries: Sequence[dict[str, Any]], *, release_lease: bool, keep: int = 0, pinned: Collection[str] = ()
     ) -> bool:
-        """Write ledger entries and, when told so, give the app back; whether anything was written. Raises LeaseLost.
+        """Write ledger entries and, with ``release_lease``, release the lease; whether anything was written. Raises LeaseLost.
 
         With ``keep`` the ledger is compacted to so many releases, and those ``pinned``.
         """

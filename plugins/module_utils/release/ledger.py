@@ -223,7 +223,7 @@ def _ordered(copies: Iterable[Iterable[Entry]]) -> list[Entry]:
 
 
 def _forget(history: History, mark: Entry) -> None:
-    """Start anew at a mark, with what its summary and all that is known of before say of the database and of hosts.
+    """Start again at a mark, with what its summary and all that is known of before say of the database and of hosts.
 
     Manifests stay: an edge that was away may serve a release of before.
     """
