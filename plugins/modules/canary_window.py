@@ -18,7 +18,7 @@ description:
   - Start the window when the edge sends requests to both releases, or later if the new one is slow at first, with cold caches.
   - Give every edge the same options in one task, so that their blocks cover the same time.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.reads]
 options:
   app:
     description: Name of the app.
@@ -64,13 +64,6 @@ options:
     description: The access log.
     type: path
     default: /var/log/nginx/access.log
-attributes:
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: Not supported; there is no diff.
-    support: none
 """
 
 EXAMPLES = r"""

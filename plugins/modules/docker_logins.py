@@ -13,7 +13,7 @@ description:
   - Compares with the Docker configuration of the user the task runs as, credential helpers included. Contacts no registry.
   - C(community.docker.docker_login) makes the same comparison, but loads the SDK for each registry.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.reads]
 options:
   registries:
     description: The registries.
@@ -36,13 +36,6 @@ options:
       ca:
         description: Not used here.
         type: str
-attributes:
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: Not supported; there is no diff.
-    support: none
 """
 
 EXAMPLES = r"""

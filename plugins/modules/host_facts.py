@@ -16,19 +16,12 @@ description:
     host reached over SSH at a loopback address.
   - The variable C(provision_controller=true) allows it, for example C(-e provision_controller=true).
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.reads]
 options:
   contact:
     description: Whether to contact the host. With V(false) only the type of the connection is checked, and no facts are gathered.
     type: bool
     default: true
-attributes:
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: Not supported; there is no diff.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -15,7 +15,7 @@ description:
   - Queries the server as its own user over its socket; the task runs as root. A server that is down is a state, not a failure.
   - Passwords are compared on the host with the server's verifiers. Neither is in the result.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.reads]
 options:
   version:
     description: Major version of Debian's cluster C(main).
@@ -54,13 +54,6 @@ options:
     description: The passwords of roles that log in, by name.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: Not supported; there is no diff.
-    support: none
 """
 
 EXAMPLES = r"""

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Returns the lines of every container of the service on the host, old and new release, with their time.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.reads]
 options:
   app:
     description: Name of the app.
@@ -30,13 +30,6 @@ options:
     description: Only lines of the last seconds; V(0) is all.
     type: int
     default: 0
-attributes:
-  check_mode:
-    description: It only reads.
-    support: full
-  diff_mode:
-    description: Not supported; there is no diff.
-    support: none
 """
 
 EXAMPLES = r"""
