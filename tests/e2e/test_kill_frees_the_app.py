@@ -16,6 +16,7 @@ from tests.support.images import SOUND, Variants
 from tests.support.lab import APP_HOSTS, QUICK, Lab, health_window, until
 from tests.support.load import Ask, Load
 from tests.support.playbook import Run, Started
+from tests.support.workers import TICK, services, workers
 
 ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants", expect=(200,)))
 FENCED = {"edge1", *APP_HOSTS}
@@ -118,6 +119,31 @@ def test_a_host_that_is_cut_off_during_a_step_is_free_when_it_is_back(lab: Lab, 
         lab.deploy("v1.1.0", *QUICK, "-e", FRESH).good()
     free(lab)
     assert load.report.failed == 0, str(load.report)
+
+
+@pytest.mark.soak
+def test_a_worker_that_takes_long_to_stop_keeps_nobody_waiting(lab: Lab, v1_0_0: str) -> None:
+    """The killed run's module waits for the worker; the next run fences meanwhile, and replaces what that one brought back."""
+    stubborn = f"process.on('SIGTERM', () => console.log('asked to stop')); {TICK}"
+    lab.deploy("v1.0.0", *services(stubborn, "one", grace=45)).good()
+    try:
+        killed = lab.start("deploy", "-e", "app_version=v1.0.0", *services(stubborn, "two", grace=45))
+        asked = (
+            "docker ps -q --filter label=stack.sluice.workers=ticker | xargs -r docker logs 2>&1 | grep -q 'asked to'"
+        )
+        on_host(lab, "app1", asked)
+        killed.process.kill()
+        then = time.monotonic()
+        again = lab.start("deploy", "-e", "app_version=v1.0.0", *services(stubborn, "two", grace=45), "-e", FRESH)
+        seconds = fenced_after(again, then)
+        assert killed.wait().code == -signal.SIGKILL
+        again.wait().good()
+        assert seconds < PROMISE, f"fenced {seconds:.1f} s after the kill"
+        for host in APP_HOSTS:
+            assert list(workers(lab, host).values()) == ["tick two"]
+        free(lab)
+    finally:
+        lab.deploy("v1.0.0", *QUICK).good()
 
 
 # Thirty kills, in three parts: of each one in a pull and one in a migration, the others anywhere.
