@@ -39,7 +39,7 @@ def one_line(run: Run) -> str:
     """The run's only error; it fits on a line, and no step that changes anything ran."""
     message = run.error()
     assert "\n" not in message, message
-    for step in ("Migrate | Apply", "Start | Bring", "Configure | Write", "Flip | Send", "Record | Write"):
+    for step in ("Migrate | Apply", "Start | Bring", "Configure | Write", "Flip | Send", "Retire | Record"):
         assert run.ran(step) == set(), f"{step} ran"
     return message
 

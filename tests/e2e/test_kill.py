@@ -32,7 +32,7 @@ TASKS = (
     "Contract | Check the command line",
     "Fence | Take the app",
     "Plan | Decide",
-    "Carry out | The steps",
+    "Execute | The steps",
     "Pending | See",
     "Pending | What hurts",
     "Restore point | Name",
@@ -47,7 +47,7 @@ TASKS = (
 # A run that died after the fence is test_two_controllers.py's dead owner.
 SAMPLE = ("result:Flip | Send", "result:Confirm | Make the flip permanent")
 # An include has no result of its own.
-POINTS = [f"start:{task}" for task in TASKS] + [f"result:{task}" for task in TASKS if not task.startswith("execute")]
+POINTS = [f"start:{task}" for task in TASKS] + [f"result:{task}" for task in TASKS if not task.startswith("Execute")]
 
 
 @pytest.fixture

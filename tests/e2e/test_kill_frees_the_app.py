@@ -15,7 +15,7 @@ import pytest
 from tests.support.images import SOUND, Variants
 from tests.support.lab import APP_HOSTS, QUICK, Lab, health_window, until
 from tests.support.load import Ask, Load
-from tests.support.playbook import Run, Started
+from tests.support.playbook import Run, Started, known
 from tests.support.workers import TICK, services, workers
 
 ASKS = (Ask("GET", "/api/version", expect=(200,)), Ask("GET", "/api/accountants", expect=(200,)))
@@ -38,6 +38,7 @@ def begin(lab: Lab, v1_0_0: str) -> str:
 
 def reached(started: Started, task: str) -> Callable[[], bool]:
     """Whether a task has had a result, or the run has ended."""
+    known(task)
     return lambda: (
         not started.running()
         or any(item["task"].startswith(task) and item["status"] != "skipped" for item in started.events())
@@ -54,7 +55,7 @@ def fenced_after(started: Started, moment: float) -> float:
 
     def fenced() -> bool:
         hosts = {
-            item["host"] for item in started.events() if item["task"].startswith("fence |") and item["status"] == "ok"
+            item["host"] for item in started.events() if item["task"].startswith("Fence |") and item["status"] == "ok"
         }
         return hosts == FENCED or not started.running()
 

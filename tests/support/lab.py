@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.support.playbook import REPO, Run, Started
+from tests.support.playbook import REPO, Run, Started, known
 
 PREFIX = "sluice-lab"
 INVENTORY = "inventories/lab"
@@ -172,6 +172,8 @@ class Lab:
 
     def start(self, playbook: str, *extra: str, kill: str | None = None, instead: str = "") -> Started:
         """Start a playbook and go on; ``kill`` says where its controller dies, or does ``instead``: see callbacks/killer.py."""
+        if kill:
+            known(kill.split(":")[1])
         fault = {"SLUICE_KILL": kill, "SLUICE_INSTEAD": instead} if kill else None
         return Started([f"{playbook}.yml", "-i", INVENTORY, *extra], fault)
 
