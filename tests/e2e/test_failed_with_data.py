@@ -52,6 +52,7 @@ def restored(lab: Lab, before: str) -> None:
     assert all(item["release"] == before for host in APP_HOSTS for item in lab.containers(host).values())
 
 
+@pytest.mark.soak
 def test_by_itself_where_the_environment_says_so(
     lab: Lab, before: str, variant: Variants, write: Callable[[], None]
 ) -> None:

@@ -71,8 +71,15 @@ def free(lab: Lab) -> None:
     assert len(lab.served()) == len(APP_HOSTS)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("place", ["start", "migrate"])
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [
+        (signal.SIGKILL, "migrate"),
+        (signal.SIGINT, "start"),
+        pytest.param(signal.SIGKILL, "start", marks=pytest.mark.soak),
+        pytest.param(signal.SIGINT, "migrate", marks=pytest.mark.soak),
+    ],
+)
 def test_the_next_deploy_goes_on_at_once(lab: Lab, begin: str, how: signal.Signals, place: str) -> None:
     """With a lease of an hour: only the end of the controller can have freed the app."""
     with Load(lab.url, *ASKS, rate=60) as load:
@@ -91,7 +98,7 @@ def test_the_next_deploy_goes_on_at_once(lab: Lab, begin: str, how: signal.Signa
 
 def test_a_controller_that_is_gone_whole_keeps_the_app_for_its_lease_alone(lab: Lab, begin: str) -> None:
     """As a machine that loses its power: nothing is left that could end the lease."""
-    killed = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_lease_seconds=60")
+    killed = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_lease_seconds=25")
     until(reached(killed, "Fence | Take"), 60, "it has fenced", pause=0.02)
     for pid in killed.processes("sluice-lease"):
         os.kill(pid, signal.SIGKILL)
