@@ -43,7 +43,10 @@ lab-image:
 url: ## Print the address of the lab
 	@scripts/lab-url
 
-lab: setup ## Bring up the lab's hosts, registry and object store
+engine: setup
+	@scripts/engine start
+
+lab: engine ## Bring up the lab's hosts, registry and object store
 	$(call part,Lab,scripts/lab)
 
 images: lab ## Build both versions of the reference app and push them to the lab's registry
@@ -53,14 +56,10 @@ clean: ## Remove everything these targets made, and nothing else
 	@scripts/clean
 
 ##@ Tests
+# Molecule waits for its hosts half of the time: the rest runs meanwhile.
 test: setup ## Everything: check, Molecule, end to end
-	$(call part,Check and Molecule,$(MAKE) --no-print-directory --jobs=3 --output-sync=recurse lint unit hosts)
+	$(call part,Check$(comma) edge script$(comma) Molecule,$(MAKE) --no-print-directory --jobs=5 --output-sync lint unit edge-tests molecule)
 	$(call part,End to end,$(MAKE) --no-print-directory e2e)
-
-# Molecule waits for its hosts half of the time: the processors check meanwhile.
-hosts: setup
-	$(call part,Edge script,$(MAKE) --no-print-directory edge-tests)
-	$(call part,Molecule,$(MAKE) --no-print-directory molecule)
 
 # Side by side: most of the time of either is waiting for Python to start.
 check: setup ## Quick: lint, unit and contract tests
@@ -78,12 +77,13 @@ sanity: setup ## Ansible's own tests of a collection, without ignore files
 format: setup ## Format the Python code
 	@ruff check --quiet --select I --fix . && ruff format --quiet .
 
-edge-tests: setup ## The edge's script in a real Nginx
-	@scripts/engine start
+edge-tests: engine ## The edge's script in a real Nginx
 	@scripts/edge-tests
 
-molecule: images ## Molecule scenarios on real hosts
-	@scripts/molecule $(or $(SCENARIO),$(SCENARIOS))
+molecule: $(addprefix molecule-,$(or $(SCENARIO),$(SCENARIOS))) ## Molecule scenarios on real hosts
+
+molecule-%: images
+	@scripts/molecule $*
 
 e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e --durations=20)
@@ -117,4 +117,4 @@ help: ## List the targets
 	@printf '\nMade by the lab: .lab/. Another Python: make setup PYTHON=python3.12\n'
 
 
-.PHONY: demo lab-image url lab images clean test hosts check lint unit sanity format edge-tests molecule e2e bench soak setup lock build help
+.PHONY: demo lab-image url lab images clean test engine check lint unit sanity format edge-tests molecule e2e bench soak setup lock build help

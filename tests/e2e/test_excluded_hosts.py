@@ -32,6 +32,7 @@ def flipping(lab: Lab) -> Started:
     return started
 
 
+@pytest.mark.soak
 def test_a_host_that_falls_silent_after_the_flip_is_named_and_nothing_else(lab: Lab, begin: str) -> None:
     """It serves the new release already; the controller has only to tell it that this is recorded."""
     with Load(lab.url, *ASKS, rate=60) as load:

@@ -136,6 +136,7 @@ def killed_midway(lab: Lab, tag: str) -> str:
     return started.wait().error()
 
 
+@pytest.mark.soak
 def test_a_migration_whose_container_is_killed_is_done_again_when_nothing_of_it_is_there(
     lab: Lab, begin: None, variant: Variants
 ) -> None:

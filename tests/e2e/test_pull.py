@@ -62,6 +62,7 @@ def test_a_disk_that_fills_up_on_one_host_stops_the_release_on_all(lab: Lab, v1_
     lab.rollback(*QUICK).good()
 
 
+@pytest.mark.soak
 def test_a_registry_that_falls_silent_during_the_pull(lab: Lab, v1_0_0: str, variant: Variants) -> None:
     tag = variant.push("v1.2.0-unheard", [*SOUND, uuid.uuid4().hex])
     stop = f"docker exec {PREFIX}-store1 systemctl kill --signal=STOP docker-registry"

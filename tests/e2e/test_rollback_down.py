@@ -125,6 +125,7 @@ def test_what_was_undone_can_come_again_and_stays_where_that_is_the_word(
         assert columns(lab) == left and lab.live() == before
 
 
+@pytest.mark.soak
 def test_a_rollback_that_dies_before_it_undoes_is_ended_by_the_same_command(
     lab: Lab, begin: None, variant: Variants
 ) -> None:

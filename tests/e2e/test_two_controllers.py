@@ -110,6 +110,7 @@ def test_a_rollback_takes_the_app_from_a_deploy_that_is_under_way(lab: Lab, begi
     assert "rolled back later" in lines
 
 
+@pytest.mark.soak
 def test_a_lease_is_shown_and_broken_by_its_runs_id(lab: Lab, begin: str) -> None:
     # One that hangs: it lives, and nothing renews its lease.
     hung = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_lease_seconds=600")
