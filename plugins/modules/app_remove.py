@@ -190,15 +190,18 @@ def forget(app: str, folder: str, remove_data: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove(params: dict[str, Any], guard: Guard, engine: Engine | None, held: removal.Holdings | None) -> list[str]:
+def remove(params: dict[str, Any], guard: Guard, engine: Engine | None) -> list[str]:
     """Remove the app; what stays of it."""
     left: list[str] = []
-    if engine and held:
-        with guard.effect():
-            removal.condemn(engine, params["app"], held)
-        removal.stop(engine, held)
+    if engine:
+        # A run that was switching workers ends first, and restores what ran before.
+        with guard.turn("workers"):
+            held = removal.find(engine, params["app"], ledgers(), workers.UNITS)
+            with guard.effect():
+                removal.condemn(engine, params["app"], held)
+            removal.stop(engine, held)
     with guard.effect():
-        if engine and held:
+        if engine:
             left = removal.clear(engine, held)
             forget_ports(params["app"])
         forget(params["app"], guard.folder, params["remove_data"])
@@ -220,7 +223,7 @@ def main() -> None:
             if "edge" in roles and (state == "unserved" or "edge" in found):
                 unserve(app, guard, params["reload_seconds"])
             if state == "absent":
-                notes = remove(params, guard, engine, held)
+                notes = remove(params, guard, engine)
     except FAULTS as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=state != "listed" and bool(found), found=found, notes=notes)
