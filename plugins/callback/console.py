@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from typing import Any
 
-from ansible import constants, context
-from ansible.playbook.block import Block
+from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
-from ansible_collections.sluice.stack.plugins.module_utils.events import console, stream
+from ansible_collections.sluice.stack.plugins.module_utils.events import console
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils.feed import Feed
 
 DOCUMENTATION = r"""
 name: console
@@ -56,14 +54,12 @@ class CallbackModule(Default):
     def __init__(self) -> None:
         super().__init__()
         self._verbose = self._display.verbosity > 0
-        self._stream = stream.Stream(time.time())
         self._console = console.Console(self._verbose)
-        # Events come from Ansible's main thread and from the timer thread.
-        self._lock = threading.RLock()
+        self._feed = Feed(self._print)
         self._over = threading.Event()
         self._diffs: dict[tuple[str, str], str] = {}
 
-    def _read(self, happened: Iterable[Event]) -> None:
+    def _print(self, happened: Iterable[Event]) -> None:
         """Print the lines of events."""
         for event in happened:
             for line in self._console.lines(event):
@@ -74,8 +70,7 @@ class CallbackModule(Default):
 
     def _watch(self) -> None:
         while not self._over.wait(TICK):
-            with self._lock:
-                self._read(self._stream.waiting(time.time()))
+            self._feed.waiting()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         if self._verbose:
@@ -88,40 +83,41 @@ class CallbackModule(Default):
             super().v2_playbook_on_play_start(play)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        with self._lock:
-            self._read(self._stream.task_started(_task(task), time.time()))
+        self._feed.task_started(task)
         if self._verbose:
             super().v2_playbook_on_task_start(task, is_conditional)
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
-        with self._lock:
-            self._read(self._stream.task_started(_task(task), time.time()))
+        self._feed.task_started(task)
         if self._verbose:
             super().v2_playbook_on_handler_task_start(task)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        with self._lock:
-            self._stream.host_started(_task(task), host.get_name(), time.time())
+        self._feed.host_started(host, task)
         if self._verbose:
             super().v2_runner_on_start(host, task)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._answer(result, "ok")
+        self._warn(result)
+        self._feed.ok(result, self._diffs.pop((result.host.get_name(), result.task._uuid), ""))
         if self._verbose:
             super().v2_runner_on_ok(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._answer(result, "failed", ignored=ignore_errors or _rescued(result.task))
+        self._warn(result)
+        self._feed.failed(result, ignore_errors)
         if self._verbose:
             super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._answer(result, "unreachable", ignored=bool(result.task.ignore_unreachable))
+        self._warn(result)
+        self._feed.unreachable(result)
         if self._verbose:
             super().v2_runner_on_unreachable(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        self._answer(result, "skipped")
+        self._warn(result)
+        self._feed.skipped(result)
         if self._verbose:
             super().v2_runner_on_skipped(result)
 
@@ -139,27 +135,11 @@ class CallbackModule(Default):
         self._over.set()
         if self._verbose:
             super().v2_playbook_on_stats(stats)
-        hosts = [host for host in sorted(stats.processed) if host != "localhost"]
-        with self._lock:
-            self._read(self._stream.ended(hosts, time.time(), bool(context.CLIARGS.get("check"))))
+        self._feed.ended(stats)
 
-    def _answer(self, result: Any, status: str, ignored: bool = False) -> None:
-        if not self._verbose:
+    def _warn(self, result: Any) -> None:
+        if not self._verbose:  # otherwise Ansible's own output does
             self._handle_warnings(result.result)
-        name, task = result.host.get_name(), _task(result.task)
-        answer = stream.Result(
-            task,
-            name,
-            time.time(),
-            result.result,
-            status=status,
-            ignored=ignored,
-            check=bool(result.task.check_mode),
-            diff=self._diffs.pop((name, task.id), ""),
-            on=str(result.task.delegate_to or ""),
-        )
-        with self._lock:
-            self._read(self._stream.result(answer))
 
 
 def _quiet(name: str) -> Any:
@@ -187,30 +167,3 @@ for _name in (
     "v2_runner_item_on_skipped",
 ):
     setattr(CallbackModule, _name, _quiet(_name))
-
-
-def _task(task: Any) -> stream.Task:
-    role = task._role.get_name(include_role_fqcn=False) if task._role else ""
-    return stream.Task(
-        task._uuid,
-        task.name or task.get_name(include_role_fqcn=False),
-        task.action,
-        role=role.rpartition(".")[2],
-        where=_near(task.get_path()),
-        run_once=task.run_once is True,
-    )
-
-
-def _near(path: str) -> str:
-    """Return the path relative to the working directory, when it is below that."""
-    return path.removeprefix(os.getcwd() + os.sep)
-
-
-def _rescued(task: Any) -> bool:
-    """Whether a block around the task has a rescue."""
-    inner, outer = task, task._parent
-    while outer is not None:
-        if isinstance(outer, Block) and outer.rescue and inner not in (*outer.rescue, *outer.always):
-            return True
-        inner, outer = outer, outer._parent
-    return False

@@ -14,6 +14,8 @@ class Run:
     action: str = ""
     app: str = ""
     release: str = ""
+    who: str = ""
+    revision: str = ""  # of the inventory's repository
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +33,14 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Event):
-    """The printed plan; no lines when it was refused."""
+    """The printed plan; no lines when it was refused.
+
+    ``previous`` is the live release, or empty; ``images`` are the services of the planned one, each with its image by digest.
+    """
 
     lines: tuple[str, ...]
+    previous: str = ""
+    images: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

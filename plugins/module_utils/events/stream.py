@@ -180,13 +180,27 @@ class Stream:
         """Derive events from the result of a plugin of the collection."""
         data = result.data
         if isinstance(data.get("run"), Mapping) and isinstance(data.get("contract"), Mapping):
-            self._run = events.Run(str(data["run"]["id"]), str(data["run"]["action"]), str(data["contract"]["app"]))
+            run = data["run"]
+            self._run = events.Run(
+                str(run["id"]),
+                str(run["action"]),
+                str(data["contract"]["app"]),
+                who=str(run.get("who") or ""),
+                revision=str(run.get("revision") or ""),
+            )
             yield events.RunStarted(**self._now(result.time))
         if isinstance(data.get("plan"), Mapping):
             yield from self._step_ended()
-            self._status = str(data["plan"].get("status", ""))
-            self._run = replace(self._run, release=str((data["plan"].get("manifest") or {}).get("id", "")))
-            yield events.Planned(**self._now(result.time), lines=tuple(data["plan"].get("lines", ())))
+            plan = data["plan"]
+            manifest = plan.get("manifest") or {}
+            self._status = str(plan.get("status", ""))
+            self._run = replace(self._run, release=str(manifest.get("id", "")))
+            yield events.Planned(
+                **self._now(result.time),
+                lines=tuple(plan.get("lines", ())),
+                previous=str((plan.get("live") or {}).get("release", "")),
+                images=tuple((name, str(one["image"])) for name, one in sorted(manifest.get("services", {}).items())),
+            )
         elif "notes" in data and "lines" in data:
             yield from self._step_ended()
             done = self._status in ("change", "repair") and not result.check
