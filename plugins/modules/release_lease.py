@@ -37,6 +37,12 @@ options:
     description: The duration of the lease, in seconds.
     type: float
     default: 15
+  completed:
+    description:
+      - With O(state=released), whether the run changed the app and did all that it planned. On a host where it changed nothing, the lease that it
+        took from an earlier run is then not restored, since that run must not continue.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Nothing is written in check mode.
@@ -72,6 +78,7 @@ ARGUMENTS: dict[str, Any] = {
         "run_id": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["renewed", "expired", "released", "broken"], "required": True},
         "lease_seconds": {"type": "float", "default": 15},
+        "completed": {"type": "bool", "default": False},
     },
     "supports_check_mode": True,
 }
@@ -93,7 +100,7 @@ def main() -> None:
             case "expired":
                 result = {"owned": guard.expire()}
             case "released":
-                guard.release()
+                guard.release(completed=params["completed"])
             case _unused:
                 guard.break_lease()
     # The lease is no change: nothing live is touched.

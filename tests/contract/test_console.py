@@ -160,3 +160,50 @@ def test_molecule_looks_for_changes_in_output_that_has_them() -> None:
     """Its check of idempotence reads Ansible's recap."""
     config = yaml.safe_load((REPOSITORY / ".config" / "molecule" / "config.yml").read_text())
     assert config["provisioner"]["env"]["ANSIBLE_STDOUT_CALLBACK"] == STDOUT
+
+
+# Reports are the other reader of a run's events. The plan and the contract of these runs come from two plugins that need no host.
+
+IDENTIFIED = {
+    "name": "Contract | Check the variables",
+    "sluice.stack.app_contract": {"action": "status", "needs_version": False, "edges": ["one"], "apps": ["two"]},
+    "run_once": True,
+    "vars": {
+        "app_name": "shop",
+        "app_version": "v1",
+        "app_services": {"web": {"image": "registry.test:5000/shop/web", "port": 8080}},
+        "app_routes": [{"path": "/", "service": "web"}],
+    },
+}
+REPORTS = {"ANSIBLE_CALLBACKS_ENABLED": "sluice.stack.report", "GITHUB_STEP_SUMMARY": "summary.md"}
+
+
+def written(folder: Path) -> dict[str, str]:
+    """The reports of a run, by suffix."""
+    return {path.suffix: path.read_text() for path in (folder / "reports").glob("*")}
+
+
+def test_a_run_that_failed_leaves_its_reports_and_the_summary_of_the_ci_job(tmp_path: Path) -> None:
+    ran = Ran(tmp_path, IDENTIFIED, REFUSE, **REPORTS)
+    assert ran.code == 2
+    found = written(tmp_path)
+    assert set(found) == {".json", ".md", ".html"}
+    data = json.loads(found[".json"])
+    assert (data["app"], data["outcome"], data["errors"]) == (
+        "shop",
+        "failed",
+        ["x is 1 (set in y): set it to 2\na detail"],
+    )
+    assert (tmp_path / "summary.md").read_text() == found[".md"]
+
+
+def test_a_run_that_only_reads_and_one_without_the_reader_leave_none(tmp_path: Path) -> None:
+    assert Ran(tmp_path, IDENTIFIED, SHOW, **REPORTS).code == 0
+    assert Ran(tmp_path, IDENTIFIED, REFUSE).code == 2
+    assert written(tmp_path) == {} and not (tmp_path / "summary.md").exists()
+
+
+def test_reports_that_cannot_be_written_are_a_warning_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file in the place of the directory")
+    ran = Ran(tmp_path, IDENTIFIED, REFUSE, **REPORTS)
+    assert ran.code == 2 and "no report was written" in str(ran)

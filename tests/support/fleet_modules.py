@@ -37,9 +37,9 @@ class Modules(Referee):
         host.lease = self.prove(host, run)
         self.require(host.owner == run.id, f"2 {run.id} changes {host.name}, which {host.owner} owns")
 
-    def release_lease(self, host: Host, run: Run) -> None:
+    def release_lease(self, host: Host, run: Run, completed: bool = False) -> None:
         """As Guard.release."""
-        host.lease = leases.release(host.lease, run_id=run.id)
+        host.lease = leases.release(host.lease, run_id=run.id, completed=completed)
         host.owner = host.lease.run_id
 
     def fence(self, host: Host, run: Run) -> Module:
@@ -209,7 +209,7 @@ class Modules(Referee):
         return {}
 
     def released(self, host: Host, run: Run) -> Module:
-        self.release_lease(host, run)
+        self.release_lease(host, run, completed={*(run.plan or {}).get("steps", ())} > {"unlock"} and run.verdict["ok"])
         yield
         return {}
 

@@ -183,6 +183,13 @@ def test_a_run_that_is_refused_elsewhere_leaves_a_slow_owner_as_it_was() -> None
         prove(leases.release(prove(taken, "b", token=2, now=1000), run_id="b"), "a", token=1, now=1001)
 
 
+def test_a_run_that_finished_what_another_left_does_not_bring_that_one_back() -> None:
+    """On an edge, say, where the repair had nothing to do; the other would go on with slots that are gone."""
+    repaired = take(prove(take(FREE, "a"), "a", token=1), "b", now=1000)
+    assert leases.release(repaired, run_id="b").run_id == "a", "the control: it had done nothing"
+    assert leases.release(repaired, run_id="b", completed=True).run_id is None
+
+
 def test_a_host_that_was_never_fenced_refuses_every_step() -> None:
     with pytest.raises(LeaseLost, match="its holder is none: it was released, or this host was never fenced"):
         prove(FREE, "a", token=1)

@@ -177,10 +177,10 @@ class Guard:
         if not self._forgotten():
             self._change(lambda lease, now: leases.break_lease(lease, run_id=self.run_id, now=now))
 
-    def release(self) -> None:
-        """Release the lease on this host, if this run holds it."""
+    def release(self, *, completed: bool = False) -> None:
+        """Release the lease on this host, if this run holds it. ``completed``: it did all it planned, on other hosts."""
         if not self._forgotten():
-            self._change(lambda lease, _unused: leases.release(lease, run_id=self.run_id))
+            self._change(lambda lease, _unused: leases.release(lease, run_id=self.run_id, completed=completed))
 
     def undisturbed(self) -> bool | None:
         """Whether no other run has changed the app since this one did; None while another one has fenced this host.

@@ -155,15 +155,16 @@ def break_lease(lease: Lease, *, run_id: str, now: Now) -> Lease:
     return expire(lease, run_id=run_id, now=now)._replace(broken=True) if lease.run_id == run_id else lease
 
 
-def release(lease: Lease, *, run_id: str) -> Lease:
+def release(lease: Lease, *, run_id: str, completed: bool = False) -> Lease:
     """Return the lease released by its run; another run's lease is unchanged.
 
     A run that changed nothing here restores the previous lease: a run whose lease had only expired, or that was pre-empted by a
-    rollback without a target, continues; one that died may have flipped the edges, and stays on record.
+    rollback without a target, continues; one that died may have flipped the edges, and stays on record. Not when the run
+    ``completed`` what it planned: then it finished what that one left, and that one must not continue.
     """
     if lease.run_id != run_id:
         return lease
-    if lease.displaced:
+    if lease.displaced and not completed:
         return Lease.from_dict(lease.app, lease.displaced)._replace(highest=lease.highest)
     return Lease(lease.app, lease.highest)
 

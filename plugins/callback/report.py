@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports of a run: JSON for programs, Markdown for a CI's summary, an HTML page for people."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
+from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils.feed import Feed
+
+DOCUMENTATION = r"""
+name: report
+type: notification
+short_description: Write a report of each deploy, rollback and other run of the release engine
+version_added: 0.1.0
+description:
+  - Writes a JSON file, a Markdown file and an HTML page for each run that planned something or failed, with its plan, its steps with their
+    seconds, the images by digest, and its result or error. They contain what the console prints, and no more.
+  - In GitHub Actions the Markdown also goes into the summary of the job.
+  - A report that cannot be written is a warning and changes nothing about the run.
+author: Sluice maintainers (@sluice-stack)
+options:
+  directory:
+    description: The directory for the files; it is created when missing. Empty to write none.
+    type: path
+    default: reports
+    env:
+      - name: SLUICE_REPORT_DIRECTORY
+    ini:
+      - section: callback_sluice_report
+        key: directory
+  summary:
+    description: A file that the Markdown is appended to.
+    type: path
+    default: ""
+    env:
+      - name: GITHUB_STEP_SUMMARY
+requirements:
+  - enabled in configuration, C(callbacks_enabled = sluice.stack.report)
+"""
+
+
+class CallbackModule(CallbackBase):
+    """Adds up the events of a run, and writes its reports when it has ended."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "sluice.stack.report"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._record = record.Record()
+        self._feed = Feed(self._add)
+
+    def _add(self, happened: Iterable[Event]) -> None:
+        for event in happened:
+            self._record.add(event)
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
+        self._feed.task_started(task)
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        self._feed.task_started(task)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        self._feed.host_started(host, task)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        self._feed.ok(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._feed.failed(result, ignore_errors)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._feed.unreachable(result)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        self._feed.skipped(result)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        self._feed.ended(stats)
+        if not self._record.worth_it():
+            return
+        data = self._record.data()
+        try:
+            self._write(data)
+        except OSError as error:
+            self._display.warning(f"no report was written: {error}")
+
+    def _write(self, data: dict[str, Any]) -> None:
+        directory, summary = self.get_option("directory"), self.get_option("summary")
+        if directory:
+            os.makedirs(directory, exist_ok=True)
+            path = os.path.join(directory, record.file_name(data))
+            for suffix, text in (
+                ("json", json.dumps(data, indent=2) + "\n"),
+                ("md", report.markdown(data)),
+                ("html", report.html(data)),
+            ):
+                with open(f"{path}.{suffix}", "w", encoding="utf-8") as file:
+                    file.write(text)
+        if summary:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(report.markdown(data))

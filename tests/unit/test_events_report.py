@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a run: what is kept of its events, as data, Markdown and a page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
+from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
+
+RUN = events.Run("3ece9e988bf1", "deploy", "shop", "r2", "ann@ci", "abc1234")
+NOW = 1795852800.0  # 2026-11-28T08:00:00Z
+
+
+def at(seconds: float) -> dict[str, Any]:
+    return {"time": NOW + seconds, "run": RUN}
+
+
+PLANNED = events.Planned(
+    **at(1),
+    lines=("Deploy shop v1.1.0", "  flip       edge1"),
+    previous="r1",
+    images=(("web", "registry.test/shop/web@sha256:aa"),),
+)
+START = events.StepEnded(
+    **at(5), step="start", seconds=4.0, hosts=("app1", "app2"), failed=(), summary=("2 images pulled",)
+)
+FLIP = events.StepEnded(**at(6), step="flip", seconds=0.4, hosts=("edge1",), failed=("edge1",), summary=())
+LIVE = events.Live(**at(6), lines=("shop v1.1.0 is live",), notes=("retire: app2: timed out",))
+FAILED = events.Failed(
+    **at(6),
+    host="edge1",
+    task="release: Report",
+    where="report.yml:3",
+    message="deploy failed in step flip: edge1: no\na | detail",
+    worded=True,
+    shared=True,
+    unreachable=False,
+)
+END = events.RunEnded(**at(7), hosts=("app1", "app2", "edge1"), seconds=7.0, check=False)
+
+
+def test_a_deploy_adds_up() -> None:
+    data = record.added_up([PLANNED, START, LIVE, END]).data()
+    assert data == json.loads(json.dumps(data))
+    assert {name: data[name] for name in ("app", "release", "previous", "who", "revision", "outcome")} == {
+        "app": "shop",
+        "release": "r2",
+        "previous": "r1",
+        "who": "ann@ci",
+        "revision": "abc1234",
+        "outcome": "live",
+    }
+    assert (data["started"], data["ended"], data["seconds"]) == ("2026-11-28T08:00:00Z", "2026-11-28T08:00:07Z", 7.0)
+    assert data["steps"] == [
+        {"step": "start", "seconds": 4.0, "hosts": ["app1", "app2"], "failed": [], "summary": ["2 images pulled"]}
+    ]
+    assert data["images"] == {"web": "registry.test/shop/web@sha256:aa"}
+    assert record.file_name(data) == "20261128T080000Z-shop-deploy-3ece9e988bf1"
+
+
+@pytest.mark.parametrize(
+    ("happened", "outcome"),
+    [
+        ([PLANNED, LIVE, END], "live"),
+        ([PLANNED, events.RolledBack(**at(6), lines=(), notes=()), END], "rolled back"),
+        ([PLANNED, events.Reported(**at(6), lines=(), notes=()), END], "done"),
+        ([PLANNED, LIVE, FAILED, END], "failed"),
+        ([PLANNED, events.RunEnded(**at(7), hosts=(), seconds=7.0, check=True)], "planned"),
+    ],
+)
+def test_how_a_run_ended(happened: list[events.Event], outcome: str) -> None:
+    assert record.added_up(happened).data()["outcome"] == outcome
+
+
+def test_a_run_that_only_reads_leaves_no_report() -> None:
+    started = events.RunStarted(**at(0))
+    assert not record.added_up([started, END]).worth_it()
+    assert record.added_up([started, PLANNED, END]).worth_it()
+    assert record.added_up([started, FAILED, END]).worth_it(), "what was refused before its plan"
+    stranger = {"time": NOW, "run": events.Run()}
+    assert not record.added_up([events.RunEnded(**stranger, hosts=("a",), seconds=1.0, check=False)]).worth_it()
+
+
+def test_markdown_has_the_error_the_steps_and_the_plan() -> None:
+    text = report.markdown(record.added_up([PLANNED, START, FLIP, FAILED, END]).data())
+    assert text.startswith("### Deploy of shop: failed\n\n```\ndeploy failed in step flip: edge1: no\na | detail\n```")
+    assert "| start | 4.0 | app1, app2 | 2 images pulled |" in text
+    assert "| flip | 0.4 | edge1 | failed on edge1 |" in text
+    assert "<details><summary>Plan</summary>\n\n```\nDeploy shop v1.1.0\n  flip       edge1\n```" in text
+
+
+HOSTILE = "v1|<script>alert(1)</script>`$(id)`\n```\n# [x](javascript:y)"
+
+
+def test_what_others_wrote_is_text_in_both() -> None:
+    planned = events.Planned(**at(1), lines=(HOSTILE,), images=(("web", HOSTILE),))
+    failed = events.Failed(**{**FAILED.__dict__, "message": HOSTILE})
+    data = record.added_up([planned, failed, END]).data()
+    page, text = report.html(data), report.markdown(data)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "default-src 'none'" in page
+    # Its three backticks do not end the block, and its row stays one row.
+    assert text.count("\n````\n") == 4 and "\n### " not in text[4:]
+    row = next(line for line in text.splitlines() if line.startswith("| web |"))
+    assert row.count(" | ") == 1 and "\\<script\\>" in row and "\\|" in row
+    # The control: without escaping the page would have it.
+    assert "<script" in HOSTILE
+
+
+def test_a_page_shows_when_each_step_ran() -> None:
+    page = report.html(record.added_up([PLANNED, START, FLIP, LIVE, END]).data())
+    assert "margin-left:0.00%;width:90.91%" in page and "margin-left:90.91%;width:9.09%" in page
+    assert "<tr class=bad><th>flip</th>" in page and "Warning: retire: app2: timed out" in page
