@@ -11,7 +11,7 @@ from typing import Any
 Data = Mapping[str, Any]
 
 # Characters that mean something in a Markdown table or paragraph.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$@-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~$@])")
 
 
 def title(data: Data) -> str:
