@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notices of a run: which events are worth one, and what each receiver gets. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
+from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+
+STARTED, WAITING, LIVE, ROLLED_BACK, FAILED = KINDS = ("started", "waiting", "live", "rolled_back", "failed")
+MARKS = {STARTED: "▶", WAITING: "…", LIVE: "✓", ROLLED_BACK: "↩", FAILED: "✗"}
+# Runs without an effect on what visitors get.
+SILENT_ACTIONS = ("status", "history", "logs", "run", "lease")
+Notice = dict[str, Any]
+
+
+class Notices:
+    """Makes notices of events: one of a kind for each run, and only the first failure."""
+
+    def __init__(self, kinds: Collection[str]) -> None:
+        self._kinds = kinds
+        self._made: set[str] = set()
+        self._began = False
+        self._check = False
+
+    def of(self, event: Event, link: str = "") -> Notice | None:
+        """The notice of an event, if it is worth one."""
+        kind, lines = _kind(event)
+        if isinstance(event, events.Planned):
+            self._began = bool(event.lines)
+        # What was refused before anything began concerns the one who typed it, not the others.
+        if kind not in self._kinds or kind in self._made or not self._began or event.run.action in SILENT_ACTIONS:
+            return None
+        self._made.add(kind)
+        run = event.run
+        return {
+            "id": f"{run.id}-{kind}",
+            "kind": kind,
+            "app": run.app,
+            "action": run.action,
+            "release": run.release,
+            "who": run.who,
+            "run": run.id,
+            "time": round(event.time, 3),
+            "text": "\n".join(lines),
+            "link": link,
+        }
+
+
+def _kind(event: Event) -> tuple[str, tuple[str, ...]]:
+    match event:
+        case events.Planned(lines=lines):
+            return STARTED, lines[:1]
+        case events.Waiting(step=step, hosts=hosts, seconds=seconds) if step:
+            return WAITING, (f"{step}: waiting for {', '.join(hosts)}, {seconds:.0f} s",)
+        case events.Live(lines=lines):
+            return LIVE, lines
+        case events.RolledBack(lines=lines):
+            return ROLLED_BACK, lines
+        case events.Failed(message=message):
+            return FAILED, (message.split("\n", 1)[0],)
+    return "", ()
+
+
+def headline(notice: Mapping[str, Any]) -> str:
+    """One line for people."""
+    by = f" by {notice['who']}" if notice["who"] else ""
+    return f"{MARKS[notice['kind']]} {notice['app']}: {notice['action']} {notice['kind'].replace('_', ' ')}{by}"
+
+
+def slack(notice: Mapping[str, Any]) -> dict[str, Any]:
+    """The body for an incoming webhook of Slack or Mattermost. Nothing in it is read as a mention, a link or markup."""
+    text = _slack_text(f"{headline(notice)}\n{notice['text']}".strip())
+    link = f"\n<{notice['link']}|Open the run>" if notice["link"] else ""
+    return {"text": text + link, "unfurl_links": False}
+
+
+def _slack_text(text: str) -> str:
+    # https://docs.slack.dev/messaging/formatting-message-text/#escaping
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def teams(notice: Mapping[str, Any]) -> dict[str, Any]:
+    """The body for a Teams workflow: a message with an adaptive card."""
+    blocks: list[dict[str, Any]] = [
+        {"type": "TextBlock", "text": headline(notice), "weight": "Bolder", "wrap": True},
+        {"type": "TextBlock", "text": notice["text"], "wrap": True},
+    ]
+    actions = [{"type": "Action.OpenUrl", "title": "Open the run", "url": notice["link"]}] if notice["link"] else []
+    card = {"type": "AdaptiveCard", "version": "1.4", "body": blocks, "actions": actions}
+    return {
+        "type": "message",
+        "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}],
+    }
+
+
+def signature(body: bytes, secret: str) -> str:
+    """The value of ``X-Sluice-Signature``: HMAC-SHA256 of the body, as GitHub signs its webhooks."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def request(target: str, notice: Mapping[str, Any], secret: str) -> tuple[str, bytes, dict[str, str]]:
+    """The URL, body and headers for a target: ``slack+https://…``, ``teams+https://…``, or a webhook ``https://…``."""
+    kind, _unused, rest = target.partition("+")
+    shape = {"slack": slack, "teams": teams}.get(kind)
+    body = json.dumps(shape(notice) if shape else dict(notice)).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": "sluice"}
+    if not shape and secret:
+        headers["X-Sluice-Signature"] = signature(body, secret)
+    return rest if shape else target, body, headers
