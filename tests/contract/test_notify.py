@@ -128,6 +128,7 @@ def test_one_that_says_nothing_lets_the_run_end(monkeypatch: pytest.MonkeyPatch)
 def test_no_secret_is_in_the_arguments_of_a_process(receiver: Receiver) -> None:
     said = Said(targets=receiver.address, secret="s3cret")
     said.plugin._read([PLANNED])
+    receiver.wait_for(1)
     assert said.plugin._sender is not None
     arguments = Path(f"/proc/{said.plugin._sender.pid}/cmdline").read_bytes().decode()
     assert "notice_sender" in arguments and SECRET not in arguments and "s3cret" not in arguments
