@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
 
+REPO = Path(__file__).resolve().parents[2]
 RUN = events.Run("3ece9e988bf1", "deploy", "shop", "r2", "ann@ci", "abc1234")
 NOW = 1795852800.0  # 2026-11-28T08:00:00Z
 
@@ -73,6 +76,32 @@ def test_a_deploy_adds_up() -> None:
 )
 def test_how_a_run_ended(happened: list[events.Event], outcome: str) -> None:
     assert record.added_up(happened).data()["outcome"] == outcome
+
+
+def step(name: str, *failed: str) -> events.StepEnded:
+    return events.StepEnded(**at(2), step=name, seconds=1.0, hosts=("app1",), failed=failed, summary=())
+
+
+@pytest.mark.parametrize(
+    ("happened", "code"),
+    [
+        ([PLANNED, step("start"), LIVE], record.OK),
+        ([FAILED], record.REFUSED),
+        ([PLANNED, step("fence"), step("pending", "app1"), FAILED], record.REFUSED),
+        ([PLANNED, step("migrate"), step("start", "app1"), step("failure"), FAILED], record.KEPT),
+        ([PLANNED, step("migrate", "app1"), FAILED], record.ATTENTION),
+        ([PLANNED, step("start"), step("flip"), step("confirm"), step("workers", "app1"), FAILED], record.ATTENTION),
+    ],
+)
+def test_programs_are_told_the_kind_of_ending(happened: list[events.Event], code: int) -> None:
+    assert record.added_up([*happened, END]).data()["code"] == code
+
+
+def test_every_step_of_a_deploy_is_judged_on_purpose() -> None:
+    """A step that somebody adds has to be put into one of the kinds."""
+    play = yaml.safe_load((REPO / "playbooks" / "deploy.yml").read_text())[1]
+    after = {"migrate", "confirm", "workers", "drain", "retire", "revert", "unlock"}
+    assert {*play["vars"]["release_steps"], "fence"} == {*record.PREPARING} | after
 
 
 def test_a_run_that_only_reads_leaves_no_report() -> None:

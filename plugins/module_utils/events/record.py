@@ -11,6 +11,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.events import event a
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event, Failed
 
 SCHEMA = 1
+# Steps that change neither the database nor what visitors get.
+LOOKING = ("fence", "pending", "schema_check", "rollback_check", "rehearse", "restore_point")
+# Steps after which, when one of them fails, the release before serves all visitors as if nothing had been.
+PREPARING = (*LOOKING, "narrow", "reconcile", "start", "join", "configure", "canary", "flip")
+# How a run ended, for programs. 1 is any other error of Ansible's.
+OK, REFUSED, KEPT, ATTENTION = 0, 2, 3, 4
 LIVE, ROLLED_BACK, FAILED, DONE, PLANNED = "live", "rolled back", "failed", "done", "planned"
 
 
@@ -63,6 +69,7 @@ class Record:
             "who": self._run.who,
             "revision": self._run.revision,
             "outcome": FAILED if self._failures else PLANNED if self._check else self._outcome,
+            "code": self._code(),
             "started": _iso(self._begin),
             "ended": _iso(self._end),
             "seconds": round(self._end - self._begin, 1),
@@ -74,6 +81,17 @@ class Record:
             "warnings": list(self._warnings),
             "errors": list(dict.fromkeys(_error(failure) for failure in self._failures)),
         }
+
+    def _code(self) -> int:
+        """Return the kind of ending: done, refused before any change, failed with the release before serving, or one for a person."""
+        if not self._failures:
+            return OK
+        begun = {step.step for step in self._steps} - {"failure", "failure_revert", "unlock"}
+        if begun <= {*LOOKING}:
+            return REFUSED
+        # A migration that went well suits the release before, too.
+        done = {step.step for step in self._steps if step.step == "migrate" and not step.failed}
+        return KEPT if begun <= {*PREPARING, *done} else ATTENTION
 
 
 def file_name(data: dict[str, Any]) -> str:
