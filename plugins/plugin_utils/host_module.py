@@ -19,12 +19,15 @@ from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.sluice.stack.plugins.plugin_utils import host_program
+from ansible_collections.sluice.stack.plugins.plugin_utils import host_program, warm
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
 
 # Ansible's values for interpreter discovery.
 DISCOVERED = ("", "auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
 FACT = "discovered_interpreter_python"
+
+# The first task on hosts imports this before its workers are forked.
+warm.up()
 
 
 class HostModule(ActionBase):
