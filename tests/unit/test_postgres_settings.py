@@ -157,3 +157,9 @@ def test_somebody_elses_file_counts_only_when_it_waits_already() -> None:
 
 def test_a_server_that_does_not_answer_has_nothing_to_restart() -> None:
     assert restarts(SAME, {}, CONF) == []
+
+
+def test_what_a_restore_was_told_needs_no_restart_after_it() -> None:
+    """The server reads it in a recovery alone; a restart for it would be an outage for nothing."""
+    left = {name: {**RUNNING["archive_mode"], "pending_restart": True} for name in ("recovery_target_name",)}
+    assert restarts(SAME, {**RUNNING, **left}, CONF) == []

@@ -64,7 +64,8 @@ def restarts(wanted: Mapping[str, Any], running: Mapping[str, Mapping[str, Any]]
             lines.append(f"{name} {shown} → {wanted[name]}")
         elif now["sourcefile"] == path:
             lines.append(f"{name} {shown} → the server's default")
-        elif now.get("pending_restart"):
+        # What a restore was told is over with it: nothing but a recovery reads it.
+        elif now.get("pending_restart") and not name.startswith("recovery_target"):
             lines.append(f"{name}, changed elsewhere before")
     return lines
 

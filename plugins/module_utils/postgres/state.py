@@ -37,7 +37,7 @@ def server_query(files: Collection[str]) -> str:
   'sourcefile', sourcefile, 'pending_restart', pending_restart, 'pretty_val', current_setting(name))) from pg_settings where context = 'postmaster'),
 'checksums', current_setting('data_checksums'),
 'unread', (select coalesce(max((pg_stat_file(name, true)).modification) > pg_conf_load_time(), false) {read}),
-'pending', (select coalesce(string_agg(name, ', ' order by name), '') from pg_settings where pending_restart),
+'pending', (select coalesce(string_agg(name, ', ' order by name), '') from pg_settings where pending_restart and name !~ '^recovery_target'),
 'refused', (select coalesce(string_agg('line ' || line_number || ': ' || error, '; '), '') from pg_hba_file_rules where error is not null),
 'roles', (select json_object_agg(rolname, json_build_object('login', rolcanlogin, 'super', rolsuper, 'createdb', rolcreatedb,
   'createrole', rolcreaterole, 'replication', rolreplication, 'bypassrls', rolbypassrls, 'password', rolpassword)) from pg_authid),
