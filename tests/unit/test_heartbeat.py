@@ -24,7 +24,9 @@ KINDS = [heartbeat.LinuxController, heartbeat.PortableController]
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
     """A controller."""
-    with subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"]) as process:
+    # A shell has what it runs in the background ignore Ctrl-C, and so would this process.
+    sleep = "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-S", "-c", sleep]) as process:
         yield process
         process.kill()
 
