@@ -30,7 +30,14 @@ export default defineConfig({
       command: 'npm run --silent migrate && npm run --silent seed && exec node dist/main.js',
       cwd: '../backend',
       url: `http://127.0.0.1:${API}/ready`,
-      env: { PORT: String(API), JWT_SECRET: 'only for these tests', PAYMENTS: 'fake', SIGN_INS_PER_MINUTE: '1000', LOG_LEVEL: 'warn', APP_VERSION: 'v0.0.0-e2e' },
+      env: {
+        PORT: String(API),
+        JWT_SECRET: 'only for these tests',
+        PAYMENTS: 'fake',
+        SIGN_INS_PER_MINUTE: '1000',
+        LOG_LEVEL: 'warn',
+        APP_VERSION: 'v0.0.0-e2e',
+      },
       stdout: 'ignore',
     },
     {

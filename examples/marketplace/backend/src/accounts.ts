@@ -41,7 +41,11 @@ export class Accounts {
   async sendLink(address: string): Promise<void> {
     const email = normalEmail(address);
     const token = await this.link(email);
-    await this.#parts.mail.send({ to: email, subject: 'Your marketplace account', text: `Choose a password with this code, within 30 minutes:\n${token}` });
+    await this.#parts.mail.send({
+      to: email,
+      subject: 'Your marketplace account',
+      text: `Choose a password with this code, within 30 minutes:\n${token}`,
+    });
   }
 
   async link(email: string, lifetime?: string): Promise<string> {
@@ -90,7 +94,10 @@ export class Accounts {
     if (!(await passwords.fits(current, user.passwordHash))) throw new Problem(403, 'wrong_password', 'The current password is wrong.');
     mustBeGood(next, user.email);
     const passwordHash = await passwords.hash(next);
-    await db.$transaction([db.user.update({ where: { id: userId }, data: { passwordHash } }), db.session.deleteMany({ where: { userId } })]);
+    await db.$transaction([
+      db.user.update({ where: { id: userId }, data: { passwordHash } }),
+      db.session.deleteMany({ where: { userId } }),
+    ]);
   }
 
   /** @throws Problem 409 when the address or the membership number is taken. */

@@ -96,12 +96,12 @@ function cancelRows(db: Database, id: string): Promise<{ booking: Booking; held:
       await tx.availabilitySlot.updateMany({ where: { requests: { some: { id } } }, data: { status: 'OPEN' } });
       await tx.payment.updateMany({ where: { requestId: id, status: { in: before('VOID') } }, data: { status: 'VOID' } });
     }
-    const found = await tx.serviceRequest.findUnique({ where: { id }, select: { ...shown, payment: { select: { ...shown.payment.select, reference: true } } } });
+    const payment = { select: { ...shown.payment.select, reference: true } };
+    const found = await tx.serviceRequest.findUnique({ where: { id }, select: { ...shown, payment } });
     if (!found) throw new Problem(404, 'booking_not_found', `No booking ${id}.`);
     if (found.status === 'COMPLETED') throw new Problem(409, 'booking_completed', 'The service was given; there is nothing to cancel.');
-    if (!found.payment) return { booking: found as Booking, held: null };
-    const { reference, ...payment } = found.payment;
-    return { booking: { ...found, payment }, held: reference };
+    const { reference = null, ...paid } = found.payment ?? {};
+    return { booking: { ...found, payment: found.payment && (paid as Booking['payment']) }, held: reference };
   });
 }
 

@@ -15,7 +15,9 @@ const ROLES = ['CLIENT', 'ADMIN'] as const;
 const [address = '', role, name = ''] = process.argv.slice(2);
 const known = ROLES.find((one) => one === role);
 if (!address.includes('@') || !known || !name) {
-  console.error('Usage: node dist/invite.js EMAIL CLIENT|ADMIN NAME (an accountant is added by an administrator: POST /api/admin/accountants)');
+  console.error(
+    'Usage: node dist/invite.js EMAIL CLIENT|ADMIN NAME (an accountant is added by an administrator: POST /api/admin/accountants)',
+  );
   process.exit(64);
 }
 const config = orExit(() => readConfig(process.env));
@@ -24,7 +26,13 @@ try {
   const email = normalEmail(address);
   const user = await db.user.findUnique({ where: { email } });
   if (!user) await db.$transaction((tx) => createUser(tx, { email, name, role: known }, null));
-  const parts = { db, links: new Links(config.jwtSecret), mail: new FileMail('/dev/null'), passwords: new Passwords(), sessions: new Sessions(db) };
+  const parts = {
+    db,
+    links: new Links(config.jwtSecret),
+    mail: new FileMail('/dev/null'),
+    passwords: new Passwords(),
+    sessions: new Sessions(db),
+  };
   console.log(await new Accounts(parts).link(email, '24h'));
 } finally {
   await db.$disconnect();

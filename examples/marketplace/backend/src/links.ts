@@ -14,7 +14,10 @@ export interface Link {
 
 /** A link is good once: using it changes the hash, and with it the seal. */
 export const sealOf = (passwordHash: string | null | undefined): string =>
-  createHash('sha256').update(passwordHash ?? '').digest('base64url').slice(0, 22);
+  createHash('sha256')
+    .update(passwordHash ?? '')
+    .digest('base64url')
+    .slice(0, 22);
 
 /** Signs and checks the tokens by which somebody sets a password: the first one, or a new one. Nothing of them is stored. */
 export class Links {

@@ -22,8 +22,13 @@ export async function announce(redis: Redis, notice: SlotNotice, log: FastifyBas
 }
 
 /** Tell of the slot of a booking. Nobody waits for it: the booking is made, whether pages hear of it or not. */
-export function announceSlot(redis: Redis, booking: { slot: { id: string; accountant: { id: string } } }, status: SlotNotice['status'], log: FastifyBaseLogger): Promise<void> {
-  return announce(redis, { type: 'slot', accountantId: booking.slot.accountant.id, slotId: booking.slot.id, status }, log);
+export function announceSlot(
+  redis: Redis,
+  { slot }: { slot: { id: string; accountant: { id: string } } },
+  status: SlotNotice['status'],
+  log: FastifyBaseLogger,
+): Promise<void> {
+  return announce(redis, { type: 'slot', accountantId: slot.accountant.id, slotId: slot.id, status }, log);
 }
 
 /** Pass on what is announced. Needs a connection of its own: one that listens can do nothing else. */

@@ -15,7 +15,9 @@ const LONGEST = 128;
 const SHORTEST = 12;
 
 /** The head of every list of leaked passwords, as far as it is long enough to be chosen here. */
-const COMMON = new Set(['password1234', '123456789012', 'qwertyuiop12', 'passwordpassword', 'administrator', 'iloveyou1234', 'letmein12345', 'welcome12345']);
+const COMMON = new Set(
+  'password1234 123456789012 qwertyuiop12 passwordpassword administrator iloveyou1234 letmein12345 welcome12345'.split(' '),
+);
 
 /** Hashes that say how they were made, so that a higher cost does not lock anybody out. */
 export class Passwords {

@@ -79,20 +79,25 @@ export class NoPayments implements PaymentProvider {
 export async function movePayment(db: Pick<Database, 'payment'>, id: string, to: PaymentStatus, reference?: string): Promise<void> {
   const data = reference === undefined ? { status: to } : { status: to, reference };
   const { count } = await db.payment.updateMany({ where: { id, status: { in: before(to) } }, data });
-  if (count === 0) {
-    const found = await db.payment.findUnique({ where: { id } });
-    if (!found) throw new Problem(404, 'payment_not_found', `No payment ${id}.`);
-    throw new Problem(409, 'payment_state', `The payment is ${found.status} and cannot become ${to}.`);
-  }
+  if (count === 0) throw cannotBecome(await findPayment(db, id), to);
 }
+
+async function findPayment(db: Pick<Database, 'payment'>, id: string) {
+  const found = await db.payment.findUnique({ where: { id } });
+  if (!found) throw new Problem(404, 'payment_not_found', `No payment ${id}.`);
+  return found;
+}
+
+const cannotBecome = ({ status }: { status: PaymentStatus }, to: PaymentStatus): Problem =>
+  new Problem(409, 'payment_state', `The payment is ${status} and cannot become ${to}.`);
 
 /**
  * Reserve a payment's amount.
  * @throws Problem 402 (declined), 409 (paid or void).
  */
 export async function pay(db: Database, provider: PaymentProvider, id: string, method: string): Promise<void> {
-  const payment = await db.payment.findUniqueOrThrow({ where: { id } });
-  if (!mayBecome(payment.status, 'AUTHORIZED')) throw new Problem(409, 'payment_state', `The payment is ${payment.status} and cannot become AUTHORIZED.`);
+  const payment = await findPayment(db, id);
+  if (!mayBecome(payment.status, 'AUTHORIZED')) throw cannotBecome(payment, 'AUTHORIZED');
   const reference = await provider.authorize(payment, method);
   if (reference === undefined) {
     await movePayment(db, id, 'FAILED');
@@ -102,7 +107,7 @@ export async function pay(db: Database, provider: PaymentProvider, id: string, m
     await movePayment(db, id, 'AUTHORIZED', reference);
   } catch (error) {
     // Cancelled meanwhile. A second click has the same reference, which stays.
-    const now = await db.payment.findUniqueOrThrow({ where: { id } });
+    const now = await findPayment(db, id);
     if (now.reference !== reference) await provider.release(reference);
     throw error;
   }
@@ -110,9 +115,8 @@ export async function pay(db: Database, provider: PaymentProvider, id: string, m
 
 /** @throws Problem 409 unless it is captured. */
 export async function refund(db: Database, provider: PaymentProvider, id: string): Promise<void> {
-  const payment = await db.payment.findUnique({ where: { id } });
-  if (!payment) throw new Problem(404, 'payment_not_found', `No payment ${id}.`);
-  if (!mayBecome(payment.status, 'REFUNDED')) throw new Problem(409, 'payment_state', `The payment is ${payment.status} and cannot become REFUNDED.`);
+  const payment = await findPayment(db, id);
+  if (!mayBecome(payment.status, 'REFUNDED')) throw cannotBecome(payment, 'REFUNDED');
   await provider.refund(payment.reference!);
   await movePayment(db, id, 'REFUNDED');
 }

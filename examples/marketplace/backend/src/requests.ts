@@ -40,7 +40,12 @@ export async function findRequest(db: Database, person: Person, id: string): Pro
 }
 
 export function listRequests(db: Database, person: Person, limit: number): Promise<ServiceRequest[]> {
-  return db.serviceRequest.findMany({ where: visibleTo(person), orderBy: [{ createdAt: 'desc' }, { id: 'desc' }], take: limit, select: shown });
+  return db.serviceRequest.findMany({
+    where: visibleTo(person),
+    orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+    take: limit,
+    select: shown,
+  });
 }
 
 /**

@@ -23,7 +23,8 @@ export function allowWith(sessions: Sessions): Allow {
       const token = tokenOf(request.headers.cookie);
       const person = token === undefined ? undefined : await sessions.find(token);
       if (!person) throw new Problem(401, 'not_signed_in', 'Sign in first.');
-      if (roles.length > 0 && !roles.includes(person.role)) throw new Problem(403, 'not_allowed', `This is not for the role ${person.role}.`);
+      if (roles.length > 0 && !roles.includes(person.role))
+        throw new Problem(403, 'not_allowed', `This is not for the role ${person.role}.`);
       request.person = person;
     };
 }

@@ -51,19 +51,19 @@ start() {
             -o "-c listen_addresses=127.0.0.1 -c port=$database_port -c unix_socket_directories='$place' -c fsync=off -c full_page_writes=off" ||
             { cat database/log >&2; exit 1; }
     )
-    unprivileged "$redis_server" --bind 127.0.0.1 --port "$redis_port" --dir "$place" --save '' --appendonly no --loglevel warning >"$place/redis.log" 2>&1 &
-    redis=$!
+    unprivileged "$redis_server" --bind 127.0.0.1 --port "$redis_port" --dir "$place" --save '' --appendonly no --loglevel warning \
+        --daemonize yes --pidfile "$place/redis.pid" --logfile "$place/redis.log" >/dev/null
     export DATABASE_URL=postgresql://market@127.0.0.1:$database_port/postgres REDIS_URL=redis://127.0.0.1:$redis_port/0
     for _ in {1..100}; do
         if (exec 3<>"/dev/tcp/127.0.0.1/$redis_port") 2>/dev/null; then return; fi
-        kill -0 "$redis" 2>/dev/null || { cat "$place/redis.log" >&2; exit 1; }
         sleep 0.05
     done
+    cat "$place/redis.log" >&2
     fail 'redis-server does not answer within five seconds'
 }
 
 stop() {
-    [[ -z ${redis:-} ]] || kill "$redis" 2>/dev/null || true
+    [[ ! -s $place/redis.pid ]] || kill "$(<"$place/redis.pid")" || true
     (cd "$place" && unprivileged "$pg_ctl" --pgdata=database --mode=immediate --silent stop >/dev/null 2>&1) || true
     rm -rf "$place"
 }

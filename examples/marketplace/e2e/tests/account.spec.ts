@@ -33,6 +33,7 @@ test('a wrong password and a weak one are said to be so', async ({ page }) => {
   await page.getByTestId('sign-in-submit').click();
   await expect(page.getByTestId('account-error')).toHaveText('The email or the password is wrong.');
   await page.getByTestId('code-ask').click();
+  await expect(page.getByTestId('choose')).toBeVisible();
   await page.getByTestId('choose-code').fill(mailedCode(email));
   await page.getByTestId('choose-name').fill('Wanda');
   await page.getByTestId('choose-password').fill('short');

@@ -12,7 +12,10 @@ export const newEmail = (name: string): string => `${name}-${randomUUID()}@examp
 
 /** The code in the last letter to an address. */
 export function mailedCode(email: string): string {
-  const letters = readFileSync(process.env['MAIL_FILE']!, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  const letters = readFileSync(process.env['MAIL_FILE']!, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   return letters.findLast((letter) => letter.to === email).text.split('\n')[1];
 }
 
@@ -31,7 +34,8 @@ export async function signInAs(page: Page, email: string, name = 'Zoe'): Promise
 /** An accountant of the seed: the address that belongs to a name. */
 export const seeded = (name: string): string => `${name.toLowerCase().replaceAll(' ', '.')}@example.com`;
 
-export const cardOf = (page: Page, name: string): Locator => page.getByTestId('accountant').filter({ has: page.getByRole('heading', { name }) });
+export const cardOf = (page: Page, name: string): Locator =>
+  page.getByTestId('accountant').filter({ has: page.getByRole('heading', { name }) });
 
 /** Book the first open hour of an accountant on the page; the slot's id. */
 export async function book(page: Page, accountant: string, email: string, name = 'Vera'): Promise<string> {
@@ -51,5 +55,7 @@ export async function book(page: Page, accountant: string, email: string, name =
 export function begin(slotId: string): void {
   if (!/^[0-9a-f-]{36}$/.test(slotId)) throw new Error(`'${slotId}' is no slot`);
   const sql = `update "AvailabilitySlot" set "startsAt" = now() - random() * interval '1 hour', "endsAt" = now() + interval '1 hour' where id = '${slotId}'`;
-  expect(execFileSync('psql', ['-qAtX', '-d', process.env['DATABASE_URL']!, '-c', `${sql} returning id`], { encoding: 'utf8' }).trim()).toBe(slotId);
+  expect(
+    execFileSync('psql', ['-qAtX', '-d', process.env['DATABASE_URL']!, '-c', `${sql} returning id`], { encoding: 'utf8' }).trim(),
+  ).toBe(slotId);
 }

@@ -47,7 +47,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
 
   app.delete('/api/session', { onRequest: allow() }, async (request, reply) => {
     await sessions.end(tokenOf(request.headers.cookie)!);
-    return reply.header('set-cookie', cookieOf(undefined, request.protocol === 'https')).code(204).send();
+    return reply
+      .header('set-cookie', cookieOf(undefined, request.protocol === 'https'))
+      .code(204)
+      .send();
   });
 
   app.put('/api/account/password', { onRequest: allow(), schema: { body: Change } }, async (request, reply) => {
@@ -55,7 +58,10 @@ export const accountRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
     await countBoth('change', person.email, request);
     await accounts.changePassword(person.id, body.current, body.next);
     const token = await sessions.begin(person.id);
-    return reply.header('set-cookie', cookieOf(token, request.protocol === 'https')).code(204).send();
+    return reply
+      .header('set-cookie', cookieOf(token, request.protocol === 'https'))
+      .code(204)
+      .send();
   });
 
   /** Attempts at one account, from wherever; and from one address, at whichever account. */

@@ -33,7 +33,8 @@ export const availabilityRoutes: FastifyPluginAsyncTypebox<SignedInServices> = a
       // One at a time per accountant, or two hours that overlap would not see each other.
       await tx.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended(${accountantId}, 0))`;
       const overlapping = { accountantId, startsAt: { lt: endsAt }, endsAt: { gt: startsAt } };
-      if (await tx.availabilitySlot.count({ where: overlapping })) throw new Problem(409, 'slot_overlaps', 'This overlaps an hour that you offer already.');
+      if (await tx.availabilitySlot.count({ where: overlapping }))
+        throw new Problem(409, 'slot_overlaps', 'This overlaps an hour that you offer already.');
       return tx.availabilitySlot.create({ data: { id: randomUUID(), accountantId, startsAt, endsAt } });
     });
     void announce(cache, { type: 'slot', accountantId: slot.accountantId, slotId: slot.id, status: 'OPEN' }, request.log);

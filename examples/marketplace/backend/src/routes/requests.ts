@@ -58,10 +58,14 @@ export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
     return { request: view(await findRequest(db, person, id)) };
   });
 
-  app.post('/api/requests/:id/review', { onRequest: client, schema: { params, body: NewReview } }, async ({ person, params: { id }, body }, reply) => {
-    await findRequest(db, person, id);
-    return reply.code(201).send({ review: await review(db, id, body.rating, body.text) });
-  });
+  app.post(
+    '/api/requests/:id/review',
+    { onRequest: client, schema: { params, body: NewReview } },
+    async ({ person, params: { id }, body }, reply) => {
+      await findRequest(db, person, id);
+      return reply.code(201).send({ review: await review(db, id, body.rating, body.text) });
+    },
+  );
 
   app.get('/api/requests/:id/messages', { onRequest: sides, schema: { params } }, async ({ person, params: { id } }) => {
     await findRequest(db, person, id);
@@ -73,12 +77,16 @@ export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
     return { messages: rows.map(({ senderEmail, ...row }) => ({ ...row, mine: senderEmail === person.email })) };
   });
 
-  app.post('/api/requests/:id/messages', { onRequest: sides, schema: { params, body: NewMessage } }, async ({ person, params: { id }, body }, reply) => {
-    const { slot } = await findRequest(db, person, id);
-    const data = { id: randomUUID(), accountantId: slot.accountant.id, requestId: id, senderEmail: person.email, body: body.body };
-    const message = await db.message.create({ data, select: { id: true, body: true, createdAt: true } });
-    return reply.code(201).send({ message: { ...message, mine: true } });
-  });
+  app.post(
+    '/api/requests/:id/messages',
+    { onRequest: sides, schema: { params, body: NewMessage } },
+    async ({ person, params: { id }, body }, reply) => {
+      const { slot } = await findRequest(db, person, id);
+      const data = { id: randomUUID(), accountantId: slot.accountant.id, requestId: id, senderEmail: person.email, body: body.body };
+      const message = await db.message.create({ data, select: { id: true, body: true, createdAt: true } });
+      return reply.code(201).send({ message: { ...message, mine: true } });
+    },
+  );
 
   app.get('/api/questions', { onRequest: accountant, schema: { querystring: Page } }, async ({ person, query: { limit = 50 } }) => ({
     questions: await db.message.findMany({

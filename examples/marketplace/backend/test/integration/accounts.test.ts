@@ -9,7 +9,8 @@ before(async () => (world = await openWorld()));
 after(() => world.close());
 
 const link = (email: string) => world.ask(null, 'POST', '/api/account/link', { email });
-const choose = (token: string, password = PASSWORD, name = 'Zoe') => world.ask(null, 'POST', '/api/account/password', { token, name, password });
+const choose = (token: string, password = PASSWORD, name = 'Zoe') =>
+  world.ask(null, 'POST', '/api/account/password', { token, name, password });
 
 test('an address registers by the link that is mailed to it', async () => {
   assert.equal((await link('New@Example.com')).statusCode, 202);
@@ -107,7 +108,10 @@ test('one membership number is one accountant', async () => {
 test('an administrator lists the users, newest first', async () => {
   const admin = await world.actor('ADMIN');
   const { users } = (await world.ask(admin, 'GET', '/api/admin/users?limit=1')).json();
-  assert.deepEqual(users.map((user: { id: string }) => user.id), [admin.id]);
+  assert.deepEqual(
+    users.map((user: { id: string }) => user.id),
+    [admin.id],
+  );
 });
 
 test('a disabled account is signed out, and back once it is enabled', async () => {
@@ -116,6 +120,7 @@ test('a disabled account is signed out, and back once it is enabled', async () =
   assert.equal((await world.ask(client, 'GET', '/api/session')).statusCode, 401);
   assert.equal((await world.signIn(client.email, PASSWORD)).statusCode, 401);
   assert.equal((await world.ask(admin, 'POST', `/api/admin/users/${client.id}/enable`)).statusCode, 204);
+  assert.equal((await world.ask(client, 'GET', '/api/session')).statusCode, 401, 'the old session stays over');
   assert.equal((await world.signIn(client.email, PASSWORD)).statusCode, 200);
 });
 

@@ -15,7 +15,12 @@ before(async () => {
 after(() => world.close());
 
 let visitors = 0;
-const order = async (changes: object = {}) => ({ slotId: await world.slot(accountant, 24 + ++visitors), name: 'Vera', email: world.unused.email('v'), ...changes });
+const order = async (changes: object = {}) => ({
+  slotId: await world.slot(accountant, 24 + ++visitors),
+  name: 'Vera',
+  email: world.unused.email('v'),
+  ...changes,
+});
 const book = (payload: object, headers = {}) => world.ask(null, 'POST', '/api/bookings', payload, headers);
 const statusOf = async (slotId: string) => (await world.db.availabilitySlot.findUniqueOrThrow({ where: { id: slotId } })).status;
 
@@ -84,7 +89,8 @@ test('cancelling again does not free the slot of who booked it since', async () 
 test('bookings are listed newest first, those of one client on request', async () => {
   const body = await order();
   const { booking } = (await book(body)).json();
-  const list = async (query: string) => (await world.ask(null, 'GET', `/api/bookings${query}`)).json().bookings.map((one: { id: string }) => one.id);
+  const list = async (query: string) =>
+    (await world.ask(null, 'GET', `/api/bookings${query}`)).json().bookings.map((one: { id: string }) => one.id);
   assert.deepEqual(await list('?limit=1'), [booking.id]);
   assert.deepEqual(await list(`?client=${body.email.toUpperCase()}`), [booking.id]);
 });
@@ -94,7 +100,9 @@ test('other processes hear of it', async () => {
   await once(ears, 'ready');
   await ears.subscribe('marketplace:live');
   const body = await order();
-  const heard = new Promise<string>((resolve) => ears.on('message', (_channel, text: string) => text.includes(body.slotId) && resolve(text)));
+  const heard = new Promise<string>((resolve) =>
+    ears.on('message', (_channel, text: string) => text.includes(body.slotId) && resolve(text)),
+  );
   await book(body);
   assert.deepEqual(JSON.parse(await heard), { type: 'slot', accountantId: accountant.accountantId, slotId: body.slotId, status: 'BOOKED' });
   ears.disconnect();
@@ -105,12 +113,16 @@ test('slots are of the future, in order, and of one accountant', async () => {
   const [late, soon] = [await world.slot(other, 30), await world.slot(other, 5)];
   await world.slot(other, -5);
   const { slots } = (await world.ask(null, 'GET', `/api/accountants/${other.accountantId}/slots`)).json();
-  assert.deepEqual(slots.map((slot: { id: string }) => slot.id), [soon, late]);
+  assert.deepEqual(
+    slots.map((slot: { id: string }) => slot.id),
+    [soon, late],
+  );
 });
 
 test('an accountant that is not there has neither slots, nor reviews, nor a mailbox', async () => {
   const nobody = '00000000-0000-4000-8000-000000000000';
-  for (const part of ['slots', 'reviews']) assert.equal((await world.ask(null, 'GET', `/api/accountants/${nobody}/${part}`)).statusCode, 404);
+  for (const part of ['slots', 'reviews'])
+    assert.equal((await world.ask(null, 'GET', `/api/accountants/${nobody}/${part}`)).statusCode, 404);
   const question = { accountantId: nobody, senderEmail: 'q@example.com', body: 'Hello?' };
   assert.equal((await world.ask(null, 'POST', '/api/messages', question)).statusCode, 404);
 });

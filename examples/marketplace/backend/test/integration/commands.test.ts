@@ -45,7 +45,17 @@ test('migrate status says what is pending, migrate deploy applies it, once', asy
 });
 
 test('every column of the schema is in the migrations', async () => {
-  for (const table of ['user', 'session', 'charteredAccountant', 'client', 'availabilitySlot', 'serviceRequest', 'payment', 'review', 'message'] as const) {
+  for (const table of [
+    'user',
+    'session',
+    'charteredAccountant',
+    'client',
+    'availabilitySlot',
+    'serviceRequest',
+    'payment',
+    'review',
+    'message',
+  ] as const) {
     await (db[table] as Database['user']).findMany({ take: 1 });
   }
 });

@@ -45,12 +45,17 @@ test('an accountant offers an hour, which visitors see', async () => {
 });
 
 test('hours do not overlap, even when they are offered at once', async () => {
-  const offer = (minutes: number) => world.ask(accountant, 'POST', '/api/availability', { startsAt: new Date(Date.now() + (3_000 * 60 + minutes) * 60_000).toISOString() });
+  const offer = (minutes: number) =>
+    world.ask(accountant, 'POST', '/api/availability', { startsAt: new Date(Date.now() + (3_000 * 60 + minutes) * 60_000).toISOString() });
   const answers = await Promise.all([offer(0), offer(59), offer(30)]);
   assert.deepEqual(answers.map((answer) => answer.statusCode).sort(), [201, 409, 409]);
   const first = await world.actor('ACCOUNTANT');
   const startsAt = new Date(Date.now() + 3_000 * 3_600_000).toISOString();
-  assert.equal((await world.ask(first, 'POST', '/api/availability', { startsAt })).statusCode, 201, "another accountant's hours are no matter");
+  assert.equal(
+    (await world.ask(first, 'POST', '/api/availability', { startsAt })).statusCode,
+    201,
+    "another accountant's hours are no matter",
+  );
 });
 
 test('an hour in the past is not offered', async () => {
@@ -76,7 +81,10 @@ test('an accountant sees all of the own hours', async () => {
   const other = await world.actor('ACCOUNTANT');
   const [past, next] = [await world.slot(other, -3), await world.slot(other, 3)];
   const { slots } = (await world.ask(other, 'GET', '/api/availability')).json();
-  assert.deepEqual(slots.map((slot: { id: string }) => slot.id), [past, next]);
+  assert.deepEqual(
+    slots.map((slot: { id: string }) => slot.id),
+    [past, next],
+  );
 });
 
 test('money is reserved by the client and taken when the service was given', async () => {
@@ -197,7 +205,13 @@ test('the two sides talk, in order', async () => {
   await step(client, id, 'messages', { body: 'Shall I bring the ledger?' });
   await step(accountant, id, 'messages', { body: 'Please do.' });
   const { messages } = (await world.ask(accountant, 'GET', `/api/requests/${id}/messages`)).json();
-  assert.deepEqual(messages.map(({ body, mine }: { body: string; mine: boolean }) => [body, mine]), [['Shall I bring the ledger?', false], ['Please do.', true]]);
+  assert.deepEqual(
+    messages.map(({ body, mine }: { body: string; mine: boolean }) => [body, mine]),
+    [
+      ['Shall I bring the ledger?', false],
+      ['Please do.', true],
+    ],
+  );
 });
 
 test('an accountant reads the questions of visitors, and no talk about a request among them', async () => {
@@ -206,5 +220,8 @@ test('an accountant reads the questions of visitors, and no talk about a request
   assert.equal((await world.ask(null, 'POST', '/api/messages', question)).statusCode, 201);
   await step(client, await world.request(client, other), 'messages', { body: 'Between us.' });
   const { questions } = (await world.ask(other, 'GET', '/api/questions')).json();
-  assert.deepEqual(questions.map(({ senderEmail, body }: { senderEmail: string; body: string }) => [senderEmail, body]), [['ask@example.com', 'Do you do GST?']]);
+  assert.deepEqual(
+    questions.map(({ senderEmail, body }: { senderEmail: string; body: string }) => [senderEmail, body]),
+    [['ask@example.com', 'Do you do GST?']],
+  );
 });

@@ -46,7 +46,17 @@ const ROUTES: { method: Method; url: string; roles: Name[] }[] = [
   // The last one: it signs everybody out.
   { method: 'DELETE', url: '/api/session', roles: everyone },
 ];
-const PUBLIC = ['/health', '/ready', '/version', '/api/version', '/api/accountants', '/api/bookings', '/api/messages', '/api/slow', '/api/account/link'];
+const PUBLIC = [
+  '/health',
+  '/ready',
+  '/version',
+  '/api/version',
+  '/api/accountants',
+  '/api/bookings',
+  '/api/messages',
+  '/api/slow',
+  '/api/account/link',
+];
 
 for (const { method, url, roles } of ROUTES.slice(0, -1)) {
   test(`${method} ${url.replace(SOME, ':id')} is for ${roles.join(', ')}`, async () => {
@@ -75,7 +85,10 @@ test('no route was forgotten above', () => {
   }
   assert.ok(found.length > 20, lines.join('\n'));
   const others = ['/api/session', '/api/accountants/:id/slots', '/api/accountants/:id/reviews', '/api/bookings/:id/cancel'];
-  assert.deepEqual(found.filter((url) => !known.has(url) && !others.includes(url)), []);
+  assert.deepEqual(
+    found.filter((url) => !known.has(url) && !others.includes(url)),
+    [],
+  );
 });
 
 const OTHERS: { what: string; verb: string; method: Method; body?: object; by: 'client' | 'accountant' }[] = [

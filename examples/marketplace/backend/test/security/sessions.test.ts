@@ -184,7 +184,10 @@ test('the password is not changed by who does not know it', async () => {
 for (const weak of ['short', 'password1234', 'aaaaaaaaaaaaaaaa', `weak-zoe.miller-1`]) {
   test(`a weak password is refused everywhere: ${weak}`, async () => {
     const client = await world.actor('CLIENT');
-    const change = await world.ask(client, 'PUT', '/api/account/password', { current: PASSWORD, next: weak.replace('zoe.miller', client.email.split('@')[0]!) });
+    const change = await world.ask(client, 'PUT', '/api/account/password', {
+      current: PASSWORD,
+      next: weak.replace('zoe.miller', client.email.split('@')[0]!),
+    });
     assert.deepEqual([change.statusCode, change.json().error], [422, 'weak_password']);
     await link(`zoe.miller+${weak.length}@example.com`);
     const answer = await choose(world.code(), weak.replace('zoe.miller', `zoe.miller+${weak.length}`));

@@ -70,7 +70,13 @@ export class World {
     await this.db.user.create({ data: { id, email, name, role, passwordHash: await this.passwords.hash(PASSWORD) } });
     if (role === 'CLIENT') await this.db.client.create({ data: { id: randomUUID(), userId: id } });
     if (role === 'ACCOUNTANT') {
-      const profile = { membershipNumber: id.slice(0, 12), city: 'Pune', headline: 'Payroll: on time', hourlyRateMinor: 280_000, currency: 'INR' };
+      const profile = {
+        membershipNumber: id.slice(0, 12),
+        city: 'Pune',
+        headline: 'Payroll: on time',
+        hourlyRateMinor: 280_000,
+        currency: 'INR',
+      };
       await this.db.charteredAccountant.create({ data: { id: accountantId, userId: id, ...profile } });
     }
     return { id, email, name, accountantId, cookie: `session=${await new Sessions(this.db).begin(id)}` };
@@ -110,7 +116,12 @@ export class World {
   }
 
   ask(who: Actor | null, method: Method, url: string, payload?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
-    const options: InjectOptions = { method, url, remoteAddress: this.address, headers: { ...(who ? { cookie: who.cookie } : {}), ...headers } };
+    const options: InjectOptions = {
+      method,
+      url,
+      remoteAddress: this.address,
+      headers: { ...(who ? { cookie: who.cookie } : {}), ...headers },
+    };
     if (payload !== undefined) options.payload = payload as object;
     return this.app.inject(options);
   }
@@ -138,7 +149,13 @@ export class World {
 }
 
 export async function openWorld(env: Record<string, string> = {}): Promise<World> {
-  const config = readConfig({ JWT_SECRET: 'a secret of enough length', LOG_LEVEL: 'silent', SIGN_INS_PER_MINUTE: '5', ...process.env, ...env });
+  const config = readConfig({
+    JWT_SECRET: 'a secret of enough length',
+    LOG_LEVEL: 'silent',
+    SIGN_INS_PER_MINUTE: '5',
+    ...process.env,
+    ...env,
+  });
   const name = `market_test_${randomBytes(6).toString('hex')}`;
   const server = openDatabase(config.databaseUrl);
   await server.$executeRawUnsafe(`CREATE DATABASE ${name}`);
@@ -159,7 +176,16 @@ export async function openWorld(env: Record<string, string> = {}): Promise<World
     await server.$disconnect();
   };
   const world = new World(app, db, cache, links, close);
-  addRoutes(app, { config, db, cache, links, receipts: new Receipts(config.jwtSecret), mail: world.mail, passwords: world.passwords, payments: world.payments });
+  addRoutes(app, {
+    config,
+    db,
+    cache,
+    links,
+    receipts: new Receipts(config.jwtSecret),
+    mail: world.mail,
+    passwords: world.passwords,
+    payments: world.payments,
+  });
   await app.ready();
   return world;
 }
@@ -167,5 +193,10 @@ export async function openWorld(env: Record<string, string> = {}): Promise<World
 /** The scripts of prisma/migrations, in their order. */
 export async function migrations(): Promise<string[]> {
   const folders = (await readdir('prisma/migrations', { withFileTypes: true })).filter((entry) => entry.isDirectory());
-  return Promise.all(folders.map((folder) => folder.name).sort().map((name) => readFile(join('prisma/migrations', name, 'migration.sql'), 'utf8')));
+  return Promise.all(
+    folders
+      .map((folder) => folder.name)
+      .sort()
+      .map((name) => readFile(join('prisma/migrations', name, 'migration.sql'), 'utf8')),
+  );
 }

@@ -19,7 +19,10 @@ test('letters are lines of a file that only its owner reads', async () => {
     await mail.send(LETTER);
     await mail.send(LETTER);
     const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
-    assert.deepEqual(lines.map((line) => JSON.parse(line)), [LETTER, LETTER]);
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line)),
+      [LETTER, LETTER],
+    );
     assert.equal((await stat(path)).mode & 0o777, 0o600);
   } finally {
     await rm(folder, { recursive: true });

@@ -14,7 +14,12 @@ export default function Account() {
   const [changed, setChanged] = useState<Person | null | undefined>(undefined);
 
   if (found.state === 'loading') return <p>Loading…</p>;
-  if (found.state === 'failed') return <p className="error" role="alert">{found.message}</p>;
+  if (found.state === 'failed')
+    return (
+      <p className="error" role="alert">
+        {found.message}
+      </p>
+    );
   const person = changed === undefined ? found.value : changed;
   if (!person) return <SignIn onSignedIn={setChanged} />;
   return (

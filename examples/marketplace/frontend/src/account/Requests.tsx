@@ -12,7 +12,12 @@ export function Requests({ role }: { role: Role }) {
   const [round, setRound] = useState(0);
   const requests = useLoaded(getRequests, round);
   if (requests.state === 'loading') return <p>Loading…</p>;
-  if (requests.state === 'failed') return <p className="error" role="alert">{requests.message}</p>;
+  if (requests.state === 'failed')
+    return (
+      <p className="error" role="alert">
+        {requests.message}
+      </p>
+    );
   return (
     <>
       <h4>Services</h4>

@@ -13,11 +13,12 @@ export function SignIn({ onSignedIn }: { onSignedIn: (person: Person) => void })
 
   const enter = withFields((field) => void run(async () => onSignedIn(await signIn(email, field('password')))));
   const ask = () => void run(async () => setMailed(Boolean(await askForCode(email))));
-  const choose = withFields((field) =>
-    void run(async () => {
-      await choosePassword(field('code').trim(), field('name'), field('password'));
-      onSignedIn(await signIn(email, field('password')));
-    }),
+  const choose = withFields(
+    (field) =>
+      void run(async () => {
+        await choosePassword(field('code').trim(), field('name'), field('password'));
+        onSignedIn(await signIn(email, field('password')));
+      }),
   );
 
   return (
@@ -25,7 +26,16 @@ export function SignIn({ onSignedIn }: { onSignedIn: (person: Person) => void })
       <form className="form" data-testid="sign-in" onSubmit={enter}>
         <label>
           Email
-          <input name="email" type="email" required maxLength={254} autoComplete="username" value={email} onChange={(event) => setEmail(event.target.value.trim())} data-testid="sign-in-email" />
+          <input
+            name="email"
+            type="email"
+            required
+            maxLength={254}
+            autoComplete="username"
+            value={email}
+            onChange={(event) => setEmail(event.target.value.trim())}
+            data-testid="sign-in-email"
+          />
         </label>
         <label>
           Password

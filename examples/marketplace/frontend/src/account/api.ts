@@ -62,4 +62,5 @@ export const offer = (startsAt: string): Promise<unknown> => post('/api/availabi
 export const withdraw = (id: string): Promise<void> => send('DELETE', `/api/availability/${id}`);
 
 export const getUsers = async (): Promise<User[]> => (await call<{ users: User[] }>('/api/admin/users')).users;
-export const setDisabled = (id: string, disabled: boolean): Promise<void> => post(`/api/admin/users/${id}/${disabled ? 'disable' : 'enable'}`);
+export const setDisabled = (id: string, disabled: boolean): Promise<void> =>
+  post(`/api/admin/users/${id}/${disabled ? 'disable' : 'enable'}`);

@@ -13,7 +13,14 @@ export function useAction(done: () => void = () => undefined): [(work: () => Pro
       setError((failure as Error).message);
     }
   };
-  return [run, error && <p className="error" role="alert" data-testid="account-error">{error}</p>];
+  return [
+    run,
+    error && (
+      <p className="error" role="alert" data-testid="account-error">
+        {error}
+      </p>
+    ),
+  ];
 }
 
 /** A submit handler that gets the form's fields as text. */
