@@ -88,6 +88,9 @@ molecule-%: images
 e2e: images ## End to end on the lab: load, faults, browser
 	$(call part,End to end,pytest tests/e2e --durations=20)
 
+example-tests: engine ## The reference app's own tests: unit, integration, security, browser
+	$(call part,Example,scripts/example-tests)
+
 bench: images ## Measure releases, backups and restores, as ratios; writes build/bench.json
 	@python -m tests.bench.bench $(if $(ROUNDS),--rounds $(ROUNDS))
 	@python -m tests.bench.database
@@ -113,8 +116,8 @@ build: setup ## Build the collection's artefact
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nMade by the lab: .lab/. Another Python: make setup PYTHON=python3.12\n'
 
 
-.PHONY: demo lab-image url lab images clean test engine check lint unit sanity format edge-tests molecule e2e bench soak setup lock build help
+.PHONY: demo lab-image url lab images clean test engine check lint unit sanity format edge-tests molecule e2e example-tests bench soak setup lock build help

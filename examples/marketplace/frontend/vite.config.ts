@@ -5,5 +5,5 @@ import { defineConfig } from 'vite';
 export default defineConfig({
   plugins: [react()],
   // In development the API runs beside Vite; behind the edge both share one address.
-  server: { proxy: { '/api': { target: 'http://localhost:4000', ws: true } } },
+  server: { proxy: { '/api': { target: process.env['API_URL'] ?? 'http://localhost:4000', ws: true } } },
 });

@@ -2,15 +2,26 @@
 import Fastify, { LogController, type FastifyInstance } from 'fastify';
 import type { Redis } from 'ioredis';
 
+import { Accounts } from './accounts.js';
 import type { Config } from './config.js';
 import type { Database } from './db.js';
+import type { Links } from './links.js';
+import type { Mail } from './mail.js';
+import type { Passwords } from './passwords.js';
+import type { PaymentProvider } from './payments.js';
 import { sendNotFound, sendProblem } from './problem.js';
 import type { Receipts } from './receipt.js';
+import { accountRoutes } from './routes/account.js';
 import { accountantRoutes } from './routes/accountants.js';
+import { adminRoutes } from './routes/admin.js';
+import { availabilityRoutes } from './routes/availability.js';
 import { bookingRoutes } from './routes/bookings.js';
 import { messageRoutes } from './routes/messages.js';
+import { requestRoutes } from './routes/requests.js';
 import { slowRoutes } from './routes/slow.js';
 import { statusRoutes } from './routes/status.js';
+import { Sessions } from './sessions.js';
+import { allowWith, type Allow } from './who.js';
 
 /** What the routes work with. */
 export interface Services {
@@ -18,7 +29,28 @@ export interface Services {
   db: Database;
   cache: Redis;
   receipts: Receipts;
+  links: Links;
+  mail: Mail;
+  passwords: Passwords;
+  payments: PaymentProvider;
 }
+
+/** What the routes of signed-in people work with besides. */
+export interface SignedInServices extends Services {
+  accounts: Accounts;
+  sessions: Sessions;
+  allow: Allow;
+}
+
+/** On every answer: it is data for our own page, never a page, and nobody keeps it. */
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
 
 /** Asked every few seconds by the platform; their lines would drown the others. */
 const PROBES = new Set(['/health', '/ready']);
@@ -36,6 +68,8 @@ export function createServer(config: Pick<Config, 'logLevel'>): FastifyInstance 
     // While closing, a request on an open connection is served, with `connection: close`.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
+    // The proxy in front says who asks, and whether over TLS; what was said before it does not count.
+    trustProxy: (_address, hop) => hop === 0,
     ajv: { customOptions: { removeAdditional: false } },
   });
   app.server.headersTimeout = 66_000;
@@ -47,6 +81,7 @@ export function createServer(config: Pick<Config, 'logLevel'>): FastifyInstance 
     const level = PROBES.has(route) ? 'debug' : 'info';
     request.log[level]({ method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) }, 'request');
   });
+  app.addHook('onSend', async (_request, reply) => void reply.headers(HEADERS));
   finishInFlight(app);
   return app;
 }
@@ -54,6 +89,11 @@ export function createServer(config: Pick<Config, 'logLevel'>): FastifyInstance 
 export function addRoutes(app: FastifyInstance, services: Services): void {
   for (const routes of [statusRoutes, accountantRoutes, bookingRoutes, messageRoutes, slowRoutes]) {
     void app.register(routes, services);
+  }
+  const sessions = new Sessions(services.db);
+  const signedIn = { ...services, sessions, accounts: new Accounts({ ...services, sessions }), allow: allowWith(sessions) };
+  for (const routes of [accountRoutes, availabilityRoutes, requestRoutes, adminRoutes]) {
+    void app.register(routes, signedIn);
   }
 }
 

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 
 import type { Database } from './db.js';
 import type { Prisma } from './generated/prisma/client.js';
+import { before, type PaymentProvider } from './payments.js';
 import { Problem } from './problem.js';
 
 /** What a client asks for. */
@@ -77,17 +78,30 @@ export function book(db: Database, order: Order, key: string | undefined): Promi
   });
 }
 
-/** Cancel a booking and free its slot; cancelling twice is the same as once. */
-export function cancel(db: Database, id: string): Promise<Booking> {
+/**
+ * Cancel a booking and free its slot; cancelling twice is the same as once.
+ * @throws Problem 404, 409 (the service was given).
+ */
+export async function cancel(db: Database, provider: PaymentProvider, id: string): Promise<Booking> {
+  const { booking, held } = await cancelRows(db, id);
+  // After the transaction: a reservation that outlives it runs out, one that is given up too early is lost.
+  if (held) await provider.release(held);
+  return booking;
+}
+
+function cancelRows(db: Database, id: string): Promise<{ booking: Booking; held: string | null }> {
   return db.$transaction(async (tx) => {
     const { count } = await tx.serviceRequest.updateMany({ where: { id, status: 'BOOKED' }, data: { status: 'CANCELLED' } });
     if (count === 1) {
       await tx.availabilitySlot.updateMany({ where: { requests: { some: { id } } }, data: { status: 'OPEN' } });
-      await tx.payment.updateMany({ where: { requestId: id }, data: { status: 'VOID' } });
+      await tx.payment.updateMany({ where: { requestId: id, status: { in: before('VOID') } }, data: { status: 'VOID' } });
     }
-    const booking = await tx.serviceRequest.findUnique({ where: { id }, select: shown });
-    if (!booking) throw new Problem(404, 'booking_not_found', `No booking ${id}.`);
-    return booking;
+    const payment = { select: { ...shown.payment.select, reference: true } };
+    const found = await tx.serviceRequest.findUnique({ where: { id }, select: { ...shown, payment } });
+    if (!found) throw new Problem(404, 'booking_not_found', `No booking ${id}.`);
+    if (found.status === 'COMPLETED') throw new Problem(409, 'booking_completed', 'The service was given; there is nothing to cancel.');
+    const { reference = null, ...paid } = found.payment ?? {};
+    return { booking: { ...found, payment: found.payment && (paid as Booking['payment']) }, held: reference };
   });
 }
 

@@ -11,6 +11,11 @@ export interface Config {
   jwtSecret: string;
   /** How many bookings one client may make in a minute. */
   bookingsPerMinute: number;
+  /** How many attempts to sign in there may be for one account in a minute; ten times as many from one address. */
+  signInsPerMinute: number;
+  /** A file for letters, in place of a mail server; empty means there is no mail. */
+  mailFile: string;
+  payments: 'none' | 'fake';
   version: string;
   revision: string;
 }
@@ -44,12 +49,15 @@ export function readConfig(env: Environment): Config {
 
   const config = {
     port: attempt(() => readInteger(env, 'PORT', 4000, 1, 65_535)),
-    logLevel: attempt(() => readLogLevel(env)),
+    logLevel: attempt(() => readOneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info')),
     banner: env['BANNER'] ?? '',
     databaseUrl: attempt(() => readUrl(env, 'DATABASE_URL', ['postgresql:', 'postgres:'])),
     redisUrl: attempt(() => readUrl(env, 'REDIS_URL', ['redis:', 'rediss:'])),
     jwtSecret: attempt(() => readSecret(env, 'JWT_SECRET', 16)),
     bookingsPerMinute: attempt(() => readInteger(env, 'BOOKINGS_PER_MINUTE', 60, 1, 1_000_000)),
+    signInsPerMinute: attempt(() => readInteger(env, 'SIGN_INS_PER_MINUTE', 10, 1, 1_000_000)),
+    mailFile: env['MAIL_FILE'] ?? '',
+    payments: attempt(() => readOneOf(env, 'PAYMENTS', ['none', 'fake'])),
     version: env['APP_VERSION'] || 'dev',
     revision: env['APP_REVISION'] || 'unknown',
   };
@@ -84,13 +92,11 @@ function readInteger(env: Environment, name: string, fallback: number, low: numb
   return value;
 }
 
-function readLogLevel(env: Environment): LogLevel {
-  const text = env['LOG_LEVEL'] || 'info';
-  const level = LOG_LEVELS.find((known) => known === text);
-  if (level === undefined) {
-    throw new ConfigError(`LOG_LEVEL is '${text}', it must be one of ${LOG_LEVELS.join(', ')}`);
-  }
-  return level;
+function readOneOf<T extends string>(env: Environment, name: string, known: readonly T[], fallback: T = known[0]!): T {
+  const text = env[name] || fallback;
+  const value = known.find((one) => one === text);
+  if (value === undefined) throw new ConfigError(`${name} is '${text}', it must be one of ${known.join(', ')}`);
+  return value;
 }
 
 function required(env: Environment, name: string): string {
@@ -100,9 +106,12 @@ function required(env: Environment, name: string): string {
 }
 
 /** The database's URL, for commands that need nothing else; without one the process ends and says so. */
-export function databaseUrlOrExit(): string {
+export const databaseUrlOrExit = (): string => orExit(() => readUrl(process.env, 'DATABASE_URL', ['postgresql:', 'postgres:']));
+
+/** What is read of the environment; when that is wrong the process ends and says so. */
+export function orExit<T>(read: () => T): T {
   try {
-    return readUrl(process.env, 'DATABASE_URL', ['postgresql:', 'postgres:']);
+    return read();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     console.error(`configuration error: ${error.message}. Set it in the environment of this container.`);

@@ -1,20 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 import { addRoutes, createServer } from './app.js';
 import { openCache } from './cache.js';
-import { ConfigError, EXIT_CONFIG, readConfig, type Config } from './config.js';
+import { orExit, readConfig } from './config.js';
 import { openDatabase } from './db.js';
+import { Links } from './links.js';
 import { openLive } from './live.js';
+import { FileMail, NoMail } from './mail.js';
 import { listen } from './notices.js';
+import { Passwords } from './passwords.js';
+import { FakePayments, NoPayments } from './payments.js';
 import { Receipts } from './receipt.js';
 import { SLOWEST_MILLISECONDS } from './routes/slow.js';
 
-const config = configOrExit();
+const config = orExit(() => readConfig(process.env));
 const app = createServer(config);
 const db = openDatabase(config.databaseUrl);
 const cache = openCache(config.redisUrl, app.log);
 const notices = openCache(config.redisUrl, app.log);
 listen(notices, app.log, openLive(app, config));
-addRoutes(app, { config, db, cache, receipts: new Receipts(config.jwtSecret) });
+addRoutes(app, {
+  config,
+  db,
+  cache,
+  receipts: new Receipts(config.jwtSecret),
+  links: new Links(config.jwtSecret),
+  mail: config.mailFile ? new FileMail(config.mailFile) : new NoMail(app.log),
+  passwords: new Passwords(),
+  payments: config.payments === 'fake' ? new FakePayments() : new NoPayments(),
+});
 app.addHook('onClose', async () => {
   cache.disconnect();
   notices.disconnect();
@@ -42,14 +55,4 @@ async function stop(signal: string): Promise<void> {
   await app.close();
   app.log.info('stopped');
   process.exit(0);
-}
-
-function configOrExit(): Config {
-  try {
-    return readConfig(process.env);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    console.error(`configuration error: ${error.message}. Set it in the environment of this container.`);
-    process.exit(EXIT_CONFIG);
-  }
 }

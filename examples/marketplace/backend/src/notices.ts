@@ -21,6 +21,16 @@ export async function announce(redis: Redis, notice: SlotNotice, log: FastifyBas
   }
 }
 
+/** Tell of the slot of a booking. Nobody waits for it: the booking is made, whether pages hear of it or not. */
+export function announceSlot(
+  redis: Redis,
+  { slot }: { slot: { id: string; accountant: { id: string } } },
+  status: SlotNotice['status'],
+  log: FastifyBaseLogger,
+): Promise<void> {
+  return announce(redis, { type: 'slot', accountantId: slot.accountant.id, slotId: slot.id, status }, log);
+}
+
 /** Pass on what is announced. Needs a connection of its own: one that listens can do nothing else. */
 export function listen(redis: Redis, log: FastifyBaseLogger, tell: (text: string) => void): void {
   redis.on('message', (_channel, text: string) => tell(text));

@@ -21,8 +21,9 @@ export class Receipts {
     if (token === undefined) return false;
     try {
       const options = { algorithms: ['HS256'], issuer: ISSUER, subject: bookingId };
-      await jwtVerify(token, this.#key, options);
-      return true;
+      const { payload } = await jwtVerify(token, this.#key, options);
+      // The same secret signs the links to set a password; these name an audience.
+      return payload.aud === undefined;
     } catch {
       return false;
     }

@@ -6,7 +6,7 @@ import { money } from './format';
 import { Slots } from './Slots';
 import type { Accountant } from './types';
 
-// Loaded when first opened: the page's one lazy chunk.
+// Loaded when first opened.
 const Details = lazy(() => import('./Details'));
 
 interface Props {

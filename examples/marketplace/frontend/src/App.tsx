@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { useState } from 'react';
+import { lazy, Suspense, useState } from 'react';
 
 import { AccountantCard } from './AccountantCard';
 import { getAccountants, getVersion } from './api';
 import { Bookings } from './Bookings';
+import { ChunkBoundary } from './ChunkBoundary';
 import { useLive } from './live';
 import { rememberedEmail } from './memory';
 import { useLoaded } from './useLoaded';
+
+// Loaded when first opened: a visitor books without an account.
+const Account = lazy(() => import('./account/Account'));
 
 /** The release this page was built for; the API may be another one for a moment during a deploy. */
 const PAGE_VERSION: string = import.meta.env['VITE_APP_VERSION'] || 'dev';
@@ -17,6 +21,7 @@ export function App() {
   const live = useLive();
   const [email, setEmail] = useState(rememberedEmail);
   const [bookingCount, setBookingCount] = useState(0);
+  const [account, setAccount] = useState(false);
 
   const api = version.state === 'ready' ? version.value : undefined;
   const booked = (bookedBy: string) => {
@@ -57,6 +62,20 @@ export function App() {
           )}
         </section>
         <Bookings key={email} initialEmail={email} bookingCount={bookingCount} />
+        <section aria-labelledby="account">
+          <h2 id="account">
+            <button type="button" aria-expanded={account} data-testid="show-account" onClick={() => setAccount(!account)}>
+              Your account
+            </button>
+          </h2>
+          {account && (
+            <ChunkBoundary>
+              <Suspense fallback={<p>Loading…</p>}>
+                <Account />
+              </Suspense>
+            </ChunkBoundary>
+          )}
+        </section>
       </main>
     </>
   );

@@ -76,7 +76,7 @@ function Row({ booking, onCancel }: { booking: Booking; onCancel: (booking: Book
           Cancel
         </button>
       )}
-      {!live && <span className="quiet">cancelled</span>}
+      {!live && <span className="quiet">{booking.status.toLowerCase()}</span>}
     </li>
   );
 }

@@ -11,8 +11,9 @@ export class ApiError extends Error {
   }
 }
 
-async function call<T>(path: string, init?: RequestInit): Promise<T> {
+export async function call<T>(path: string, init?: RequestInit): Promise<T> {
   const response = await fetch(path, init);
+  // An answer without a body (204) is none.
   const body: unknown = await response.json().catch(() => undefined);
   if (!response.ok) {
     const message = (body as { message?: string } | undefined)?.message;
@@ -21,7 +22,7 @@ async function call<T>(path: string, init?: RequestInit): Promise<T> {
   return body as T;
 }
 
-function post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
+export function post<T>(path: string, body: unknown = {}, headers: Record<string, string> = {}): Promise<T> {
   return call(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },

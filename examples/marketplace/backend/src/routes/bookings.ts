@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { FastifyBaseLogger } from 'fastify';
 
 import type { Services } from '../app.js';
 import { book, cancel, listBookings, normalEmail, type Booking } from '../bookings.js';
-import { announce } from '../notices.js';
+import { announceSlot } from '../notices.js';
 import { Problem } from '../problem.js';
 import { countUse } from '../rate-limit.js';
+import { ById, Email, Id, Limit, Note, Text } from './schemas.js';
 
-const Email = Type.String({ format: 'email', maxLength: 254 });
 
 const NewBooking = Type.Object(
   {
-    slotId: Type.String({ format: 'uuid' }),
-    name: Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' }),
+    slotId: Id,
+    name: Text(100),
     email: Email,
-    note: Type.Optional(Type.String({ maxLength: 1000 })),
+    note: Note,
   },
   { additionalProperties: false },
 );
@@ -24,19 +23,17 @@ const NewBooking = Type.Object(
 const Headers = Type.Object({ 'idempotency-key': Type.Optional(Type.String({ pattern: '^[!-~]{1,128}$' })) });
 
 const Query = Type.Object(
-  { client: Type.Optional(Email), limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })) },
+  { client: Type.Optional(Email), limit: Limit },
   { additionalProperties: false },
 );
 
-const Params = Type.Object({ id: Type.String({ format: 'uuid' }) });
-
-export const bookingRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { config, db, cache, receipts }) => {
+export const bookingRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { config, db, cache, receipts, payments }) => {
   app.post('/api/bookings', { schema: { body: NewBooking, headers: Headers } }, async (request, reply) => {
     const { note = '', ...body } = request.body;
     await countUse(cache, normalEmail(body.email), config.bookingsPerMinute, request.log);
     const { booking, replayed } = await book(db, { ...body, note }, request.headers['idempotency-key']);
     if (replayed) reply.header('idempotent-replayed', 'true');
-    else void tell(booking, 'BOOKED', request.log);
+    else void announceSlot(cache, booking, 'BOOKED', request.log);
     return reply.code(201).send({ booking: view(booking), receipt: await receipts.issue(booking.id) });
   });
 
@@ -46,20 +43,15 @@ export const bookingRoutes: FastifyPluginAsyncTypebox<Services> = async (app, { 
     return { bookings: bookings.map(view) };
   });
 
-  app.post('/api/bookings/:id/cancel', { schema: { params: Params } }, async (request) => {
+  app.post('/api/bookings/:id/cancel', { schema: { params: ById } }, async (request) => {
     const { id } = request.params;
     if (!(await receipts.proves(id, request.headers.authorization))) {
       throw new Problem(403, 'receipt_required', "Send the booking's receipt as 'Authorization: Bearer <receipt>'.");
     }
-    const booking = await cancel(db, id);
-    void tell(booking, 'OPEN', request.log);
+    const booking = await cancel(db, payments, id);
+    void announceSlot(cache, booking, 'OPEN', request.log);
     return { booking: view(booking) };
   });
-
-  /** Nobody waits for it: the booking is made, whether pages hear of it or not. */
-  function tell({ slot }: Booking, status: 'OPEN' | 'BOOKED', log: FastifyBaseLogger): Promise<void> {
-    return announce(cache, { type: 'slot', accountantId: slot.accountant.id, slotId: slot.id, status }, log);
-  }
 };
 
 function view({ slot: { accountant, ...slot }, ...booking }: Booking) {

@@ -7,12 +7,13 @@ import type { Services } from '../app.js';
 import { normalEmail } from '../bookings.js';
 import { Prisma } from '../generated/prisma/client.js';
 import { Problem } from '../problem.js';
+import { Email, Id, Text } from './schemas.js';
 
 const NewMessage = Type.Object(
   {
-    accountantId: Type.String({ format: 'uuid' }),
-    senderEmail: Type.String({ format: 'email', maxLength: 254 }),
-    body: Type.String({ minLength: 1, maxLength: 2000, pattern: '\\S' }),
+    accountantId: Id,
+    senderEmail: Email,
+    body: Text(2000),
   },
   { additionalProperties: false },
 );

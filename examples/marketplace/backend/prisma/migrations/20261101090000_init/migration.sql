@@ -1,14 +1,14 @@
 -- CreateEnum
-CREATE TYPE "Role" AS ENUM ('CLIENT', 'ACCOUNTANT');
+CREATE TYPE "Role" AS ENUM ('CLIENT', 'ACCOUNTANT', 'ADMIN');
 
 -- CreateEnum
 CREATE TYPE "SlotStatus" AS ENUM ('OPEN', 'BOOKED');
 
 -- CreateEnum
-CREATE TYPE "RequestStatus" AS ENUM ('BOOKED', 'CANCELLED');
+CREATE TYPE "RequestStatus" AS ENUM ('BOOKED', 'CANCELLED', 'COMPLETED');
 
 -- CreateEnum
-CREATE TYPE "PaymentStatus" AS ENUM ('PENDING', 'VOID');
+CREATE TYPE "PaymentStatus" AS ENUM ('PENDING', 'FAILED', 'AUTHORIZED', 'CAPTURED', 'REFUNDED', 'VOID');
 
 -- CreateTable
 CREATE TABLE "User" (
@@ -16,9 +16,21 @@ CREATE TABLE "User" (
     "email" TEXT NOT NULL,
     "name" TEXT NOT NULL,
     "role" "Role" NOT NULL,
+    "passwordHash" TEXT,
+    "disabled" BOOLEAN NOT NULL DEFAULT false,
     "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "User_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "Session" (
+    "tokenHash" CHAR(64) NOT NULL,
+    "userId" UUID NOT NULL,
+    "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "lastUsedAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "Session_pkey" PRIMARY KEY ("tokenHash")
 );
 
 -- CreateTable
@@ -74,6 +86,7 @@ CREATE TABLE "Payment" (
     "amountMinor" INTEGER NOT NULL,
     "currency" CHAR(3) NOT NULL,
     "status" "PaymentStatus" NOT NULL DEFAULT 'PENDING',
+    "reference" TEXT,
     "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "Payment_pkey" PRIMARY KEY ("id")
@@ -95,6 +108,7 @@ CREATE TABLE "Review" (
 CREATE TABLE "Message" (
     "id" UUID NOT NULL,
     "accountantId" UUID NOT NULL,
+    "requestId" UUID,
     "senderEmail" TEXT NOT NULL,
     "body" TEXT NOT NULL,
     "createdAt" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -104,6 +118,9 @@ CREATE TABLE "Message" (
 
 -- CreateIndex
 CREATE UNIQUE INDEX "User_email_key" ON "User"("email");
+
+-- CreateIndex
+CREATE INDEX "Session_userId_idx" ON "Session"("userId");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "CharteredAccountant_userId_key" ON "CharteredAccountant"("userId");
@@ -135,6 +152,12 @@ CREATE UNIQUE INDEX "Review_accountantId_clientId_key" ON "Review"("accountantId
 -- CreateIndex
 CREATE INDEX "Message_accountantId_createdAt_idx" ON "Message"("accountantId", "createdAt");
 
+-- CreateIndex
+CREATE INDEX "Message_requestId_createdAt_idx" ON "Message"("requestId", "createdAt");
+
+-- AddForeignKey
+ALTER TABLE "Session" ADD CONSTRAINT "Session_userId_fkey" FOREIGN KEY ("userId") REFERENCES "User"("id") ON DELETE CASCADE ON UPDATE CASCADE;
+
 -- AddForeignKey
 ALTER TABLE "CharteredAccountant" ADD CONSTRAINT "CharteredAccountant_userId_fkey" FOREIGN KEY ("userId") REFERENCES "User"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
@@ -162,3 +185,5 @@ ALTER TABLE "Review" ADD CONSTRAINT "Review_clientId_fkey" FOREIGN KEY ("clientI
 -- AddForeignKey
 ALTER TABLE "Message" ADD CONSTRAINT "Message_accountantId_fkey" FOREIGN KEY ("accountantId") REFERENCES "CharteredAccountant"("id") ON DELETE RESTRICT ON UPDATE CASCADE;
 
+-- AddForeignKey
+ALTER TABLE "Message" ADD CONSTRAINT "Message_requestId_fkey" FOREIGN KEY ("requestId") REFERENCES "ServiceRequest"("id") ON DELETE SET NULL ON UPDATE CASCADE;

@@ -29,7 +29,7 @@ export interface Review {
 
 export interface Booking {
   id: string;
-  status: 'BOOKED' | 'CANCELLED';
+  status: 'BOOKED' | 'CANCELLED' | 'COMPLETED';
   slot: { id: string; startsAt: string; endsAt: string };
   accountant: { id: string; name: string };
   payment: { amountMinor: number; currency: string; status: string } | null;

@@ -2,10 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { addRoutes, createServer, type Services } from '../src/app.js';
-import { readConfig } from '../src/config.js';
-import { Receipts } from '../src/receipt.js';
-import { stableId } from '../src/seed-data.js';
+import { addRoutes, createServer, type Services } from '../../src/app.js';
+import { readConfig } from '../../src/config.js';
+import { Links } from '../../src/links.js';
+import { NoMail } from '../../src/mail.js';
+import { Passwords } from '../../src/passwords.js';
+import { NoPayments } from '../../src/payments.js';
+import { Receipts } from '../../src/receipt.js';
+import { stableId } from '../../src/seed-data.js';
 
 const config = readConfig({
   DATABASE_URL: 'postgresql://db/market',
@@ -21,7 +25,16 @@ function application() {
   const app = createServer(config);
   const db = { $queryRaw: () => Promise.reject(new Error('away')) } as unknown as Services['db'];
   const cache = { ping: () => Promise.resolve('PONG') } as unknown as Services['cache'];
-  addRoutes(app, { config, db, cache, receipts: new Receipts(config.jwtSecret) });
+  addRoutes(app, {
+    config,
+    db,
+    cache,
+    receipts: new Receipts(config.jwtSecret),
+    links: new Links(config.jwtSecret),
+    mail: new NoMail(app.log),
+    passwords: new Passwords(),
+    payments: new NoPayments(),
+  });
   return app;
 }
 

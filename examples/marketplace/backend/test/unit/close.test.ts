@@ -6,7 +6,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { createServer } from '../src/app.js';
+import { createServer } from '../../src/app.js';
 
 async function fetchWith(agent: Agent, port: number, path: string): Promise<IncomingMessage> {
   const [response] = (await once(get({ agent, port, path }), 'response')) as [IncomingMessage];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ConfigError, readConfig } from '../src/config.js';
+import { ConfigError, readConfig } from '../../src/config.js';
 
 const GOOD = {
   DATABASE_URL: 'postgresql://market:p%40ss@db:5432/market',
@@ -32,4 +32,10 @@ test('everything wrong is said at once, in one line, without a secret', () => {
 
 test('an empty variable counts as missing', () => {
   assert.throws(() => readConfig({ ...GOOD, JWT_SECRET: '' }), /JWT_SECRET is not set/);
+});
+
+test('no payments and no mail unless they are asked for', () => {
+  const config = readConfig(GOOD);
+  assert.deepEqual([config.payments, config.mailFile, config.signInsPerMinute], ['none', '', 10]);
+  assert.throws(() => readConfig({ ...GOOD, PAYMENTS: 'real' }), /PAYMENTS is 'real', it must be one of none, fake/);
 });

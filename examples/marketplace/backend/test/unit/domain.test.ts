@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { orderHash } from '../src/bookings.js';
-import { windowKey } from '../src/rate-limit.js';
-import { Receipts } from '../src/receipt.js';
-import { accountants, slotStarts, stableId } from '../src/seed-data.js';
+import { orderHash } from '../../src/bookings.js';
+import { windowKey } from '../../src/rate-limit.js';
+import { Receipts } from '../../src/receipt.js';
+import { accountants, slotStarts, stableId } from '../../src/seed-data.js';
 
 const ORDER = { slotId: stableId('slot'), name: 'Zoe', email: 'zoe@example.com', note: '' };
 

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 
 import { WebSocket } from 'ws';
 
-import { createServer } from '../src/app.js';
-import { openLive } from '../src/live.js';
+import { createServer } from '../../src/app.js';
+import { openLive } from '../../src/live.js';
 
 async function listening(pingMilliseconds?: number) {
   const app = createServer({ logLevel: 'silent' });
