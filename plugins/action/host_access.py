@@ -14,7 +14,7 @@ from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import P
 
 # Before the host's timer ends there is no more confirming; some time after it, the host is back.
 BEFORE_SECONDS, AFTER_SECONDS = 5.0, 45.0
-POLL_SECONDS = 1.0
+POLL_SECONDS = 3.0
 
 
 class ActionModule(HostModule):

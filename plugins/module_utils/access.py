@@ -8,11 +8,12 @@ nothing that a change can break. It also runs at boot, so that a restart in betw
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils import host_files
@@ -23,7 +24,7 @@ FOLDER = "/var/lib/sluice-access"
 PROGRAM = "/usr/local/lib/sluice/access"
 TIMER, SERVICE = "sluice-access-undo.timer", "sluice-access-undo.service"
 TABLE = ("/usr/sbin/nft", "--stateless", "list", "table", "inet", "sluice")
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = LOCK_SECONDS = 30
 
 
 class AccessError(Exception):
@@ -86,6 +87,16 @@ def text_of(name: str) -> str:
         return ""
 
 
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Keep the host from undoing in between. Raises AccessError when it is at that for too long."""
+    try:
+        with locked(inside("lock"), LOCK_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise AccessError(f"an earlier change is still being undone: see journalctl -u {SERVICE}") from error
+
+
 def loaded_rules() -> str:
     """Return our table as the kernel has it, without counters; empty when it has none."""
     try:
@@ -131,7 +142,7 @@ def prepare(changes: Sequence[Change], token: str) -> None:
 
 def make(names: Sequence[str], changes: Sequence[Change], token: str) -> None:
     """Make a change with its way back. Raises AccessError when it failed, after it was undone."""
-    with locked(inside("lock")):
+    with held():
         prepare(changes, token)
         try:
             for name in names:
@@ -153,7 +164,7 @@ def undo() -> None:
 
 def confirm(token: str) -> bool:
     """Keep the change for good; returns whether it was still there to be confirmed."""
-    with locked(inside("lock")):
+    with held():
         if pending() != token:
             return False
         os.unlink(inside("pending"))

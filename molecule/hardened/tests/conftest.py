@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,19 +14,21 @@ V4 = {"edge1": "10.213.71.11", "app1": "10.213.71.21", "app2": "10.213.71.22", "
 V6 = {host: f"fd00:213:71::{address.rpartition('.')[2]}" for host, address in V4.items()}
 HARDENED = ("edge1", "app1", "app2")
 Shell = Callable[..., str]
-Ports = Callable[[str, str], set[int]]
 
-# What a connection to each port came to: nobody keeps a socket open that long, so `dropped` is the firewall.
+# What a connection to each port came to. Without an answer it was dropped.
 TRY = """
-import socket, sys
-for port in map(int, sys.argv[2:]):
+import concurrent.futures, socket, sys
+def attempt(port):
     try:
-        socket.create_connection((sys.argv[1], port), timeout=1.5).close()
-        print(port, "open")
+        socket.create_connection((sys.argv[1], int(port)), timeout=2).close()
+        return "open"
     except ConnectionRefusedError:
-        print(port, "refused")
+        return "refused"
     except OSError:
-        print(port, "dropped")
+        return "dropped"
+with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    for port, state in zip(sys.argv[2:], pool.map(attempt, sys.argv[2:])):
+        print(port, state)
 """
 
 
@@ -57,20 +60,41 @@ def tried(source: str, target: str, *ports: int) -> dict[int, str]:
 
 
 @pytest.fixture(scope="session")
-def let_through() -> Ports:
-    """All TCP ports of an address that the outside host gets an answer from, be it a refusal: the firewall let it through."""
+def let_through() -> Callable[[str], dict[str, set[int]]]:
+    """For each host all TCP ports, over IPv4 or IPv6, from which the outside host gets an answer, be it a refusal: the firewall let it through."""
 
-    def scan(target: str, also: str = "") -> set[int]:
-        family = ["-6"] if ":" in target else []
-        fast = ["-n", "-Pn", "-sS", "-p-", "-T5", "--min-rate=15000", "--max-retries=1"]
-        found = on("outside1", "nmap", *family, *fast, "--reason", "-oG", "-", target)
-        ports = {int(port) for port in re.findall(r"\b(\d+)/(?:open|closed|unfiltered)/tcp", found)}
-        # nmap leaves out the state that most ports have.
-        most = re.search(r"Ignored State: (\w+)", found)
-        assert most and most[1] == "filtered", found
-        return ports
+    def scan(family: str) -> dict[str, set[int]]:
+        addresses = {"IPv4": V4, "IPv6": V6}[family]
+        fast = ["-n", "-Pn", "-sS", "-p-", "-T5", "--min-rate=30000", "--max-retries=1", "--min-hostgroup=3"]
+        version = ["-6"] if family == "IPv6" else []
+        said = on("outside1", "nmap", *version, *fast, "-oG", "-", *(addresses[host] for host in HARDENED))
+        found = {}
+        for host in HARDENED:
+            line = next(line for line in said.splitlines() if f"Host: {addresses[host]} " in line and "Ports: " in line)
+            # nmap leaves out the state that most ports have.
+            assert "Ignored State: filtered" in line, line
+            found[host] = {int(port) for port in re.findall(r"\b(\d+)/(?:open|closed|unfiltered)/tcp", line)}
+        return found
 
     return scan
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lynis() -> Iterator[Callable[[], str]]:
+    """Lynis looks at edge1 while the other tests run; its report."""
+    profile = (pathlib.Path(__file__).parents[1] / "files/waived.prf").read_text(encoding="utf-8")
+    on("edge1", "sh", "-c", "cat >/etc/lynis/custom.prf", stdin=profile)
+    audit = ["lynis", "audit", "system", "--quick", "--no-colors", "--quiet"]
+    started = subprocess.Popen(
+        ["docker", "exec", "sluice-hardened-edge1", *audit], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def report() -> str:
+        started.wait(150)
+        return on("edge1", "cat", "/var/log/lynis-report.dat")
+
+    yield report
+    started.wait(150)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from conftest import HARDENED, V4, V6, Ports, Shell, on, tried
+from conftest import HARDENED, V4, V6, Shell, on, tried
+
+Scan = Callable[[str], dict[str, set[int]]]
 
 # To anybody: SSH, and an edge's visitors. 9100 is what the scenario adds for the outside host.
 OUTSIDE = {"edge1": {22, 80, 443, 9100}, "app1": {22, 9100}, "app2": {22, 9100}}
@@ -12,10 +16,9 @@ POSTGRES, REHEARSAL, REDIS, SLOT = 5432, 5500, 6379, 20005
 BOTH = pytest.mark.parametrize("address", [V4, V6], ids=["IPv4", "IPv6"])
 
 
-@BOTH
-@pytest.mark.parametrize("host", HARDENED)
-def test_from_outside_exactly_the_declared_ports_answer(let_through: Ports, address: dict[str, str], host: str) -> None:
-    assert let_through(address[host], "") == OUTSIDE[host]
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_from_outside_exactly_the_declared_ports_answer(let_through: Scan, family: str) -> None:
+    assert let_through(family) == OUTSIDE
 
 
 def test_each_group_reaches_what_it_needs() -> None:
@@ -84,8 +87,6 @@ def test_neither_docker_nor_the_firewall_breaks_the_other(
 
 @pytest.mark.parametrize("host", HARDENED)
 def test_hosts_answer_pings_over_both_protocols(host: str) -> None:
-    ping = "import socket, sys"
-    assert ping
     for address in (V4[host], V6[host]):
         assert "1 host up" in on("outside1", "nmap", *(["-6"] if ":" in address else []), "-n", "-sn", "-PE", address)
 

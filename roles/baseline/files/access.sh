@@ -4,6 +4,7 @@
 set -u
 folder=/var/lib/sluice-access
 rules=/etc/nftables.d/sluice.nft
+wait=
 
 apply() {
   code=0
@@ -16,12 +17,15 @@ apply() {
   if [ -e "$rules" ]; then nft --stateless list table inet sluice; fi >"$folder/loaded"
   if systemctl is-active --quiet ssh.service; then
     # Not with settings that it would not start with.
-    sshd -t && systemctl reload ssh.service || code=1
+    # shellcheck disable=SC2086
+    sshd -t && systemctl $wait reload ssh.service || code=1
   fi
   return "$code"
 }
 
 undo() {
+  # At boot ssh.service starts after this, and so would systemd have a reload wait for it.
+  wait=--no-block
   exec 9>"$folder/lock"
   flock 9
   [ -e "$folder/pending" ] || return 0
@@ -36,6 +40,8 @@ undo() {
   systemctl --no-block stop sluice-access-undo.timer
   systemctl disable --quiet sluice-access-undo.service
   apply
+  # It may have blocked the controller, which tried.
+  systemctl --no-block try-restart sshguard.service 2>/dev/null || true
 }
 
 umask 077
