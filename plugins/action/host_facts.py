@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -26,7 +27,10 @@ class ActionModule(HostModule):
             return refusal(host, "its connection is local")
         if not boolean(self._task.args.get("contact", True)):
             return {"changed": False}
+        before = time.time()
         result = super().run(tmp, variables)
+        if "clock" in result:
+            result["ansible_facts"]["clock_skew"] = machine.skew(before, result["clock"], time.time())
         if not allowed and machine.same(result.get("machine") or {}, machine.identity()):
             address = self._templar.template(variables.get("ansible_host") or host)
             return refusal(host, f"{address} is this machine (same machine id, boot id and host name)")

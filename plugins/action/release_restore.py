@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore
-from ansible_collections.sluice.stack.plugins.plugin_utils import say
+from ansible_collections.sluice.stack.plugins.plugin_utils import own_command
 
 
 class ActionModule(ActionBase):
@@ -25,23 +23,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the command, and stream its output."""
         result = super().run(tmp, task_vars)
-        playbooks = context.CLIARGS["args"]
-        release = self._task.args["release"]
-        summary = auto_restore.command(sys.argv, playbooks, _rollback(playbooks), release)
-        say.now(f"$ ansible-playbook rollback.yml {' '.join(auto_restore.options(release))}", "bright blue")
-        output = []
-        process = subprocess.Popen(
-            [sys.executable, *summary],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        for line in process.stdout or ():
-            output.append(line.rstrip("\n"))
-            say.now(output[-1])
-        code = process.wait()
+        playbook = _rollback(context.CLIARGS["args"])
+        code, output = own_command.run(playbook, "rollback.yml", auto_restore.options(self._task.args["release"]))
         if code:
             message = f"rollback.yml ended with exit code {code}; its output is above"
             return {**result, "failed": True, "msg": message, "printed": output}

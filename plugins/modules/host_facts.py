@@ -31,10 +31,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: Facts under the names that M(ansible.builtin.setup) uses.
+  description:
+    - Facts under the names that M(ansible.builtin.setup) uses, and C(container) (what runs the container the host is; empty on a machine), C(timezone),
+      C(swapfile) (whether there is a C(/swapfile)), and C(clock_skew), how many seconds the host's clock is ahead of the controller's at least.
   returned: success, with O(contact=true)
   type: dict
-  sample: {distribution: Debian, distribution_release: trixie, distribution_version: "13.1", memtotal_mb: 3915, processor_nproc: 2}
+  sample: {distribution: Debian, distribution_release: trixie, distribution_version: "13.1", memtotal_mb: 3915, processor_nproc: 2,
+    swaptotal_mb: 0, container: "", timezone: Etc/UTC, swapfile: false, clock_skew: 0.0}
+clock:
+  description: The host's time, in seconds of the epoch.
+  returned: with O(contact=true)
+  type: float
 machine:
   description: The machine's identity.
   returned: with O(contact=true)
@@ -56,7 +63,7 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     """Read and return the facts; the action plugin compares."""
     module = AnsibleModule(**ARGUMENTS)
-    module.exit_json(changed=False, ansible_facts=machine.here(), machine=machine.identity())
+    module.exit_json(changed=False, ansible_facts=machine.here(), machine=machine.identity(), clock=machine.clock())
 
 
 if __name__ == "__main__":

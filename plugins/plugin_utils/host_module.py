@@ -75,7 +75,10 @@ class HostModule(ActionBase):
             found = {**found, "invocation": {"module_args": checked.validated_parameters}}
         # Like Ansible: remove secrets of the arguments from the result, which may contain a container's log. Add the time by
         # this clock: a step is done when its last host is.
-        return {**remove_values(found, checked._no_log_values), **facts, "ended": time.time()}
+        shown = remove_values(found, checked._no_log_values)
+        if facts:
+            shown["ansible_facts"] = {**shown.get("ansible_facts", {}), **facts}
+        return {**shown, "ended": time.time()}
 
     def _interpreter(self, variables: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the host's Python, chosen like for Ansible's modules, and the fact to keep when it was discovered now."""
@@ -91,4 +94,4 @@ class HostModule(ActionBase):
         found = discover_interpreter(
             action=self, interpreter_name="python", discovery_mode=python or "auto", task_vars=variables
         )
-        return str(found), {"ansible_facts": {FACT: found}}
+        return str(found), {FACT: found}

@@ -10,7 +10,7 @@ import pytest
 from tests.support.lab import APP_HOSTS, STATE, Lab
 
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2).close()"
-LOAD = ("provision", "--limit", "app1,localhost", "--tags", "docker_host")
+LOAD = ("provision", "--limit", "app1,localhost", "--tags", "baseline")
 
 
 def live_port(lab: Lab, host: str) -> int:
@@ -45,7 +45,7 @@ def test_a_restart_of_the_engine_does_not_lose_the_rules(lab: Lab, v1_0_0: str) 
 
 def test_without_the_rules_anybody_reaches_it_and_provisioning_loads_them_again(lab: Lab, v1_0_0: str) -> None:
     """The control: it is the rules that keep others out."""
-    lab.shell("app1", "nft delete table inet sluice_ports")
+    lab.shell("app1", "nft delete table inet sluice")
     try:
         assert reaches(lab, "db1", "app1")
     finally:
@@ -56,9 +56,9 @@ def test_without_the_rules_anybody_reaches_it_and_provisioning_loads_them_again(
 
 def test_they_can_be_switched_off(lab: Lab, v1_0_0: str) -> None:
     try:
-        lab.playbook(*LOAD, "-e", "docker_host_port_guard=false").good()
+        lab.playbook(*LOAD, "-e", "baseline_firewall=false").good()
         assert reaches(lab, "db1", "app1")
-        assert lab.playbook(*LOAD, "-e", "docker_host_port_guard=false").good().changed() == {}
+        assert lab.playbook(*LOAD, "-e", "baseline_firewall=false").good().changed() == {}
     finally:
         lab.playbook(*LOAD).good()
     assert not reaches(lab, "db1", "app1")

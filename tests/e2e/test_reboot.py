@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+
+import pytest
 
 from tests.support.lab import APP_HOSTS, HOSTS, PREFIX, Lab, until
+from tests.support.load import Load
 
 
 def test_the_same_release_serves_again_after_every_host_restarted(lab: Lab, v1_0_0: str) -> None:
@@ -32,6 +36,32 @@ def test_the_same_release_serves_again_after_every_host_restarted(lab: Lab, v1_0
     run = lab.deploy("v1.0.0").good()
     assert "already runs" in run.output
     assert run.changed() == {}
+
+
+@pytest.fixture
+def comes_back() -> Iterator[None]:
+    """A reboot ends a lab host's container; its engine starts it again."""
+    names = [f"{PREFIX}-{host}" for host in APP_HOSTS]
+    subprocess.run(["docker", "update", "--restart=always", *names], check=True, capture_output=True)
+    yield
+    subprocess.run(["docker", "update", "--restart=no", *names], check=True, capture_output=True)
+
+
+@pytest.mark.soak
+def test_app_hosts_are_rebooted_one_at_a_time_while_the_app_serves(lab: Lab, v1_0_0: str, comes_back: None) -> None:
+    booted = {host: boot_time(lab, host) for host in APP_HOSTS}
+    with Load(lab.url, rate=80, seconds=600) as load:
+        asked = ("-e", "reboot_force=true", "-e", f"reboot_host={','.join(APP_HOSTS)}")
+        run = lab.playbook("playbooks/hosts/reboot", *asked, timeout=600).good()
+    # The control: both did restart, the second one after the first one was back.
+    first, second = (boot_time(lab, host) for host in APP_HOSTS)
+    assert booted["app1"] < first < second > booted["app2"]
+    assert run.output.index("playbooks/hosts/join.yml -e release_host=app1") < run.output.index(
+        "playbooks/hosts/drain.yml -e release_host=app2"
+    )
+    assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0") and lab.live() == v1_0_0
+    # Each drain and each join reloads Nginx, which may cost a client one request each time; a host that goes away undrained costs many more.
+    assert load.report.failed <= 8, str(load.report)
 
 
 def boot_time(lab: Lab, host: str) -> float:

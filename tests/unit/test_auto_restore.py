@@ -36,7 +36,7 @@ OURS = ["-e", "release_data=restore", "-e", "rollback_confirm=r2"]
 def test_it_is_the_runs_own_command_with_another_playbook(
     argv: list[str], playbooks: list[str], expected: list[str]
 ) -> None:
-    assert auto_restore.command(argv, playbooks, "rollback.yml", "r2") == expected
+    assert auto_restore.command(argv, playbooks, "rollback.yml", auto_restore.options("r2")) == expected
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,14 @@ OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux
 
 
 def test_facts_are_those_of_setup() -> None:
-    assert machine.facts(OS_RELEASE, "13.1", "MemTotal:        4010000 kB\nMemFree: 1 kB\n", 2) == {
+    assert machine.facts(
+        OS_RELEASE, "13.1", "MemTotal:        4010000 kB\nMemFree: 1 kB\nSwapTotal: 1048576 kB\n", 2
+    ) == {
         "distribution": "Debian",
         "distribution_release": "trixie",
         "distribution_version": "13.1",
         "memtotal_mb": 3916,
+        "swaptotal_mb": 1024,
         "processor_nproc": 2,
     }
 
@@ -47,3 +50,19 @@ def test_without_a_point_release_the_version_is_the_major_one() -> None:
 def test_another_distribution_is_named() -> None:
     other = machine.facts('NAME="Fedora Linux"\nID=fedora\nVERSION_ID=43\n', "", "", 1)
     assert other["distribution"] == "Fedora Linux" and other["distribution_release"] == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "clock", "after", "skew"),
+    [(10.0, 10.2, 10.5, 0.0), (10.0, 10.0, 10.0, 0.0), (10.0, 13.0, 10.5, 2.5), (10.0, 7.0, 10.5, -3.0)],
+)
+def test_a_slow_answer_is_no_skew(before: float, clock: float, after: float, skew: float) -> None:
+    assert machine.skew(before, clock, after) == skew
+
+
+@pytest.mark.parametrize(
+    ("path", "zone"),
+    [("/usr/share/zoneinfo/Etc/UTC", "Etc/UTC"), ("../usr/share/zoneinfo/Europe/Rome", "Europe/Rome"), ("", "UTC")],
+)
+def test_a_time_zone_is_named_by_its_file(path: str, zone: str) -> None:
+    assert machine.zone_of(path) == zone

@@ -54,8 +54,3 @@ def test_login_is_roots_alone(host: Any) -> None:
         assert "docker_host_registries" not in host.ansible.get_variables()
         return
     assert (login.user, login.mode) == ("root", 0o600)
-
-
-def test_without_an_edge_nobody_is_kept_from_the_ports_of_apps(host: Any) -> None:
-    assert host.service("sluice-ports").is_enabled and host.service("sluice-ports").is_running
-    assert "sluice_ports" not in host.check_output("nft list tables")

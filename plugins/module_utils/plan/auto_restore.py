@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command a failed deploy runs to restore the data; otherwise it prints the same command. Pure.
+"""The command a run types itself: a failed deploy to restore the data, a reboot to drain a host and to bring it back. Pure.
 
 See docs/decisions/0016-schema-and-data-on-rollback.md.
 """
@@ -15,8 +15,8 @@ def options(release: str) -> list[str]:
     return ["-e", "release_data=restore", "-e", f"rollback_confirm={release}"]
 
 
-def command(argv: Sequence[str], playbooks: Sequence[str], rollback: str, release: str) -> list[str]:
-    """Return the run's command line with ``rollback`` in place of its ``playbooks``, each an element of ``argv``.
+def command(argv: Sequence[str], playbooks: Sequence[str], other: str, more: Sequence[str]) -> list[str]:
+    """Return the run's command line with ``other`` and its options in place of its ``playbooks``, each an element of ``argv``.
 
     The options stay: the same inventory, vault passwords, variables, verbosity.
     """
@@ -24,7 +24,7 @@ def command(argv: Sequence[str], playbooks: Sequence[str], rollback: str, releas
     place = summary.index(playbooks[0], 1)
     for playbook in playbooks:
         summary.pop(summary.index(playbook, 1))
-    summary[place:place] = [rollback, *options(release)]
+    summary[place:place] = [other, *more]
     return summary
 
 
