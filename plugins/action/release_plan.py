@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
@@ -45,6 +47,7 @@ class ActionModule(ActionBase):
             "release_to",
             "host",
             "http_port",
+            "tls",
             "database",
             "allow_destructive",
             "data",
@@ -76,6 +79,7 @@ class ActionModule(ActionBase):
             release_to=args.get("release_to") or None,
             host=args.get("host") or None,
             http_port=int(args["http_port"]),
+            tls=self._tls(args.get("tls") or {}),
             age=time.time() - verdict["times"][0][1],
             database=args["database"],
             allow_destructive=bool(args.get("allow_destructive", False)),
@@ -114,6 +118,12 @@ class ActionModule(ActionBase):
     def _address(variables: Any, host: str) -> str:
         """Return the private address of a host, which the edges use."""
         return str(variables.get("stack_address") or variables.get("ansible_host") or host)
+
+    @staticmethod
+    def _tls(given: Mapping[str, Any]) -> Tls:
+        """Return the edges' TLS; values of ``-e`` are text."""
+        http3 = boolean(given.get("http3", False))
+        return Tls(int(given.get("port", 0)), http3, str(given.get("source", "acme")), given.get("hosts") or {})
 
     def _copy(self, rehearse: Mapping[str, Any], hostvars: Any) -> dict[str, Any]:
         """Return where the copy of the database listens, and its clients: the migrating host, or its containers on the same host."""

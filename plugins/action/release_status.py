@@ -37,4 +37,4 @@ class ActionModule(ActionBase):
             lines = status.history_lines(args["app"], history, int(args.get("runs", 20)))
         else:
             lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _unused: [])(summary)
-        return {**result, "changed": False, **summary, "lines": say.show(lines)}
+        return {**result, "changed": False, **summary, "problems": status.problems(summary), "lines": say.show(lines)}

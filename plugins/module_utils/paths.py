@@ -8,6 +8,8 @@ import os
 STATE_ROOT = "/var/lib/sluice"
 EDGE_RECORDS = "/var/lib/sluice-edge"
 EDGE_CONFIGS = "/etc/nginx/sluice"
+# What sluice-certificates last saw; see certificates/program.py.
+CERTIFICATES_STATUS = "/var/lib/sluice/certificates/status.json"
 
 
 def app_folder(app: str, root: str = STATE_ROOT) -> str:

@@ -10,7 +10,10 @@ import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import ssl
 
 Address = str | tuple[str, int]  # a Unix socket's path, or host and port
 
@@ -47,9 +50,14 @@ def request(
     timeout: float,
     headers: Mapping[str, str] | None = None,
     limit: int | None = None,
+    tls: str = "",
 ) -> Answer:
-    """Send ``body`` as JSON and return the response, at most ``limit`` bytes of it, within ``timeout`` seconds. Raises NoAnswer."""
-    status, given, pieces = stream(address, method, target, body, timeout=timeout, headers=headers)
+    """Send ``body`` as JSON and return the response, at most ``limit`` bytes of it, within ``timeout`` seconds. Raises NoAnswer.
+
+    ``tls`` is the server's name for a request over TLS. Its certificate is not checked: the address is this host's own, and a first
+    certificate may not be there yet.
+    """
+    status, given, pieces = stream(address, method, target, body, timeout=timeout, headers=headers, tls=tls)
     whole = bytearray()  # a bytearray grows in place: an archive may have many megabytes in thousands of chunks
     with closing(pieces):
         for piece in pieces:
@@ -67,9 +75,10 @@ def stream(
     *,
     timeout: float,
     headers: Mapping[str, str] | None = None,
+    tls: str = "",
 ) -> tuple[int, dict[str, str], Generator[bytes, None, None]]:
     """Like ``request``; returns the status, the headers, and the body in chunks."""
-    connection = _Connection(address, timeout)
+    connection = _Connection(address, timeout, tls)
     payload = None if body is None else json.dumps(body).encode()
     kind = {} if payload is None else {"Content-Type": "application/json"}
     try:
@@ -100,15 +109,17 @@ def _reason(error: Exception) -> str:
 class _Connection(http.client.HTTPConnection):
     """A connection to a port or Unix socket; reads end at the deadline."""
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(self, address: Address, timeout: float, tls: str = "") -> None:
         host, port = ("localhost", None) if isinstance(address, str) else address
         super().__init__(host, port, timeout=timeout)
-        self._address, self._deadline = address, time.monotonic() + timeout
+        self._address, self._deadline, self._tls = address, time.monotonic() + timeout, tls
         self.response_class = self._response  # type: ignore[assignment]
 
     def connect(self) -> None:
         if not isinstance(self._address, str):
             super().connect()
+            if self._tls:
+                self.sock = _insecure().wrap_socket(self.sock, server_hostname=self._tls)
             return
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
@@ -116,6 +127,15 @@ class _Connection(http.client.HTTPConnection):
 
     def _response(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:
         return http.client.HTTPResponse(_Timed(sock, self._deadline), **options)  # type: ignore[arg-type]
+
+
+def _insecure() -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - slow to load, and few requests need it
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class _Timed(io.RawIOBase):

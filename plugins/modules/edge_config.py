@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Writes the app's part of Nginx's configuration, checks all of it with C(nginx -t), reloads, and waits until only new workers take requests.
   - When Nginx rejects the configuration, or does not apply it in time, the old file is restored.
+  - For host names that are new here with TLS it starts C(sluice-certificates.service), and does not wait for it.
   - Two apps on one edge cannot have the same host name; the second one is refused.
   - M(sluice.stack.edge_split) decides which slot is live, without a reload.
 author: Sluice maintainers (@sluice-stack)
@@ -71,6 +72,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.edge.install import (
     LOCK,
     ConfigError,
     install,
+    obtain_certificates,
     read,
     refuse_clash,
 )
@@ -114,6 +116,8 @@ def main() -> None:
         with Guard(app, params["run_id"], params["token"]).effect(), locked(LOCK):
             refuse_clash(app, content)
             install(app, path, before, content, params["reload_seconds"])
+            if edge_nginx.tls_claims(content) - edge_nginx.tls_claims(before):
+                obtain_certificates()
     except (ConfigError, LeaseError, edge_control.EdgeDown, edge_control.EdgeRefused) as error:
         module.fail_json(msg=str(error))
     module.exit_json(seconds=round(time.monotonic() - begin, 3), **result)

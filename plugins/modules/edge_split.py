@@ -63,6 +63,15 @@ options:
     description: The edge's public port.
     type: int
     default: 80
+  https_port:
+    description: The edge's public port for TLS.
+    type: int
+    default: 443
+  https_hosts:
+    description: Host names with TLS. Their routes are requested over it.
+    type: list
+    elements: str
+    default: []
   notice:
     description: The response body during maintenance. Plain text; up to 2000 characters.
     type: str
@@ -160,7 +169,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
 from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
-from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import VerifyError, verify
+from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import Ports, VerifyError, verify
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
@@ -260,7 +269,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
     if params["state"] == "flip":
         try:
             verify(
-                params["http_port"],
+                Ports(params["http_port"], params["https_port"], params["https_hosts"]),
                 params["verify"],
                 params["release"],
                 times=params["verify_times"],
@@ -295,6 +304,8 @@ ARGUMENTS: dict[str, Any] = {
         "verify_timeout": {"type": "float", "default": 5},
         "keep_releases": {"type": "int", "default": 0},
         "http_port": {"type": "int", "default": 80},
+        "https_port": {"type": "int", "default": 443},
+        "https_hosts": {"type": "list", "elements": "str", "default": []},
         "notice": {"type": "str", "default": "This service is under maintenance and will be back soon."},
         "retry_after": {"type": "int", "default": 300},
         "allow": {"type": "list", "elements": "str", "default": []},

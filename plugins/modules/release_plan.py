@@ -69,6 +69,12 @@ options:
     description: The edges' public port.
     type: int
     required: true
+  tls:
+    description: >-
+      The edges' TLS: C(port), C(http3), C(source) and C(hosts), the variables C(nginx_https_port), C(nginx_http3), C(edge_tls_source) and C(edge_tls).
+      Without a port no host name has it.
+    type: dict
+    default: {}
   steps:
     description: The steps of the playbook, in order; those of the plan have the same order.
     type: list

@@ -131,6 +131,18 @@ releases:
   type: list
   elements: dict
   sample: [{id: 20261122T231500Z-v1.4.2, version: v1.4.2, state: live}]
+certificates:
+  description: For each edge with certificates, C(lines) and C(problems).
+  returned: success
+  type: dict
+  sample:
+    edge1: {lines: ["app.example.com 61 days left, by E7"], problems: []}
+problems:
+  description: What is wrong with the edges' certificates, a line each.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 lines:
   description: The printed output.
   returned: success

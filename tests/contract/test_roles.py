@@ -78,7 +78,7 @@ def test_every_input_is_typed_and_described(role: str) -> None:
 
 
 def test_inputs_carry_the_roles_name(role: str) -> None:
-    assert [name for name in options(role) if not name.startswith(f"{role}_")] == []
+    assert [name for name in options(role) if not f"{name}_".startswith(f"{role}_")] == []
 
 
 def test_defaults_and_specs_agree(role: str) -> None:

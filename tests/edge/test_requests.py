@@ -105,7 +105,9 @@ def test_headers_of_12_kb_reach_the_app(edge: Edge) -> None:
 
 def test_a_release_is_verified_by_the_host_its_app_knows_and_a_redirect_is_an_answer(edge: Edge) -> None:
     def verify(path: str, release: str = "r1", **route: str) -> None:
-        edge_verify.verify(edge.port, [{"host": None, "verify": path, **route}], release, times=2, timeout=5)
+        edge_verify.verify(
+            edge_verify.Ports(edge.port), [{"host": None, "verify": path, **route}], release, times=2, timeout=5
+        )
 
     verify("/?status=301")
     verify("/?host=shop.example.com", verify_host="shop.example.com")

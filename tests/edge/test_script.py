@@ -40,7 +40,7 @@ def test_maintenance_answers_everybody_but_the_edge_itself(edge: Edge) -> None:
 def test_a_release_is_tried_and_verified_in_maintenance(edge: Edge) -> None:
     edge.maintain()
     edge.canary(5)
-    edge_verify.verify(edge.port, [{"host": None, "verify": "/"}], "r2", times=3, timeout=5)
+    edge_verify.verify(edge_verify.Ports(edge.port), [{"host": None, "verify": "/"}], "r2", times=3, timeout=5)
     edge.change(edge_record.confirm, release="r2", now=time.time())
     assert edge.ask()[0] == 503
     edge.serve()

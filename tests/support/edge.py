@@ -24,6 +24,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.edge import control a
 from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
 from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "nginx"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -45,20 +46,22 @@ class Edge:
     def __init__(self, folder: Path, ports: dict[str, int]) -> None:
         self.folder, self.record = folder, edge_record.empty("shop")
         self.socket = str(folder / "run" / "control.sock")
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+            other.bind(("127.0.0.1", 0))
+            self.port, self.https_port = int(probe.getsockname()[1]), int(other.getsockname()[1])
         self._configure(ports)
         self._process: subprocess.Popen[bytes] | None = None
 
     def _configure(self, ports: dict[str, int]) -> None:
-        for name in ("conf", "run", "records", "log", "temp"):
+        for name in ("conf", "run", "records", "log", "temp", "tls"):
             (self.folder / name).mkdir()
         moved = {
             "/etc/nginx/sluice": "conf",
             "/run/sluice-edge": "run",
             "/run/nginx.pid": "run/nginx.pid",
             "/var/lib/sluice-edge": "records",
+            "/var/lib/sluice-tls": "tls",
             "/var/log/nginx": "log",
         }
 
@@ -67,7 +70,12 @@ class Edge:
                 text = text.replace(there, str(self.folder / here))
             (self.folder / name).write_text(text)
 
-        settings = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()) | {"nginx_http_port": self.port}
+        given = {"nginx_http_port": self.port, "nginx_https_port": self.https_port}
+        settings = {
+            name: value
+            for part in ("defaults", "vars")
+            for name, value in yaml.safe_load((ROLE / part / "main.yml").read_text()).items()
+        } | given
         environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)
         main = environment.from_string((ROLE / "templates" / "nginx.conf.j2").read_text()).render(settings)
         write("nginx.conf", main.replace("user www-data;", "user root;" if os.getuid() == 0 else ""))
@@ -83,9 +91,14 @@ class Edge:
                 {"host": None, "path": "/upload", "service": "web", "assets": None, "body_limit": 30 * MB},
                 {"host": None, "path": "/any", "service": "web", "assets": None, "body_limit": 0},
                 {"host": None, "path": "/stream", "service": "web", "assets": None, "buffering": False},
+                *(
+                    {"host": f"{name}.example.com", "path": "/", "service": "web", "assets": None}
+                    for name in ("safe", "api.wild", "bare")
+                ),
             ],
         }
-        write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port))
+        tls = Tls(self.https_port, hosts={"bare.example.com": {"source": "none"}})
+        write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port, tls=tls))
         places = [f"{kind}_temp_path {self.folder}/temp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")]
         write(
             "conf/test.conf",

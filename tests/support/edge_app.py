@@ -39,12 +39,14 @@ class App(BaseHTTPRequestHandler):
         body = json.dumps(
             {"slot": self.slot, "size": size, "method": self.command, "headers": dict(self.headers)}
         ).encode()
-        self._say(int(query.get("status", 200)), body)
+        self._say(int(query.get("status", 200)), body, query.get("header", ""))
 
     do_POST = do_PUT = do_HEAD = do_OPTIONS = do_DELETE = do_GET  # noqa: N815
 
-    def _say(self, status: int, body: bytes) -> None:
+    def _say(self, status: int, body: bytes, header: str = "") -> None:
         self.send_response(status)
+        if header:
+            self.send_header(*header.split(":", 1))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.support.load_connection import Ask, Broken, Connection
+from tests.support.load_connection import Ask, Broken, Connection, Site
 from tests.support.load_report import Report, Tally
 from tests.support.load_socket import GOING_AWAY, Closed, WebSocket
 
@@ -52,6 +52,7 @@ class Settings:
     timeout: float = 15.0
     sockets: int = 0  # WebSockets that stay open over the whole load
     socket_path: str = "/api/live"
+    name: str = ""  # the host name to ask for; else the address
 
 
 class Client:
@@ -60,7 +61,8 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         parts = urlsplit(settings.url)
         self._settings = settings
-        self._address = (parts.hostname or "", parts.port or 80)
+        tls = parts.scheme == "https"
+        self._site = Site(parts.hostname or "", parts.port or (443 if tls else 80), settings.name, tls)
         self._tally = Tally()
         self._stop = threading.Event()
 
@@ -113,8 +115,8 @@ class Client:
                 connection.close()
                 connection, again = None, True
             if connection is None:
-                connection = Connection(*self._address, timeout=self._settings.timeout)
-                self._tally.connected(again)
+                connection = Connection(self._site, self._settings.timeout)
+                self._tally.connected(again, connection.certificate)
             response = connection.exchange(ask, keep)
             if response.status not in ask.expect:
                 raise Broken(f"status {response.status}, body {response.body[:120]!r}")
@@ -149,7 +151,7 @@ class Client:
 
         Raises for every other end, and when it comes back to the very version that has ended: that one was live.
         """
-        socket = WebSocket(*self._address, self._settings.socket_path, self._settings.timeout)
+        socket = WebSocket(self._site, self._settings.socket_path, self._settings.timeout)
         try:
             version = str(socket.greeting()["version"])
             self._tally.greeted(version)
@@ -191,9 +193,10 @@ class Load:
         timeout: float = 15.0,
         requests: int = 100_000,
         sockets: int = 0,
+        name: str = "",
     ) -> None:
         bounds = {"requests": requests, "seconds": seconds, "workers": workers, "rate": rate, "timeout": timeout}
-        self._arguments = [f"--{name}={value}" for name, value in {**bounds, "sockets": sockets}.items()]
+        self._arguments = [f"--{name}={value}" for name, value in {**bounds, "sockets": sockets, "name": name}.items()]
         self._folder = tempfile.TemporaryDirectory(prefix="sluice-load-")
         for number, ask in enumerate(asks):
             if ask.method == "POST":
@@ -277,6 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=15.0, help="seconds for one answer")
     parser.add_argument("--sockets", type=int, default=0, help="WebSockets that stay open over the whole load")
     parser.add_argument("--socket-path", default="/api/live", help="where they are opened")
+    parser.add_argument("--name", default="", help="the host name to ask for, where it is not that of the URL")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     given = parser.parse_args(arguments)
@@ -291,6 +295,7 @@ def main(arguments: list[str] | None = None) -> int:
             timeout=given.timeout,
             sockets=given.sockets,
             socket_path=given.socket_path,
+            name=given.name,
         )
     )
     if given.until_eof:

@@ -6,7 +6,13 @@ from __future__ import annotations
 import json
 import select
 import socket
+import ssl
 from dataclasses import dataclass
+
+# Who the server is, is another test's matter; this one counts what is dropped.
+ANY_CERTIFICATE = ssl.create_default_context()
+ANY_CERTIFICATE.check_hostname = False
+ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,30 @@ class Response:
         return str(data[key]) if isinstance(data, dict) and isinstance(data.get(key), str) else None
 
 
-class Stream:
-    """One TCP connection, read by lines and by bytes."""
+@dataclass(frozen=True)
+class Site:
+    """Where connections go: an address, the host name they ask for, and whether over TLS."""
 
-    def __init__(self, host: str, port: int, timeout: float) -> None:
-        self._host = f"{host}:{port}"
-        self._socket = socket.create_connection((host, port), timeout=timeout)
+    host: str
+    port: int
+    name: str = ""
+    tls: bool = False
+
+
+class Stream:
+    """One TCP connection, over TLS or not, read by lines and by bytes."""
+
+    def __init__(self, site: Site, timeout: float) -> None:
+        self._host = site.name or f"{site.host}:{site.port}"
+        self._timeout = timeout
+        self._socket = socket.create_connection((site.host, site.port), timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._held = b""
+        self.certificate = b""  # of the server
+        if site.tls:
+            secure = ANY_CERTIFICATE.wrap_socket(self._socket, server_hostname=site.name or site.host)
+            self.certificate = secure.getpeercert(binary_form=True) or b""
+            self._socket = secure
 
     def close(self) -> None:
         """Close it."""
@@ -112,10 +134,15 @@ class Connection(Stream):
         if not data:
             if not select.select([self._socket], [], [], 0)[0]:
                 return False
+            self._socket.settimeout(0)
             try:
                 data = self._socket.recv(100)
+            except ssl.SSLWantReadError:
+                return False  # what TLS itself has to say
             except OSError:
                 return True
+            finally:
+                self._socket.settimeout(self._timeout)
         if data:
             raise Broken(f"the server sent bytes before it was asked: {data!r}")
         return True

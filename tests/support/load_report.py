@@ -55,6 +55,7 @@ class Report:
     hosts: dict[str, int] = field(default_factory=dict)
     connections: int = 0
     reconnects: int = 0
+    certificates: int = 0  # different ones that servers showed
     max_latency: float = 0.0
     p99: float = 0.0  # seconds, of all requests
     seconds: float = 0.0
@@ -76,7 +77,7 @@ class Report:
         sockets = self.sockets
         return (
             f"{self.total} requests ({self.methods}), {self.failed} failed, statuses {self.statuses}, versions {self.versions}, "
-            f"hosts {self.hosts}, {self.connections} connections, {self.reconnects} found closed before writing, "
+            f"hosts {self.hosts}, {self.connections} connections, {self.reconnects} found closed before writing, {self.certificates} certificates, "
             f"p99 {self.p99:.2f} s, slowest {self.max_latency:.2f} s, in {self.seconds:.1f} s; WebSockets: {sockets.opened} opened, {sockets.pongs} pongs, "
             f"{sockets.notices} notices, {sockets.retired} closed by retire, {sockets.failed} failed, greeted by {sockets.versions}\n{shown}"
         )
@@ -89,6 +90,7 @@ class Tally:
         self.report = Report()
         self._lock = threading.Lock()
         self._latencies: list[float] = []
+        self._certificates: set[bytes] = set()
 
     def end(self, seconds: float) -> Report:
         """The whole report, of a load that took some seconds."""
@@ -98,9 +100,11 @@ class Tally:
             self.report.max_latency, self.report.p99 = latencies[-1], latencies[int(0.99 * (len(latencies) - 1))]
         return self.report
 
-    def connected(self, again: bool) -> None:
-        """A connection was opened; ``again`` when the one before was found closed."""
+    def connected(self, again: bool, certificate: bytes = b"") -> None:
+        """A connection was opened, with the server's certificate; ``again`` when the one before was found closed."""
         with self._lock:
+            self._certificates.add(certificate)
+            self.report.certificates = len(self._certificates - {b""})
             self.report.connections += 1
             self.report.reconnects += again
 

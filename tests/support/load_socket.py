@@ -11,7 +11,7 @@ import select
 import time
 from typing import Any
 
-from tests.support.load_connection import Broken, Stream
+from tests.support.load_connection import Broken, Site, Stream
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 NORMAL, GOING_AWAY = 1000, 1001
@@ -30,9 +30,8 @@ class Closed(Exception):
 class WebSocket(Stream):
     """One WebSocket. Every method raises Closed, Broken or OSError (TimeoutError too) for an end, each in its way."""
 
-    def __init__(self, host: str, port: int, path: str, timeout: float) -> None:
-        super().__init__(host, port, timeout)
-        self._timeout = timeout
+    def __init__(self, site: Site, path: str, timeout: float) -> None:
+        super().__init__(site, timeout)
         self._leaving = False
         self.notices = 0
         try:

@@ -122,7 +122,7 @@ def test_a_route_is_asked_as_a_visitor_of_the_tried_release(serve: Callable[...,
         seen.append((request.path, request.headers["Host"], request.headers["Cookie"]))
         return 404, {"X-Sluice-Release": "r2"}, b""
 
-    edge_verify.verify(serve(answer), [ROUTE], "r2", times=3, timeout=2)
+    edge_verify.verify(edge_verify.Ports(serve(answer)), [ROUTE], "r2", times=3, timeout=2)
     assert seen == [("/version", "a.example.com", f"sluice_visitor={edge_verify.first_client()}")] * 3
     assert edge_verify.bucket(edge_verify.first_client()) == 0
 
@@ -138,12 +138,12 @@ def test_a_route_is_asked_as_a_visitor_of_the_tried_release(serve: Callable[...,
 def test_the_first_bad_answer_ends_the_verification(serve: Callable[..., Any], answer: Any, message: str) -> None:
     port = serve(lambda request, body: answer)
     with pytest.raises(edge_verify.VerifyError, match=message):
-        edge_verify.verify(port, [ROUTE], "r2", times=3, timeout=2)
+        edge_verify.verify(edge_verify.Ports(port), [ROUTE], "r2", times=3, timeout=2)
 
 
 def test_no_answer_is_a_bad_answer() -> None:
     with pytest.raises(edge_verify.VerifyError, match=r"\*/version: no answer \(.*refused"):
-        edge_verify.verify(1, [{**ROUTE, "host": None}], "r2", times=3, timeout=2)
+        edge_verify.verify(edge_verify.Ports(1), [{**ROUTE, "host": None}], "r2", times=3, timeout=2)
 
 
 def test_visitors_fall_evenly_into_the_hundred() -> None:

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import clash, fingerprint, render_app, variable
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import (
+    clash,
+    fingerprint,
+    render_app,
+    tls_claims,
+    variable,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -304,3 +311,23 @@ def test_the_role_has_the_same_limit_for_all_other_routes() -> None:
 def test_the_role_has_the_same_silence_for_all_other_routes() -> None:
     text = (ROLE / "files/app.inc").read_text()
     assert set(re.findall(r"^proxy_(?:read|send)_timeout (\d+)s;$", text, re.M)) == {str(edge_nginx.IDLE_SECONDS)}
+
+
+def test_a_host_name_has_tls_and_any_name_has_not() -> None:
+    routes = [route("/", "web"), route("/", "web", "a.example.com"), route("/", "web", "off.example.com")]
+    tls = Tls(8443, http3=True, hosts={"off.example.com": {"source": "none"}})
+    text = render_app(None, release(*routes), HOSTS, 8080, tls=tls)
+    assert tls_claims(text) == {"a.example.com"}
+    server = re.search(r"server \{\n([^}]*server_name a\.example\.com;.*?)\n\n", text, re.S)[1]
+    listens = re.findall(r"listen (.*);", server)
+    assert listens == ["8080", "[::]:8080", "8443 ssl", "[::]:8443 ssl", "8443 quic", "[::]:8443 quic"]
+    assert server.index("tls.inc") < server.index("app.inc"), "a redirect comes before the slot is chosen"
+    assert text.count("8443") == 4
+
+
+def test_without_tls_nothing_changes() -> None:
+    text = render_app(None, release(route("/", "web", "a.example.com")), HOSTS)
+    assert tls_claims(text) == set() and "ssl" not in text
+    assert fingerprint(text) != fingerprint(
+        render_app(None, release(route("/", "web", "a.example.com")), HOSTS, tls=Tls(443))
+    )

@@ -152,3 +152,19 @@ def test_a_run_that_was_killed_is_nobody_who_changes_the_app(fleet: Any) -> None
         "shop: no run is active",
         "  app1       deploy by anna@build, run abc, expired, not released",
     ]
+
+
+def test_certificates_and_their_problems_are_in_the_status(fleet: Any) -> None:
+    fleet.run()
+    fleet.observed["edge1"]["edge"]["certificates"] = {
+        "time": 1000.0,
+        "age": 86400.0,
+        "names": [{"name": "a.test", "ends": 1000.0 + 11 * 86400, "issuer": "E7"}, {"name": "b.test"}],
+        "problems": ["b.test: no certificate yet"],
+    }
+    found = summary(fleet)
+    assert "  edge1      TLS    a.test       10 days left, by E7" in status.lines(found)
+    assert status.problems(found) == ["edge1      CERTIFICATE b.test: no certificate yet"]
+    assert "  edge1      CERTIFICATE b.test: no certificate yet" in status.lines(found)
+    fleet.observed["edge1"]["edge"]["certificates"]["age"] = 200_000.0
+    assert "has not run for 2 days" in status.problems(summary(fleet))[0]

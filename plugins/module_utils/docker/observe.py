@@ -15,6 +15,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.health import 
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.paths import (
+    CERTIFICATES_STATUS,
     EDGE_CONFIGS,
     EDGE_RECORDS,
     app_folder,
@@ -71,12 +72,14 @@ def edge_host(app: str, now: float) -> dict[str, Any]:
     path = os.path.join(EDGE_RECORDS, f"{app}.json")
     record = read_json(path)
     pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
+    certificates = read_json(CERTIFICATES_STATUS)
     return {
         "record": record,
         "pending_alive": pending,
         # Seconds since the last change.
         **({"age": now - os.stat(path).st_mtime} if record else {}),
         "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
+        "certificates": certificates and {**certificates, "age": now - certificates["time"]},
     }
 
 

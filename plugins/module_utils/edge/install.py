@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import subprocess
@@ -17,6 +18,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_CON
 LOCK = os.path.join(STATE_ROOT, "edge.lock")
 PID_FILE = "/run/nginx.pid"
 COMMAND_SECONDS = 20
+CERTIFICATES = "sluice-certificates.service"
 
 
 class ConfigError(Exception):
@@ -107,3 +109,9 @@ def install(app: str, path: str, before: str, content: str, seconds: float) -> N
         put(path, before)
         raise
     put(path, content)
+
+
+def obtain_certificates() -> None:
+    """Have certificates obtained for new host names, in the background. Its timer makes up for a start that fails."""
+    with contextlib.suppress(ConfigError):
+        run("systemctl", "start", "--no-block", CERTIFICATES)

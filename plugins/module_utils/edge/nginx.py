@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import NO_TLS, TLS_SETTINGS, Tls
 from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
 
 Manifest = Mapping[str, Any]
@@ -39,6 +40,7 @@ def render_app(
     http_port: int = 80,
     slot: str = "blue",
     other_hosts: Mapping[str, str] | None = None,
+    tls: Tls = NO_TLS,
 ) -> str:
     """Render /etc/nginx/sluice/<app>.conf: the upstreams of both slots, and each slot's own routes.
 
@@ -48,7 +50,7 @@ def render_app(
     """
     held: dict[str, list[Manifest]] = {one: [new if one == slot or other is None else other] for one in SLOTS}
     there = {one: hosts if other_hosts is None or one == slot else other_hosts for one in SLOTS}
-    body = _App(new["app"], held, Hosts(hosts, there), http_port).render()
+    body = _App(new["app"], held, Hosts(hosts, there), http_port, tls).render()
     mark = hashlib.sha256(body.encode()).hexdigest()[:16]
     return (
         f"# managed by sluice.stack, for app {new['app']}: the next release overwrites changes made here\n"
@@ -71,6 +73,12 @@ def fingerprint(text: str) -> str:
 def claims(text: str) -> set[str]:
     """Return the host names of a rendered configuration; ``_`` for any."""
     return set(re.findall(r"^    server_name (\S+);$", text, re.MULTILINE))
+
+
+def tls_claims(text: str) -> set[str]:
+    """Return the host names of a rendered configuration that have TLS."""
+    servers = re.findall(r"^server \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    return {name for server in servers if f"include {TLS_SETTINGS};" in server for name in claims(server)}
 
 
 def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
@@ -104,8 +112,10 @@ class Hosts(NamedTuple):
 class _App:
     """Renders one app's configuration."""
 
-    def __init__(self, app: str, held: Mapping[str, Sequence[Manifest]], hosts: Hosts, port: int) -> None:
-        self.app, self.held, self.hosts, self.port = app, held, hosts, port
+    def __init__(
+        self, app: str, held: Mapping[str, Sequence[Manifest]], hosts: Hosts, port: int, tls: Tls = NO_TLS
+    ) -> None:
+        self.app, self.held, self.hosts, self.port, self.tls = app, held, hosts, port, tls
         self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that selects one
 
     def render(self) -> str:
@@ -144,11 +154,16 @@ class _App:
 
     def _server(self, host: str) -> str:
         default = "" if host else " default_server"
+        secure = self.tls.of(host)
+        listens = [f"{self.port}{default}"]
+        if secure:
+            listens += [f"{self.tls.port} ssl", *([f"{self.tls.port} quic"] if self.tls.http3 else [])]
         head = [
-            f"    listen {self.port}{default};",
-            f"    listen [::]:{self.port}{default};",
+            *(f"    listen {address}{listen};" for listen in listens for address in ("", "[::]:")),
             f"    server_name {host or '_'};",
             f"    set $sluice_app {self.app};",
+            # First: a request that is sent on to https needs nothing else.
+            *([f"    include {TLS_SETTINGS};"] if secure else []),
             "    include /etc/nginx/sluice/app.inc;",
         ]
         return _block("server", [*head, *("\n" + location for location in self._locations(host))])

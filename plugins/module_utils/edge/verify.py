@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 
 COOKIE = "sluice_visitor"
+
+
+class Ports(NamedTuple):
+    """An edge's public ports, and the host names that have TLS."""
+
+    http: int = 80
+    https: int = 443
+    tls: Collection[str] = ()
 
 
 class VerifyError(Exception):
@@ -28,12 +36,13 @@ def first_client() -> str:
     return next(name for name in (f"verify-{number}" for number in range(10_000)) if bucket(name) == 0)
 
 
-def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> str | None:
+def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float) -> str | None:
     """Request one route once; None when the release answered correctly, else what was wrong.
 
     Correct means a status below 500 and the release in the header that only this host receives. ``timeout`` is in seconds.
     """
-    where = f"{route.get('host') or '*'}{route['verify']}"
+    secure = route.get("host") in ports.tls
+    where = f"{'https://' if secure else ''}{route.get('host') or '*'}{route['verify']}"
     headers = {
         "Host": route.get("verify_host") or route.get("host") or "localhost",
         "User-Agent": "sluice-verify",
@@ -41,7 +50,13 @@ def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> st
     }
     try:
         answer = plain_http.request(
-            ("127.0.0.1", port), "GET", route["verify"], headers=headers, timeout=timeout, limit=4096
+            ("127.0.0.1", ports.https if secure else ports.http),
+            "GET",
+            route["verify"],
+            headers=headers,
+            timeout=timeout,
+            limit=4096,
+            tls=route["host"] if secure else "",
         )
     except plain_http.NoAnswer as error:
         return f"{where}: no answer ({error})"
@@ -53,7 +68,7 @@ def ask(port: int, route: Mapping[str, Any], release: str, timeout: float) -> st
     return None
 
 
-def verify(port: int, routes: Sequence[Mapping[str, Any]], release: str, *, times: int, timeout: float) -> None:
+def verify(ports: Ports, routes: Sequence[Mapping[str, Any]], release: str, *, times: int, timeout: float) -> None:
     """Request every route ``times`` in a row; raises VerifyError at the first bad response.
 
     There is no retry: the slot was healthy before the flip, and while a retry waits, clients get the same bad
@@ -61,6 +76,6 @@ def verify(port: int, routes: Sequence[Mapping[str, Any]], release: str, *, time
     """
     for route in routes:
         for number in range(1, times + 1):
-            fault = ask(port, route, release, timeout)
+            fault = ask(ports, route, release, timeout)
             if fault:
                 raise VerifyError(f"{fault} (try {number} of {times})")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import NO_TLS, Tls
 from ansible_collections.sluice.stack.plugins.module_utils.plan import disk_space
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
@@ -35,6 +36,7 @@ class Desired:
     release_to: str | None = None
     host: str | None = None  # the app host that joins or is drained
     http_port: int = 80
+    tls: Tls = NO_TLS
     # The database host of the releases (empty: elsewhere), and the engine that backs it up.
     database: Mapping[str, str] = field(default_factory=lambda: {"host": "", "engine": "none"})
     allow_destructive: bool = False  # whether a rollback may go past a destructive migration

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app, tls_claims
 from ansible_collections.sluice.stack.plugins.module_utils.plan import disk_space, migrations, placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, Observation, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
@@ -75,9 +75,9 @@ class State:
         holding = {host: hosts[host] for host in other_on or [] if host in hosts}
         if other_on is not None and not holding:
             holding = {host: address for host, address in self.desired.addresses.items() if host in absent}
-        text = render_app(other, target, hosts, self.desired.http_port, slot, holding or None)
+        text = render_app(other, target, hosts, self.desired.http_port, slot, holding or None, self.desired.tls)
         stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
-        return {"edge_config": text, "configure": stale}
+        return {"edge_config": text, "configure": stale, "https": sorted(tls_claims(text))}
 
     def answering(self) -> list[str]:
         """The reachable app hosts, drained ones too."""

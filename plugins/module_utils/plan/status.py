@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import span
 from ansible_collections.sluice.stack.plugins.module_utils.plan import placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.state import confirmed_by_edges
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
 Summary = dict[str, Any]
+# The certificates of an edge are looked at every few minutes.
+STATUS_AGE = 86400.0
 
 
 def summarise(
@@ -52,6 +55,11 @@ def summarise(
         "partial": partial,
         "drift": {host: summary for host, summary in drift.items() if summary},
         "unreachable": dict(unreachable),
+        "certificates": {
+            host: _certificates(item["edge"]["certificates"])
+            for host, item in sorted(observed.items())
+            if item.get("edge", {}).get("certificates")
+        },
         "hosts": {host: _host(item) for host, item in sorted(observed.items())},
         "releases": [
             {
@@ -87,6 +95,18 @@ def _host(item: Mapping[str, Any]) -> dict[str, Any]:
             {key: one[key] for key in ("service", "release", "state", "status")} for one in item.get("workers", [])
         ],
     }
+
+
+def _certificates(status: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return a line for each certificate of an edge, and its problems."""
+    now = status["time"] + status["age"]
+    lines = [
+        f"{one['name']:<12} {span(one['ends'] - now)} left, by {one['issuer']}"
+        for one in status["names"]
+        if "ends" in one
+    ]
+    late = [f"sluice-certificates has not run for {span(status['age'])}"] if status["age"] > STATUS_AGE else []
+    return {"lines": lines, "problems": [*late, *status["problems"]]}
 
 
 def _split(edge: Mapping[str, Any]) -> str:
@@ -126,6 +146,7 @@ def lines(summary: Summary) -> list[str]:
     for host, item in summary["hosts"].items():
         if item["split"]:
             result.append(f"  {host:<10} edge   → {item['split']}")
+        result += [f"  {host:<10} TLS    {line}" for line in summary["certificates"].get(host, {}).get("lines", [])]
         if item["drained"]:
             result.append(f"  {host:<10} DRAINED, gets no requests until playbooks/hosts/join.yml")
         for one in item["containers"]:
@@ -147,11 +168,19 @@ def lines(summary: Summary) -> list[str]:
             f"  DATA       restored to {back['summary']} at {back['time']}: deploy {version} again to apply migrations it may lack"
         )
     result += [f"  {host:<10} DRIFT  {'; '.join(summary)}" for host, summary in summary["drift"].items()]
+    result += [f"  {line}" for line in problems(summary)]
     result += _unreachable(summary)
     if summary["releases"]:
         result.append("  releases, newest first:")
         result += [f"    {one['id']:<34} {one['state']}" for one in reversed(summary["releases"][-10:])]
     return result
+
+
+def problems(summary: Summary) -> list[str]:
+    """Return what is wrong with certificates, a line each."""
+    return [
+        f"{host:<10} CERTIFICATE {line}" for host, item in summary["certificates"].items() for line in item["problems"]
+    ]
 
 
 def lease_lines(summary: Summary) -> list[str]:

@@ -161,7 +161,8 @@ function visitor_cookie(r) {
     if (part(r, 2) !== 'split' || r.variables.cookie_sluice_visitor) {
         return '';
     }
-    return `sluice_visitor=${r.variables.request_id}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax`;
+    const secure = r.variables.https ? '; Secure' : '';
+    return `sluice_visitor=${r.variables.request_id}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax${secure}`;
 }
 
 // What no slot answers: the app is in maintenance, or nothing is live. The whole request has been read by now, which can
@@ -178,11 +179,11 @@ function unavailable(r) {
 }
 
 // A request for a host name that no app has. Without any app the answer will soon be another one: 503. With one, this
-// name is not served here, and trying again does not help: 421.
+// name is not served here, and most who ask only look for something to attack: the connection is closed (444).
 function stranger(r) {
     r.headersOut['Content-Type'] = 'text/plain';
     if (fs.readdirSync(CONFIGS).some((name) => name.endsWith('.conf'))) {
-        r.return(421, 'This host name is not served here.\n');
+        r.return(444);
         return;
     }
     r.headersOut['Retry-After'] = '10';

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program of an edge's certificates: what a timer and deploys start, and people run. See docs/tls.md."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.certificates import acme, peers, precheck, settings, store
+from ansible_collections.sluice.stack.plugins.module_utils.certificates import certificate as certificates
+from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import Certificate
+from ansible_collections.sluice.stack.plugins.module_utils.certificates.settings import Desired, Fleet
+from ansible_collections.sluice.stack.plugins.module_utils.certificates.store import CertificateError
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import tls_claims
+from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.paths import CERTIFICATES_STATUS, EDGE_CONFIGS
+
+STATE = peers.STATE
+CERTBOT = os.path.join(STATE, "certbot")
+FAILURES = os.path.join(STATE, "failures.json")
+LOCK = os.path.join(STATE, "lock")
+CERTBOT_SECONDS = 600
+SELF_SIGNED_DAYS = 365
+
+Answer = tuple[int, dict[str, Any]]  # an exit code; data, of which ``lines`` are for people
+
+
+class Edge:
+    """This edge: its settings, and what it does about them."""
+
+    def __init__(self) -> None:
+        given = settings.read()
+        self.fleet: Fleet = settings.fleet(given)
+        self.desired: list[Desired] = settings.desired(given, served())
+        self.failures: dict[str, dict[str, Any]] = read_json(FAILURES, {})
+        self.lines: list[str] = []
+        self.asked = False  # whether the CA was asked for the name at hand
+
+    # -- one name ------------------------------------------------------------------------------------------------------
+
+    def ensure(self, one: Desired, now: float, force: bool, asked_for: bool) -> None:
+        """Obtain or renew a name's certificate when it is this edge's turn; a failure is noted and ends here."""
+        failure, self.asked = self.failures.get(one.name), False
+        try:
+            broken = store.repair(one.name)
+            if broken:
+                self.lines.append(f"{one.name}: the certificate in use was replaced by the one before it: {broken}")
+            live = store.live(one.name)
+            if one.settings["source"] == "files":
+                self._use(one, _text(one.settings["bundle"]))
+            else:
+                if live is None and failure is None:
+                    failure = self._note(one.name, "", now, tries=0)
+                missing = failure["since"] if failure else now
+                why = certificates.due(live, acme.origin(one.settings), self.fleet.position, missing, now)
+                if not (why or force):
+                    if (
+                        live
+                        and live.ends > now
+                        and live.origin == acme.origin(one.settings)
+                        and self._settled(one, live, now)
+                    ):
+                        self.failures.pop(one.name, None)
+                    return
+                tries = failure["tries"] if failure else 0
+                if tries and failure and not (force or asked_for):
+                    again = certificates.next_try(tries, failure["at"], live)
+                    if now < again:
+                        return
+                self._use(one, self._obtain(one))
+            self.failures.pop(one.name, None)
+        except (CertificateError, OSError) as error:
+            # What it gave and is refused here counts, too: the CA counts it.
+            tries = (failure or {}).get("tries", 0) + (1 if self.asked else 0)
+            self._note(one.name, str(error), now, tries)
+            self.lines.append(f"{one.name}: FAILED: {error}")
+
+    def _settled(self, one: Desired, live: Certificate, now: float) -> bool:
+        """Whether nothing is due for any edge, so that what failed before is over: another edge may have renewed it."""
+        return certificates.due(live, acme.origin(one.settings), 0, now, now) is None
+
+    def _note(self, name: str, why: str, now: float, tries: int) -> dict[str, Any]:
+        since = self.failures.get(name, {}).get("since", now)
+        self.failures[name] = {"since": since, "at": now, "why": why, "tries": tries}
+        return self.failures[name]
+
+    def _use(self, one: Desired, bundle: str) -> None:
+        if store.install(one.name, bundle, acme.origin(one.settings), one.names, self.fleet.https_port):
+            found = store.described(bundle)
+            self.lines.append(f"{one.name}: new certificate by {found.issuer}, until {certificates.when(found.ends)}")
+
+    def _obtain(self, one: Desired) -> str:
+        if one.settings["source"] == "self_signed":
+            return store.self_signed(one.name, SELF_SIGNED_DAYS, one.settings["key_type"])
+        account = self.account(one.settings)
+        if not one.settings.get("dns_plugin") and one.settings["precheck"]:
+            precheck.run(one.name, account["thumbprint"])
+        self._certbot(acme.certonly(CERTBOT, one.name, one.settings, account["id"]), one.settings)
+        folder = os.path.join(CERTBOT, "live", acme.lineage(one.name))
+        return _text(os.path.join(folder, "privkey.pem")) + _text(os.path.join(folder, "fullchain.pem"))
+
+    # -- the account ---------------------------------------------------------------------------------------------------
+
+    def account(self, of: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the account at the CA; makes one, which the other edges get before it is used, since they answer with it."""
+        found = account(of)
+        if not found:
+            self._certbot(acme.register(CERTBOT, of), of)
+            found = account(of)
+            if not found:
+                raise CertificateError("certbot made no account")
+            self.lines.append(f"new account at {of['directory']}")
+        publish(found["thumbprint"])
+        self.spread()
+        return found
+
+    def _certbot(self, command: Sequence[str], of: Mapping[str, Any]) -> None:
+        self.asked = True
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=CERTBOT_SECONDS,
+                env={**os.environ, "LC_ALL": "C.UTF-8", **acme.environment(of)},
+            )
+        except FileNotFoundError as error:
+            raise CertificateError(
+                "certbot is not installed: run provision.yml, whose inventory names the source acme"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise CertificateError(f"certbot gave up on {of['directory']} after {CERTBOT_SECONDS} s") from error
+        if done.returncode:
+            raise CertificateError(f"{of['directory']}: {acme.reason(done.stdout + done.stderr)}")
+
+    # -- the other edges -----------------------------------------------------------------------------------------------
+
+    def spread(self) -> None:
+        """Offer every other edge what this one has, and give what it asks for; one that is down gets it at a later run."""
+        for peer in self.fleet.peers:
+            place = f"edge {peer['name']}"
+            try:
+                asked = peers.talk(peer, {"offer": self.offer()})
+                names = {name: self._bundle(name) for name in asked["names"]}
+                files = self._account_files() if asked["account"] else {}
+                if names or files:
+                    taken = peers.talk(peer, {"give": {"names": names, "account": files}})
+                    self.lines += [f"{peer['name']}: {line}" for line in taken["lines"]]
+                self.failures.pop(place, None)
+            except CertificateError as error:
+                self._note(place, str(error), time.time(), 0)
+
+    def offer(self) -> dict[str, Any]:
+        """Return what this edge has, without any secret."""
+        found = {}
+        for one in self.desired:
+            live = store.live(one.name)
+            if live and one.settings["source"] != "files" and live.ends > time.time():
+                found[one.name] = {"begins": live.begins, "origin": live.origin}
+        own = self._account()
+        return {"names": found, "account": {"made": own["made"]} if own else None}
+
+    def _bundle(self, name: str) -> dict[str, str]:
+        live = store.live(name)
+        return {"bundle": store.live_text(name), "origin": live.origin if live else ""}
+
+    def _account(self) -> dict[str, Any] | None:
+        for one in self.desired:
+            if one.settings["source"] == "acme":
+                return account(one.settings)
+        return None
+
+    def _account_files(self) -> dict[str, str]:
+        own = self._account()
+        paths = glob.glob(f"{glob.escape(own['folder'])}/*.json") if own else []
+        return {os.path.relpath(path, CERTBOT): _text(path) for path in paths}
+
+    def receive(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer another edge: what this one takes of its offer, or that it took what was given."""
+        sources = {one.name: acme.origin(one.settings) for one in self.desired}
+        if "offer" in message:
+            return peers.accepted(message["offer"], self.offer(), sources)
+        known = {one.name: one for one in self.desired}
+        given = message["give"]
+        for path, text in given["account"].items():
+            place = os.path.normpath(os.path.join(CERTBOT, path))
+            if not place.startswith(os.path.join(CERTBOT, "accounts") + os.sep) or not place.endswith(".json"):
+                raise CertificateError(f"{path} is no file of an account")
+            write_atomic(place, text, mode=0o400)
+        own = self._account()
+        if own:
+            publish(own["thumbprint"])
+        for name, item in given["names"].items():
+            if not settings.NAME.match(name) or sources.get(name) == "files":
+                raise CertificateError(f"{name} is not accepted here")
+            names = known[name].names if name in known else ()
+            if store.install(name, item["bundle"], _word(item["origin"]), names, self.fleet.https_port):
+                self.failures.pop(name, None)
+                self.lines.append(f"{name}: taken")
+        self.save()
+        return {"lines": self.lines}
+
+    # -- status --------------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Write the status; returns it."""
+        known = {one.name for one in self.desired} | {f"edge {peer['name']}" for peer in self.fleet.peers}
+        self.failures = {name: item for name, item in self.failures.items() if name in known}
+        write_json(FAILURES, self.failures)
+        found = self.status()
+        write_json(CERTIFICATES_STATUS, {key: found[key] for key in ("time", "names", "problems")})
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Return every certificate, what is wrong, and lines for people."""
+        now, names, problems, lines = time.time(), [], [], []
+        for one in self.desired:
+            live = store.live(one.name)
+            why = certificates.problem(live, self.failures.get(one.name), now)
+            source = one.settings["source"]
+            data = live.as_data() if live else {}
+            names.append({"name": one.name, "source": source, "problem": why, **data})
+            problems += [f"{one.name}: {why}"] if why else []
+            left = (
+                f"{certificates.span(live.ends - now)} left, until {certificates.when(live.ends)}, by {live.issuer}"
+                if live
+                else "none"
+            )
+            lines.append(f"{one.name:<30} {source:<12} {left}")
+        for peer in self.fleet.peers:
+            failure = self.failures.get(f"edge {peer['name']}")
+            if failure:
+                problems.append(f"failing since {certificates.when(failure['since'])}: {failure['why']}")
+        return {
+            "time": now,
+            "names": names,
+            "problems": problems,
+            "lines": [*lines, *(f"PROBLEM {line}" for line in problems)],
+        }
+
+
+def served() -> dict[str, set[str]]:
+    """Return the host names that Nginx here serves with TLS, by app."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(EDGE_CONFIGS, "*.conf"))):
+        found[os.path.basename(path).removesuffix(".conf")] = tls_claims(_text(path))
+    return found
+
+
+def account(of: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the account at a CA, the oldest of several, or None."""
+    folders = acme.accounts(CERTBOT, of["directory"])
+    if not folders:
+        return None
+    folder = folders[0]
+    key = read_json(os.path.join(folder, "private_key.json"))
+    made = str(read_json(os.path.join(folder, "meta.json"), {}).get("creation_dt", ""))
+    return {"id": os.path.basename(folder), "folder": folder, "thumbprint": acme.thumbprint(key), "made": made}
+
+
+def publish(thumbprint: str) -> None:
+    """Let Nginx answer challenges for the account."""
+    path = os.path.join(store.FOLDER, "thumbprint")
+    if not os.path.exists(path) or _text(path).strip() != thumbprint:
+        write_atomic(path, f"{thumbprint}\n", mode=0o640, group=store.GROUP)
+
+
+def _renew(asked: argparse.Namespace) -> Answer:
+    with locked(LOCK):
+        edge = Edge()
+        unknown = sorted(set(asked.names) - {one.name for one in edge.desired})
+        if unknown:
+            raise CertificateError(
+                f"edge_tls and the deployed apps have no TLS for {', '.join(unknown)}: set edge_tls, or deploy an app that has it"
+            )
+        store.placeholder()
+        for one in edge.desired:
+            if not asked.names or one.name in asked.names:
+                edge.ensure(one, time.time(), asked.force, bool(asked.names))
+        edge.spread()
+        found = edge.save()
+    found["lines"] = [*edge.lines, *(f"PROBLEM {line}" for line in found["problems"])] or ["nothing is due"]
+    return int(bool(found["problems"])), {**found, "changed": bool(edge.lines)}
+
+
+def _status(_unused: argparse.Namespace) -> Answer:
+    found = Edge().status()
+    return int(bool(found["problems"])), found
+
+
+def _check(asked: argparse.Namespace) -> Answer:
+    one = _one(Edge().desired, asked.name)
+    if one.settings.get("dns_plugin"):
+        return 0, {"lines": [f"{one.name} is proved by DNS: it may lead anywhere"]}
+    have = account(one.settings) if one.settings["source"] == "acme" else None
+    if not have:
+        raise CertificateError(
+            f"{one.name} is from {one.settings['source']}, or has no account yet: there is nothing to check"
+        )
+    precheck.run(one.name, have["thumbprint"])
+    return 0, {"lines": [f"{one.name} leads to these edges, and they answer the challenge"]}
+
+
+def _install(asked: argparse.Namespace) -> Answer:
+    with locked(LOCK):
+        edge = Edge()
+        one = _one(edge.desired, asked.name)
+        bundle = "\n".join(_text(path).strip() for path in (asked.key, asked.fullchain)) + "\n"
+        done = store.install(one.name, bundle, "manual", one.names, edge.fleet.https_port)
+        edge.save()
+    return 0, {"lines": [f"{one.name}: {'in use now' if done else 'was in use already'}"]}
+
+
+def _one(desired: Iterable[Desired], name: str) -> Desired:
+    for one in desired:
+        if one.name == name:
+            return one
+    raise CertificateError(
+        f"edge_tls and the deployed apps have no TLS for {name}: set edge_tls, or deploy an app that has it"
+    )
+
+
+def _receive(_unused: argparse.Namespace) -> Answer:
+    message = json.load(sys.stdin)
+    # Not while it renews, which may be a while, and in which it may be talking to the one that asks: that one comes again.
+    try:
+        with locked(LOCK, seconds=0 if "offer" in message else 10):
+            return 0, Edge().receive(message)
+    except TimeoutError:
+        if "offer" in message:
+            return 0, Edge().receive(message)
+        raise CertificateError("it is renewing itself now") from None
+
+
+def _identity(_unused: argparse.Namespace) -> Answer:
+    made = not os.path.exists(peers.KEY)
+    if made:
+        os.makedirs(os.path.dirname(peers.KEY), mode=0o700, exist_ok=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sluice-certificates", "-f", peers.KEY], check=True
+        )
+    keys = {"key": _text(f"{peers.KEY}.pub").strip(), "host_key": " ".join(_text(peers.HOST_KEY).split()[:2])}
+    return 0, {**keys, "changed": made, "lines": list(keys.values())}
+
+
+def _word(origin: str) -> str:
+    return origin if origin and all(letter.isalnum() or letter in "-_" for letter in origin) else "unknown"
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as handle:
+        return handle.read()
+
+
+COMMANDS: Mapping[str, tuple[Callable[[argparse.Namespace], Answer], str]] = {
+    "renew": (
+        _renew,
+        "obtain and renew what is due, and share it with the other edges; exit code 1 when there is a problem",
+    ),
+    "status": (_status, "show certificates and problems; exit code 1 when there is a problem"),
+    "check": (_check, "see whether a CA would find this fleet under a name, without asking it"),
+    "install": (_install, "use a certificate of yours for a name, until its source gives one"),
+    "receive": (_receive, "take part in an exchange with another edge, on standard input"),
+    "identity": (_identity, "show the keys by which other edges know this one"),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command and print its answer; its exit code: 0 healthy or done, 1 not healthy, 2 it could not be done."""
+    os.umask(0o077)
+    parser = argparse.ArgumentParser(prog="sluice-certificates", description="The TLS certificates of this edge.")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+    parts = {name: commands.add_parser(name, help=text) for name, (_, text) in COMMANDS.items()}
+    parts["renew"].add_argument("names", nargs="*", help="only these, without waiting after a failure")
+    parts["renew"].add_argument("--force", action="store_true", help="although nothing is due")
+    parts["check"].add_argument("name")
+    for argument in ("name", "fullchain", "key"):
+        parts["install"].add_argument(argument)
+    asked = parser.parse_args(words)
+    try:
+        code, found = COMMANDS[asked.command][0](asked)
+    except (CertificateError, OSError, subprocess.CalledProcessError, ValueError) as error:
+        code, found = 2, {"failed": str(error), "lines": [str(error)]}
+    if asked.json or asked.command == "receive":
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        (sys.stderr if code == 2 else sys.stdout).write("\n".join(found["lines"]) + "\n")
+    return code
