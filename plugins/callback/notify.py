@@ -31,7 +31,7 @@ description:
   - A process apart from the run sends them, and tries again for ten minutes. A receiver that is down delays the end of a run by five seconds at
     most, and never fails it.
   - A webhook gets JSON with C(id), C(kind), C(app), C(action), C(release), C(who), C(run), C(time), C(text) and C(link). With O(secret) it is
-    signed, C(X-Sluice-Signature: sha256=HMAC of the body).
+    signed by the header C(X-Sluice-Signature), which is C(sha256=) and the HMAC of the body.
 author: Sluice maintainers (@sluice-stack)
 options:
   targets:

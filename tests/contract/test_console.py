@@ -207,3 +207,16 @@ def test_reports_that_cannot_be_written_are_a_warning_and_no_more(tmp_path: Path
     (tmp_path / "reports").write_text("a file in the place of the directory")
     ran = Ran(tmp_path, IDENTIFIED, REFUSE, **REPORTS)
     assert ran.code == 2 and "no report was written" in str(ran)
+
+
+@pytest.mark.parametrize("name", ["report", "notify"])
+def test_a_reader_of_events_reads_its_options_and_complains_of_nothing(tmp_path: Path, name: str) -> None:
+    ran = Ran(
+        tmp_path,
+        IDENTIFIED,
+        SHOW,
+        ANSIBLE_CALLBACKS_ENABLED=f"sluice.stack.{name}",
+        SLUICE_NOTIFY="http://127.0.0.1:1/hook",
+        SLUICE_NOTIFY_KINDS="live,failed",
+    )
+    assert ran.code == 0 and "WARNING" not in str(ran), str(ran)

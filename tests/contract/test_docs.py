@@ -109,6 +109,21 @@ def returned_names() -> set[str]:
     return found
 
 
+@pytest.mark.parametrize("path", sorted((PLUGINS / "callback").glob("*.py")), ids=lambda path: path.stem)
+def test_a_callbacks_documentation_is_yaml_with_a_description_of_each_option(path: Path) -> None:
+    """Ansible reads the options from it: one that does not parse has none."""
+    tree = ast.parse(path.read_text())
+    text = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION"
+    )
+    found = yaml.safe_load(text)
+    assert found["name"] == path.stem and found["type"] in ("stdout", "notification")
+    assert all(isinstance(line, str) for line in found["description"])
+    assert all(option["description"] and option["type"] for option in found.get("options", {}).values())
+
+
 def test_what_a_module_documents_to_return_is_in_the_code() -> None:
     """A renamed result whose documentation was forgotten."""
     known = returned_names()
