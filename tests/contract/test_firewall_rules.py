@@ -110,6 +110,7 @@ def test_ports_and_sources_of_the_inventory_are_used(tmp_path: Path) -> None:
         tmp_path,
         {"edge": hosts(edge1=EDGE), "app": hosts(app1=APP), "db": hosts(db1=DATA)},
         nginx_http_port=8000,
+        nginx_https_port=8443,
         app_port_range="21000-21099",
         postgres_port=5433,
         backup_drill_port=6000,
@@ -117,7 +118,9 @@ def test_ports_and_sources_of_the_inventory_are_used(tmp_path: Path) -> None:
         baseline_firewall_extra=extra,
         baseline_firewall_statements=["ip protocol vrrp accept"],
     )
-    assert "tcp 8000 any" in opened["edge1"] and opened["app1"] == {f"tcp 21000-21099 {EDGE}"}
+    assert opened["edge1"] == {"tcp 8000 any", "tcp 8443 any", "udp 8443 any"} and opened["app1"] == {
+        f"tcp 21000-21099 {EDGE}"
+    }
     assert opened["db1"] == {f"tcp 5433 {APP}", f"tcp 5433 {DATA}", f"tcp 6001 {APP}"}
     for line in (
         "ip saddr 192.0.2.0/24 tcp dport { 22 } accept",
