@@ -27,7 +27,7 @@ author: Sluice maintainers (@sluice-stack)
 options:
   directory:
     description: The directory for the files; it is created when missing. Empty to write none.
-    type: path
+    type: str
     default: reports
     env:
       - name: SLUICE_REPORT_DIRECTORY
@@ -35,8 +35,8 @@ options:
       - section: callback_sluice_report
         key: directory
   summary:
-    description: A file that the Markdown is appended to.
-    type: path
+    description: A file that the Markdown is appended to; empty for none.
+    type: str
     default: ""
     env:
       - name: GITHUB_STEP_SUMMARY
@@ -94,7 +94,8 @@ class CallbackModule(CallbackBase):
             self._display.warning(f"no report was written: {error}")
 
     def _write(self, data: dict[str, Any]) -> None:
-        directory, summary = self.get_option("directory"), self.get_option("summary")
+        # Not of type path, whose empty value is the working directory.
+        directory, summary = (os.path.expanduser(self.get_option(name)) for name in ("directory", "summary"))
         if directory:
             os.makedirs(directory, exist_ok=True)
             path = os.path.join(directory, record.file_name(data))

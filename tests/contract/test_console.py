@@ -197,6 +197,19 @@ def test_a_run_that_failed_leaves_its_reports_and_the_summary_of_the_ci_job(tmp_
     assert (tmp_path / "summary.md").read_text() == found[".md"]
 
 
+def test_each_of_them_can_be_left_out(tmp_path: Path) -> None:
+    """Without a CI's summary, as on a laptop; and with the directory empty."""
+    (tmp_path / "one").mkdir()
+    ran = Ran(
+        tmp_path / "one", IDENTIFIED, REFUSE, ANSIBLE_CALLBACKS_ENABLED="sluice.stack.report", GITHUB_STEP_SUMMARY=""
+    )
+    assert "WARNING" not in str(ran) and set(written(tmp_path / "one")) == {".json", ".md", ".html"}
+    (tmp_path / "two").mkdir()
+    ran = Ran(tmp_path / "two", IDENTIFIED, REFUSE, **REPORTS, SLUICE_REPORT_DIRECTORY="")
+    assert "WARNING" not in str(ran) and written(tmp_path / "two") == {}
+    assert (tmp_path / "two" / "summary.md").exists()
+
+
 def test_a_run_that_only_reads_and_one_without_the_reader_leave_none(tmp_path: Path) -> None:
     assert Ran(tmp_path, IDENTIFIED, SHOW, **REPORTS).code == 0
     assert Ran(tmp_path, IDENTIFIED, REFUSE).code == 2
