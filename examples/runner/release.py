@@ -12,6 +12,8 @@ look. SIGTERM or Ctrl-C stop the run at once; the hosts keep serving, and the ne
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -34,19 +36,18 @@ def run(inventory: Path, action: str, version: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, cancel)
-    # The version is text that somebody wrote: a deploy takes it from the environment, a rollback as JSON. Neither templates it.
+    # The version is text that somebody wrote: a deploy takes it from the environment, a rollback as JSON. Neither templates it. ansible-runner would
+    # keep envvars and extravars in files, and use those in the next run, too.
     extra = {"release_to": version} if action == "rollback" and version else {}
     with tempfile.TemporaryDirectory() as reports:
+        os.environ.update(
+            APP_VERSION=version, ANSIBLE_CALLBACKS_ENABLED="sluice.stack.report", SLUICE_REPORT_DIRECTORY=reports
+        )
         result = ansible_runner.run(
             private_data_dir=str(HERE),
             playbook=f"sluice.stack.{action}",
             inventory=str(inventory.resolve()),
-            extravars=extra,
-            envvars={
-                "APP_VERSION": version,
-                "ANSIBLE_CALLBACKS_ENABLED": "sluice.stack.report",
-                "SLUICE_REPORT_DIRECTORY": reports,
-            },
+            cmdline=f"--extra-vars {shlex.quote(json.dumps(extra))}",
             cancel_callback=lambda: cancelled,
             rotate_artifacts=20,
         )
