@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,15 +37,17 @@ def run(inventory: Path, action: str, version: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, cancel)
-    # The version is text that somebody wrote: a deploy takes it from the environment, a rollback as JSON. Neither templates it. ansible-runner would
-    # keep envvars and extravars in files, and use those in the next run, too.
+    # The version is text that somebody wrote: a deploy takes it from the environment, a rollback as JSON. Neither templates it.
     extra = {"release_to": version} if action == "rollback" and version else {}
-    with tempfile.TemporaryDirectory() as reports:
+    # ansible-runner keeps what it is given in files of its folder, and the next run there would use those.
+    with tempfile.TemporaryDirectory() as reports, tempfile.TemporaryDirectory() as private:
+        shutil.copytree(HERE / "env", Path(private) / "env")
         os.environ.update(
             APP_VERSION=version, ANSIBLE_CALLBACKS_ENABLED="sluice.stack.report", SLUICE_REPORT_DIRECTORY=reports
         )
         result = ansible_runner.run(
-            private_data_dir=str(HERE),
+            private_data_dir=private,
+            artifact_dir=str(HERE / "artifacts"),
             playbook=f"sluice.stack.{action}",
             inventory=str(inventory.resolve()),
             cmdline=f"--extra-vars {shlex.quote(json.dumps(extra))}",
