@@ -9,6 +9,9 @@ STATE_ROOT = "/var/lib/sluice"
 EDGE_RECORDS = "/var/lib/sluice-edge"
 EDGE_CONFIGS = "/etc/nginx/sluice"
 # What sluice-certificates last saw; see certificates/program.py.
+CERTIFICATES_PLACEHOLDER = (
+    "/var/lib/sluice-tls/placeholder.pem"  # of role edge_tls: without it no handshake is answered
+)
 CERTIFICATES_STATUS = "/var/lib/sluice/certificates/status.json"
 
 

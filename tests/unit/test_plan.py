@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
 from ansible_collections.sluice.stack.plugins.module_utils.plan.plan import PlanError, decide
 
 
@@ -324,3 +325,18 @@ def test_the_token_is_above_all_that_any_host_has_seen(fleet: Any) -> None:
     fleet.run()
     fleet.observed["app1"]["highest"] = 41
     assert fleet.plan()["token"] == 42
+
+
+def test_an_edge_that_was_provisioned_without_tls_serves_host_names_over_http_and_the_plan_says_so(fleet: Any) -> None:
+    """As with a second app, whose own inventory knows nothing of what the edges' inventory turned off."""
+    fleet.variables["app_routes"] = [{"host": "shop.test", "path": "/", "service": "frontend"}]
+    edge = fleet.observed["edge1"]["edge"]
+    edge["tls"] = True
+    plan = fleet.plan(tls=Tls(443))
+    assert plan["https"] == ["shop.test"] and not [line for line in plan["lines"] if line.startswith("  tls")]
+    edge["tls"] = False
+    plan = fleet.plan(tls=Tls(443))
+    assert plan["https"] == [] and " ssl;" not in plan["edge_config"]
+    assert [line for line in plan["lines"] if line.startswith("  tls")] == [
+        "  tls        edge1: provisioned without, so host names answer over HTTP; run provision.yml, or set nginx_tls: false"
+    ]

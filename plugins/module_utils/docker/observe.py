@@ -15,6 +15,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.health import 
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.paths import (
+    CERTIFICATES_PLACEHOLDER,
     CERTIFICATES_STATUS,
     EDGE_CONFIGS,
     EDGE_RECORDS,
@@ -79,6 +80,7 @@ def edge_host(app: str, now: float) -> dict[str, Any]:
         # Seconds since the last change.
         **({"age": now - os.stat(path).st_mtime} if record else {}),
         "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
+        "tls": os.path.exists(CERTIFICATES_PLACEHOLDER),
         "certificates": certificates and {**certificates, "age": now - certificates["time"]},
     }
 

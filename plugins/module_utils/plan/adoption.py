@@ -50,4 +50,4 @@ def _for(now: State, edge: str, manifest: Manifest, holding: list[str]) -> str:
     own = now.history.manifests.get(confirmed["release"]) if confirmed and mine != slot else None
     addresses = {host: now.desired.addresses[host] for host in holding}
     theirs = {host: now.desired.addresses[host] for host in now.apps if own and now.holds(host, own, mine)}
-    return render_app(own, manifest, addresses, now.desired.http_port, slot, theirs or None, now.desired.tls)
+    return render_app(own, manifest, addresses, now.desired.http_port, slot, theirs or None, now.tls)

@@ -64,6 +64,7 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         "abort": [host for host in now.edges if observed[host]["edge"]["pending_alive"]],
         "converge": list(now.lagging),
         "narrow": narrow,
+        "in_the_clear": now.in_the_clear(target),
         "excluded": sorted({*desired.excluded, *desired.unreachable}),
         "drained": sorted(now.drained),
         "join": [desired.host] if desired.action == "join" and observed[str(desired.host)]["drained"] else [],

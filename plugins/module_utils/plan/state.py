@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app, tls_claims
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import NO_TLS, Tls
 from ansible_collections.sluice.stack.plugins.module_utils.plan import disk_space, migrations, placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, Observation, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
@@ -29,6 +30,21 @@ class State:
     live: Mapping[str, str] | None
     live_manifest: Manifest | None
     lagging: Sequence[str]
+
+    @property
+    def tls(self) -> Tls:
+        """The edges' TLS; none while one of them was provisioned without, by the inventory of another app perhaps."""
+        return NO_TLS if any(self.without_tls) else self.desired.tls
+
+    @property
+    def without_tls(self) -> list[str]:
+        """The edges that cannot answer a handshake."""
+        return [host for host in self.edges if not self.observed[host]["edge"].get("tls", True)]
+
+    def in_the_clear(self, manifest: Manifest) -> list[str]:
+        """The edges for which host names of a release that should have TLS are served without it."""
+        names = {str(route["host"] or "") for route in manifest["routes"]}
+        return self.without_tls if any(self.desired.tls.of(name) for name in names) else []
 
     def spread(self, manifest: Manifest) -> dict[str, list[str]]:
         """App host → the services it has of a release when this run is done."""
@@ -75,7 +91,7 @@ class State:
         holding = {host: hosts[host] for host in other_on or [] if host in hosts}
         if other_on is not None and not holding:
             holding = {host: address for host, address in self.desired.addresses.items() if host in absent}
-        text = render_app(other, target, hosts, self.desired.http_port, slot, holding or None, self.desired.tls)
+        text = render_app(other, target, hosts, self.desired.http_port, slot, holding or None, self.tls)
         stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
         return {"edge_config": text, "configure": stale, "https": sorted(tls_claims(text))}
 

@@ -122,6 +122,13 @@ def _switching(plan: Plan, facts: Facts) -> Lines:
     checks = f"checked after {canary['interval']:g} s each, up to {canary['checks']} times" if canary else ""
     before = f" from {live['slot']}" if live else ""
     return [
+        *(
+            (
+                "tls",
+                f"{edge}: provisioned without, so host names answer over HTTP; run provision.yml, or set nginx_tls: false",
+            )
+            for edge in plan["in_the_clear"]
+        ),
         *(("configure", f"{edge}: {'; '.join(facts.reload[edge])}; one reload of Nginx") for edge in plan["configure"]),
         ("canary", f"{shares} of clients to {plan['slot']}, {checks}" if canary else ""),
         (
