@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible.plugins.callback import CallbackBase
+from ansible import context
 from ansible_collections.sluice.stack.plugins.module_utils.events import notice
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
 from ansible_collections.sluice.stack.plugins.plugin_utils import notice_sender
-from ansible_collections.sluice.stack.plugins.plugin_utils.feed import Feed
+from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 
 DOCUMENTATION = r"""
 name: notify
@@ -74,7 +74,7 @@ requirements:
 LAST_SECONDS = 5.0
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Reader):
     """Hands notices to a process of their own."""
 
     CALLBACK_VERSION = 2.0
@@ -84,7 +84,6 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._feed = Feed(self._read)
         self._notices: notice.Notices | None = None
         self._targets: list[str] = []
         self._link = ""
@@ -104,10 +103,12 @@ class CallbackModule(CallbackBase):
                 f"notify: {unknown[0]} is no kind of notice (SLUICE_NOTIFY_KINDS): use {', '.join(notice.KINDS)}"
             )
         self._notices = notice.Notices(kinds)
-        self._targets = self.get_option("targets").split()
+        # A dry run concerns the one who typed it.
+        self._targets = [] if context.CLIARGS.get("check") else self.get_option("targets").split()
         self._link = self.get_option("link") or _job(os.environ)
 
-    def _read(self, happened: Iterable[Event]) -> None:
+    def read(self, happened: Iterable[Event]) -> None:
+        """Hand over a notice of each event that is worth one."""
         for event in happened:
             made = self._notices.of(event, self._link) if self._notices and self._targets else None
             for target in self._targets if made else ():
@@ -138,7 +139,7 @@ class CallbackModule(CallbackBase):
         except OSError as error:
             self._display.warning(f"notify: no notice was sent to {shown}: {error}")
 
-    def _settle(self) -> None:
+    def ended(self) -> None:
         """Give the sender a moment, say what was refused, and leave the rest to it."""
         if self._sender is None or self._sender.stdin is None or self._sender.stdout is None:
             return
@@ -159,32 +160,6 @@ class CallbackModule(CallbackBase):
                     self._display.warning(f"notify: {answer['target']} did not take the notice: {answer['error']}")
         for shown in sorted({shown for _unused, shown in self._open}):
             self._display.warning(f"notify: {shown} has not answered yet; tried again for 10 minutes")
-
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
-        self._feed.task_started(task)
-        self._feed.waiting()
-
-    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
-        self._feed.task_started(task)
-
-    def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        self._feed.host_started(host, task)
-
-    def v2_runner_on_ok(self, result: Any) -> None:
-        self._feed.ok(result)
-
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._feed.failed(result, ignore_errors)
-
-    def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._feed.unreachable(result)
-
-    def v2_runner_on_skipped(self, result: Any) -> None:
-        self._feed.skipped(result)
-
-    def v2_playbook_on_stats(self, stats: Any) -> None:
-        self._feed.ended(stats)
-        self._settle()
 
 
 def _is_http(target: str) -> bool:

@@ -8,10 +8,9 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from ansible.plugins.callback import CallbackBase
 from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
-from ansible_collections.sluice.stack.plugins.plugin_utils.feed import Feed
+from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 
 DOCUMENTATION = r"""
 name: report
@@ -45,7 +44,7 @@ requirements:
 """
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Reader):
     """Adds up the events of a run, and writes its reports when it has ended."""
 
     CALLBACK_VERSION = 2.0
@@ -56,35 +55,14 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._record = record.Record()
-        self._feed = Feed(self._add)
 
-    def _add(self, happened: Iterable[Event]) -> None:
+    def read(self, happened: Iterable[Event]) -> None:
+        """Add up the events."""
         for event in happened:
             self._record.add(event)
 
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
-        self._feed.task_started(task)
-
-    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
-        self._feed.task_started(task)
-
-    def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        self._feed.host_started(host, task)
-
-    def v2_runner_on_ok(self, result: Any) -> None:
-        self._feed.ok(result)
-
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._feed.failed(result, ignore_errors)
-
-    def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._feed.unreachable(result)
-
-    def v2_runner_on_skipped(self, result: Any) -> None:
-        self._feed.skipped(result)
-
-    def v2_playbook_on_stats(self, stats: Any) -> None:
-        self._feed.ended(stats)
+    def ended(self) -> None:
+        """Write the reports."""
         if not self._record.worth_it():
             return
         data = self._record.data()

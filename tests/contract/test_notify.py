@@ -83,8 +83,8 @@ class Said:
 
     def run(self, *happened: events.Event) -> list[str]:
         """A run with these events, to its end."""
-        self.plugin._read(happened)
-        self.plugin._settle()
+        self.plugin.read(happened)
+        self.plugin.ended()
         return self.warnings
 
 
@@ -127,15 +127,21 @@ def test_one_that_says_nothing_lets_the_run_end(monkeypatch: pytest.MonkeyPatch)
 
 def test_no_secret_is_in_the_arguments_of_a_process(receiver: Receiver) -> None:
     said = Said(targets=receiver.address, secret="s3cret")
-    said.plugin._read([PLANNED])
+    said.plugin.read([PLANNED])
     receiver.wait_for(1)
     assert said.plugin._sender is not None
     arguments = Path(f"/proc/{said.plugin._sender.pid}/cmdline").read_bytes().decode()
     assert "notice_sender" in arguments and SECRET not in arguments and "s3cret" not in arguments
-    said.plugin._settle()
+    said.plugin.ended()
 
 
 def test_a_kind_that_does_not_exist_and_no_target_at_all() -> None:
     assert Said(targets="", kinds=["alive"]).run(PLANNED, LIVE) == [
         "notify: alive is no kind of notice (SLUICE_NOTIFY_KINDS): use started, waiting, live, rolled_back, failed"
     ]
+
+
+def test_a_dry_run_is_not_announced(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify.context, "CLIARGS", {"check": True})
+    said = Said(targets=receiver.address)
+    assert said.run(PLANNED, LIVE) == [] and said.plugin._sender is None, "the other tests are the control"

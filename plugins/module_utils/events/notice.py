@@ -14,8 +14,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.events.event import E
 
 STARTED, WAITING, LIVE, ROLLED_BACK, FAILED = KINDS = ("started", "waiting", "live", "rolled_back", "failed")
 MARKS = {STARTED: "▶", WAITING: "…", LIVE: "✓", ROLLED_BACK: "↩", FAILED: "✗"}
-# Runs without an effect on what visitors get.
-SILENT_ACTIONS = ("status", "history", "logs", "run", "lease")
 Notice = dict[str, Any]
 
 
@@ -26,7 +24,6 @@ class Notices:
         self._kinds = kinds
         self._made: set[str] = set()
         self._began = False
-        self._check = False
 
     def of(self, event: Event, link: str = "") -> Notice | None:
         """The notice of an event, if it is worth one."""
@@ -34,7 +31,7 @@ class Notices:
         if isinstance(event, events.Planned):
             self._began = bool(event.lines)
         # What was refused before anything began concerns the one who typed it, not the others.
-        if kind not in self._kinds or kind in self._made or not self._began or event.run.action in SILENT_ACTIONS:
+        if kind not in self._kinds or kind in self._made or not self._began:
             return None
         self._made.add(kind)
         run = event.run
