@@ -45,8 +45,16 @@ FAILED = events.Failed(
 END = events.RunEnded(**at(7), hosts=("app1", "app2", "edge1"), seconds=7.0, check=False)
 
 
+def added_up(happened: list[events.Event]) -> record.Record:
+    """The record of these events."""
+    found = record.Record()
+    for event in happened:
+        found.add(event)
+    return found
+
+
 def test_a_deploy_adds_up() -> None:
-    data = record.added_up([PLANNED, START, LIVE, END]).data()
+    data = added_up([PLANNED, START, LIVE, END]).data()
     assert data == json.loads(json.dumps(data))
     assert {name: data[name] for name in ("app", "release", "previous", "who", "revision", "outcome")} == {
         "app": "shop",
@@ -75,7 +83,7 @@ def test_a_deploy_adds_up() -> None:
     ],
 )
 def test_how_a_run_ended(happened: list[events.Event], outcome: str) -> None:
-    assert record.added_up(happened).data()["outcome"] == outcome
+    assert added_up(happened).data()["outcome"] == outcome
 
 
 def step(name: str, *failed: str) -> events.StepEnded:
@@ -94,7 +102,7 @@ def step(name: str, *failed: str) -> events.StepEnded:
     ],
 )
 def test_programs_are_told_the_kind_of_ending(happened: list[events.Event], code: int) -> None:
-    assert record.added_up([*happened, END]).data()["code"] == code
+    assert added_up([*happened, END]).data()["code"] == code
 
 
 def test_every_step_of_a_deploy_is_judged_on_purpose() -> None:
@@ -106,15 +114,15 @@ def test_every_step_of_a_deploy_is_judged_on_purpose() -> None:
 
 def test_a_run_that_only_reads_leaves_no_report() -> None:
     started = events.RunStarted(**at(0))
-    assert not record.added_up([started, END]).worth_it()
-    assert record.added_up([started, PLANNED, END]).worth_it()
-    assert record.added_up([started, FAILED, END]).worth_it(), "what was refused before its plan"
+    assert not added_up([started, END]).worth_it()
+    assert added_up([started, PLANNED, END]).worth_it()
+    assert added_up([started, FAILED, END]).worth_it(), "what was refused before its plan"
     stranger = {"time": NOW, "run": events.Run()}
-    assert not record.added_up([events.RunEnded(**stranger, hosts=("a",), seconds=1.0, check=False)]).worth_it()
+    assert not added_up([events.RunEnded(**stranger, hosts=("a",), seconds=1.0, check=False)]).worth_it()
 
 
 def test_markdown_has_the_error_the_steps_and_the_plan() -> None:
-    text = report.markdown(record.added_up([PLANNED, START, FLIP, FAILED, END]).data())
+    text = report.markdown(added_up([PLANNED, START, FLIP, FAILED, END]).data())
     assert text.startswith("### Deploy of shop: failed\n\n```\ndeploy failed in step flip: edge1: no\na | detail\n```")
     assert "| start | 4.0 | app1, app2 | 2 images pulled |" in text
     assert "| flip | 0.4 | edge1 | failed on edge1 |" in text
@@ -127,7 +135,7 @@ HOSTILE = "v1|<script>alert(1)</script>`$(id)`\n```\n# [x](javascript:y)"
 def test_what_others_wrote_is_text_in_both() -> None:
     planned = events.Planned(**at(1), lines=(HOSTILE,), images=(("web", HOSTILE),))
     failed = events.Failed(**{**FAILED.__dict__, "message": HOSTILE})
-    data = record.added_up([planned, failed, END]).data()
+    data = added_up([planned, failed, END]).data()
     page, text = report.html(data), report.markdown(data)
     assert "<script" not in page and "&lt;script&gt;" in page
     assert "default-src 'none'" in page
@@ -140,6 +148,6 @@ def test_what_others_wrote_is_text_in_both() -> None:
 
 
 def test_a_page_shows_when_each_step_ran() -> None:
-    page = report.html(record.added_up([PLANNED, START, FLIP, LIVE, END]).data())
+    page = report.html(added_up([PLANNED, START, FLIP, LIVE, END]).data())
     assert "margin-left:0.00%;width:90.91%" in page and "margin-left:90.91%;width:9.09%" in page
     assert "<tr class=bad><th>flip</th>" in page and "Warning: retire: app2: timed out" in page

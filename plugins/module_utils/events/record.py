@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,11 +115,3 @@ def _error(failure: Failed) -> str:
 
 def _iso(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def added_up(happened: Iterable[Event]) -> Record:
-    """The record of these events."""
-    record = Record()
-    for event in happened:
-        record.add(event)
-    return record
