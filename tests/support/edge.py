@@ -116,6 +116,7 @@ class Edge:
         protection = contract.get("protection", {})
         hosts = {"app1": "127.0.0.1"}
         write("conf/shop.conf", edge_nginx.render_app(None, release, hosts, self.port, tls=tls, protection=protection))
+        believing = "nginx_trusted_proxies" not in settings
         places = [f"{kind}_temp_path {self.folder}/temp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")]
         write(
             "conf/test.conf",
@@ -123,7 +124,8 @@ class Edge:
                 [
                     *places,
                     f"client_body_temp_path {self.folder}/temp/body;",
-                    f"set_real_ip_from 127.0.0.1; real_ip_header {CLIENT};",
+                    # Unless a test is about whom the edge believes.
+                    *([f"set_real_ip_from 127.0.0.1; real_ip_header {CLIENT};"] if believing else []),
                 ]
             ),
         )

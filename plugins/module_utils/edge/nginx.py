@@ -184,7 +184,9 @@ class _App:
         for path in self._evadable(host):
             # Behind prefixes in order, before them in effect, and the app may not mind the case: the same protection.
             bare = re.escape(path.rstrip("/"))
-            yield self._location(f'~ "^(?!{bare}(?:/|$))(?i:{bare})(?:[/;]|$)"', host, path, asset=path in assets)
+            yield self._location(
+                f'~ "^(?!{bare}(?:/|$))(?i:{bare})(?:[/;?#\\x5c]|$)"', host, path, asset=path in assets
+            )
         for path in sorted(paths):
             if path != "/":
                 # Nginx would redirect the bare path.

@@ -19,6 +19,8 @@ Users = Mapping[str, Mapping[str, str]]  # user → secret, version
 
 # bcrypt reads no more of a password.
 LONGEST_PASSWORD = 72
+# Appended to an observed configuration.
+MISSING = "# a file of passwords is missing\n"
 # As htpasswd: Nginx compares at each request, about 2 ms long, and a worker does nothing else meanwhile.
 COST = 5
 _STANDARD, _BCRYPT = (
@@ -35,6 +37,11 @@ def file_name(app: str, users: Users) -> str:
     """Return the name of the file with a set of users: a new password does not change it."""
     names = {user: item["secret"] for user, item in users.items()}
     return f"{app}.{hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()[:8]}.users"
+
+
+def paths(config: str) -> set[str]:
+    """Return the files that a rendered configuration names."""
+    return set(re.findall(r"^ +auth_basic_user_file (\S+);$", config, re.MULTILINE))
 
 
 def is_hash(password: str) -> bool:

@@ -92,7 +92,8 @@ class Protection:
             wait = -(-_SECONDS[per] // rate["requests"])
             # Nginx counts those above the first.
             burst = f" burst={rate['burst'] - 1} nodelay" if rate["burst"] > 1 else ""
-            lines.append(f"limit_req zone=sluice_rate_{name}{burst};")
+            # The rate again, so that a changed one is a changed location.
+            lines.append(f"limit_req zone=sluice_rate_{name}{burst};  # {rate['requests']}r/{per[0]}")
         if connections:
             self._definitions[f"connections {name}"] = (
                 f"limit_conn_zone $sluice_client zone=sluice_connections_{name}:{ZONE};"
