@@ -38,6 +38,7 @@ CONTRACT = contracts.resolve(
         "app_routes": [
             {"service": "web", "assets": "/assets"},
             {"service": "web", "path": "/login", "rate_limit": THREE},
+            {"service": "web", "path": "/files", "assets": "/files/assets", "rate_limit": THREE},
             {"service": "web", "path": "/few", "connection_limit": 2},
             {"service": "web", "path": "/office", "allow": ["192.0.2.0/24", "2001:db8:a::/48"], "deny": ["192.0.2.66"]},
             {"service": "web", "path": "/open", "deny": ["198.51.100.0/24"]},
@@ -95,6 +96,12 @@ def test_requests_over_the_rate_get_429_and_when_to_come_back(edge: Edge) -> Non
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
     assert get(edge, "/login", "203.0.113.2").status == 200, "another client is not limited by it"
     assert statuses(edge, "/", "203.0.113.1", 50) == [200] * 50, "the control: a route without one"
+
+
+def test_assets_are_limited_with_their_route(edge: Edge) -> None:
+    assert statuses(edge, "/files/assets/x", "203.0.113.1", 2) == [200] * 2
+    assert statuses(edge, "/files", "203.0.113.1", 1) == [200]
+    assert statuses(edge, "/files/assets/x", "203.0.113.1", 1) == [429]
 
 
 def test_a_flip_takes_nothing_off_the_count(edge: Edge) -> None:
