@@ -175,8 +175,8 @@ def over_http2(edge: Edge, path: str, count: int) -> list[int]:
         return sorted(found)
 
 
-def test_streams_of_one_connection_are_counted_each(edge: Edge) -> None:
-    store.GROUP = "root"
+def test_streams_of_one_connection_are_counted_each(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "GROUP", "root")
     store.placeholder(str(edge.folder / "tls"))
     assert over_http2(edge, "/", 6) == [200] * 3 + [429] * 3
 

@@ -21,7 +21,7 @@ Users = Mapping[str, Mapping[str, str]]  # user → secret, version
 LONGEST_PASSWORD = 72
 # Appended to an observed configuration.
 MISSING = "# a file of passwords is missing\n"
-# As htpasswd: Nginx compares at each request, about 2 ms long, and a worker does nothing else meanwhile.
+# As htpasswd -B: Nginx compares at each request, for some 5 ms, and a worker does nothing else meanwhile.
 COST = 5
 _STANDARD, _BCRYPT = (
     f"{first}ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789{last}"
