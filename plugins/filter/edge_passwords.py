@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sluice.stack.plugins.module_utils.edge import passwords
+from ansible_collections.sluice.stack.plugins.module_utils.edge import htpasswd
 
 
 def edge_passwords(protection: Mapping[str, Any], app: str, secrets: Mapping[str, Any]) -> dict[str, str]:
     """Return file name → content of an app's files of passwords."""
     try:
-        return passwords.files(app, protection, secrets)
-    except passwords.PasswordError as error:
+        return htpasswd.files(app, protection, secrets)
+    except htpasswd.PasswordError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

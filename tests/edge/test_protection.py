@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.certificates import store
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
-from ansible_collections.sluice.stack.plugins.module_utils.edge import passwords
+from ansible_collections.sluice.stack.plugins.module_utils.edge import htpasswd
 from ansible_collections.sluice.stack.plugins.module_utils.edge import verify as edge_verify
 
 from tests.edge.conftest import started
@@ -61,7 +61,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     with started(
         tmp_path_factory.mktemp("edge"),
         contract=CONTRACT,
-        passwords=passwords.files("shop", CONTRACT["protection"], SECRETS),
+        passwords=htpasswd.files("shop", CONTRACT["protection"], SECRETS),
         nginx_client_header_seconds=1,
         nginx_client_body_seconds=1,
         nginx_log_query_values=["page"],

@@ -11,7 +11,7 @@ from typing import Any
 import bcrypt
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
-from ansible_collections.sluice.stack.plugins.module_utils.edge import install, passwords
+from ansible_collections.sluice.stack.plugins.module_utils.edge import htpasswd, install, passwords
 from ansible_collections.sluice.stack.plugins.module_utils.edge.changes import reasons
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
 
@@ -218,16 +218,16 @@ def protected_by(**users: str) -> dict[str, Any]:
 
 
 def test_a_password_is_hashed_the_same_way_in_every_run() -> None:
-    first = passwords.files("shop", protected_by(team="STAGING", boss="STAGING"), SECRETS)
-    assert first == passwords.files("shop", protected_by(boss="STAGING", team="STAGING"), SECRETS)
+    first = htpasswd.files("shop", protected_by(team="STAGING", boss="STAGING"), SECRETS)
+    assert first == htpasswd.files("shop", protected_by(boss="STAGING", team="STAGING"), SECRETS)
     ((name, text),) = first.items()
     lines = dict(line.split(":") for line in text.splitlines())
     assert list(lines) == ["boss", "team"] and lines["boss"] != lines["team"], "a salt each"
     for made in lines.values():
         assert made.startswith("$2b$05$")
         assert bcrypt.checkpw(b"correct horse", made.encode()) and not bcrypt.checkpw(b"correct hors", made.encode())
-    assert list(passwords.files("shop", protected_by(team="STAGING", boss="STAGING"), {"STAGING": "another"})) == [name]
-    assert list(passwords.files("shop", protected_by(team="STAGING"), SECRETS)) != [name]
+    assert list(htpasswd.files("shop", protected_by(team="STAGING", boss="STAGING"), {"STAGING": "another"})) == [name]
+    assert list(htpasswd.files("shop", protected_by(team="STAGING"), SECRETS)) != [name]
 
 
 @pytest.mark.parametrize(
@@ -238,13 +238,13 @@ def test_a_password_is_hashed_the_same_way_in_every_run() -> None:
     ],
 )
 def test_a_hash_is_kept_as_it_is(made: str) -> None:
-    assert list(passwords.files("shop", protected_by(team="HASH"), {"HASH": made}).values()) == [f"team:{made}\n"]
+    assert list(htpasswd.files("shop", protected_by(team="HASH"), {"HASH": made}).values()) == [f"team:{made}\n"]
 
 
 def test_without_bcrypt_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "bcrypt", None)
-    with pytest.raises(passwords.PasswordError, match="needs the Python package bcrypt on the controller"):
-        passwords.files("shop", protected_by(team="STAGING"), SECRETS)
+    monkeypatch.setattr(htpasswd, "bcrypt", None)
+    with pytest.raises(htpasswd.PasswordError, match="needs the Python package bcrypt on the controller"):
+        htpasswd.files("shop", protected_by(team="STAGING"), SECRETS)
 
 
 def test_files_of_passwords_are_for_the_workers_only_and_those_of_others_stay(
@@ -305,7 +305,7 @@ def test_a_lost_file_of_passwords_is_put_back(fleet: Any) -> None:
     text = fleet.run()["edge_config"]
     assert passwords.paths(text) == {
         f"/etc/nginx/sluice/{name}"
-        for name in passwords.files("shop", contracts.resolve(fleet.variables)["protection"], SECRETS)
+        for name in htpasswd.files("shop", contracts.resolve(fleet.variables)["protection"], SECRETS)
     }
     fleet.observed["edge1"]["edge"]["config"] = text + passwords.MISSING
     assert "edge1: a file of passwords is missing" in str(fleet.plan()["lines"])
