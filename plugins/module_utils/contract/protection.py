@@ -13,6 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     mapping,
     number,
     sequence,
+    shown,
     struct,
     text,
 )
@@ -27,7 +28,7 @@ def _network() -> Kind:
         try:
             return networks.normal(str(value))
         except networks.BadNetwork as error:
-            problems.add(path, f"is {value!r}{error}", value)
+            problems.add(path, f"is {shown(value)}{error}", value)
             return None
 
     return Kind(read)

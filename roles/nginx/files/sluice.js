@@ -188,13 +188,14 @@ function logged_uri(r) {
     if (at < 0) {
         return uri;
     }
-    const kept = r.variables.sluice_log_kept.split(' ');
+    const kept = r.variables.sluice_log_kept.split(' ').filter((name) => name);
     const query = uri.slice(at + 1).split('&').map((part) => {
         const end = part.indexOf('=');
         if (end < 0) {
-            return part && kept.indexOf(part) < 0 ? '*' : part;
+            return part && !kept.includes(part) ? '*' : part;
         }
-        return kept.indexOf(part.slice(0, end)) < 0 ? `${part.slice(0, end)}=*` : part;
+        const name = part.slice(0, end);
+        return kept.includes(name) ? part : `${name}=*`;
     });
     return `${uri.slice(0, at)}?${query.join('&')}`;
 }
