@@ -15,7 +15,7 @@ try:
 except ImportError:  # only needed with basic_auth
     bcrypt = None  # type: ignore[assignment]
 
-# As htpasswd -B: Nginx compares at each request, for some 5 ms, and a worker does nothing else meanwhile.
+# As htpasswd -B: Nginx compares at each request, for some 3 ms, and a worker does nothing else meanwhile.
 COST = 5
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _TO_BCRYPT = str.maketrans(f"{_ALPHABET}+/", f"./{_ALPHABET}")  # of base64
