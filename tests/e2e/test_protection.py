@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
 import yaml
 
 from tests.support.lab import INVENTORY, QUICK, Lab
@@ -26,6 +27,7 @@ PROTECTED = json.dumps(
 INSIDE = {"Authorization": f"Basic {base64.b64encode(f'team:{PASSWORD}'.encode()).decode()}"}
 
 
+@pytest.mark.soak
 def test_a_release_goes_live_behind_passwords_and_limits(lab: Lab, v1_0_0: str) -> None:
     assert [lab.ask("/api/version").status for _ in range(5)] == [200] * 5, "the control"
     run = lab.deploy(
