@@ -76,6 +76,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.install import (
     LOCK,
     ConfigError,
+    drop_passwords,
     install,
     obtain_certificates,
     put_passwords,
@@ -126,6 +127,7 @@ def main() -> None:
         with Guard(app, params["run_id"], params["token"]).effect(), locked(LOCK):
             if before == content:
                 put_passwords(passwords)
+                drop_passwords(app, passwords)
                 module.exit_json(**result)
             refuse_clash(app, content)
             install(app, path, before, content, params["reload_seconds"], passwords)

@@ -259,6 +259,8 @@ def test_files_of_passwords_are_for_the_workers_only_and_those_of_others_stay(
     assert not install.stale_passwords("shop", wanted)
     assert (tmp_path / "shop.1.users").stat().st_mode & 0o777 == 0o640
     assert install.stale_passwords("shop", {"shop.1.users": "b"}) and install.stale_passwords("shop", {})
+    install.drop_passwords("shop", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["shop-two.1.users"]
 
 
 # the plan

@@ -117,6 +117,13 @@ def put_passwords(files: Mapping[str, str]) -> None:
         write_atomic(os.path.join(EDGE_CONFIGS, name), text, mode=0o640, group=GROUP)
 
 
+def drop_passwords(app: str, keep: Mapping[str, str]) -> None:
+    """Remove the app's other files of passwords."""
+    for path in _password_files(app):
+        if os.path.basename(path) not in keep:
+            os.unlink(path)
+
+
 def _password_files(app: str) -> list[str]:
     return glob.glob(os.path.join(EDGE_CONFIGS, f"{app}.*.users"))
 
@@ -137,9 +144,7 @@ def install(
         put(path, before)
         raise
     put(path, content)
-    for left in _password_files(app):
-        if os.path.basename(left) not in passwords:
-            os.unlink(left)
+    drop_passwords(app, passwords)
 
 
 def obtain_certificates() -> None:
