@@ -26,6 +26,10 @@ options:
   content:
     description: The configuration, as the plan rendered it. Required with O(state=present).
     type: str
+  passwords:
+    description: Files of passwords that O(content) names, name to content; others of the app are removed. Workers read them, nobody else.
+    type: dict
+    default: {}
   reload_seconds:
     description: How long the new workers may take to start.
     type: float
@@ -46,6 +50,7 @@ EXAMPLES = r"""
     run_id: "{{ contract.run.id }}"
     token: "{{ plan.token }}"
     content: "{{ plan.edge_config }}"
+    passwords: "{{ contract.protection | sluice.stack.edge_passwords(contract.app, app_secrets) }}"
 """
 
 RETURN = r"""
@@ -71,10 +76,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.install import (
     LOCK,
     ConfigError,
+    drop_passwords,
     install,
     obtain_certificates,
+    put_passwords,
     read,
     refuse_clash,
+    stale_passwords,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_CONFIGS
@@ -85,6 +93,7 @@ ARGUMENTS: dict[str, Any] = {
         **RUN_ARGUMENTS,
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "content": {"type": "str"},
+        "passwords": {"type": "dict", "default": {}, "no_log": True},
         "reload_seconds": {"type": "float", "default": 15},
     },
     "required_if": [("state", "present", ["content"])],
@@ -99,8 +108,10 @@ def main() -> None:
     app, content = params["app"], params["content"] if params["state"] == "present" else ""
     path = os.path.join(EDGE_CONFIGS, f"{app}.conf")
     before = read(path)
+    passwords = params["passwords"] if content else {}
+    stale = stale_passwords(app, passwords)
     result = {
-        "changed": before != content,
+        "changed": before != content or stale,
         "fingerprint": edge_nginx.fingerprint(content),
         "diff": {"before": before, "after": content, "before_header": path, "after_header": path},
     }
@@ -111,11 +122,15 @@ def main() -> None:
                 f"the content for app {app} is not a configuration rendered by the plan: nothing was written"
             )
         refuse_clash(app, content)
-        if module.check_mode or before == content:
+        if module.check_mode or not result["changed"]:
             module.exit_json(**result)
         with Guard(app, params["run_id"], params["token"]).effect(), locked(LOCK):
+            if before == content:
+                put_passwords(passwords)
+                drop_passwords(app, passwords)
+                module.exit_json(**result)
             refuse_clash(app, content)
-            install(app, path, before, content, params["reload_seconds"])
+            install(app, path, before, content, params["reload_seconds"], passwords)
             if edge_nginx.tls_claims(content) - edge_nginx.tls_claims(before):
                 obtain_certificates()
     except (ConfigError, LeaseError, edge_control.EdgeDown, edge_control.EdgeRefused) as error:

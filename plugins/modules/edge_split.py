@@ -274,6 +274,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
                 params["release"],
                 times=params["verify_times"],
                 timeout=params["verify_timeout"],
+                own_pass=edge_control.own_pass(),
             )
         except VerifyError as error:
             raise VerifyError(

@@ -99,6 +99,11 @@ def test_a_wrong_variable_is_named_with_its_place(extra: str, message: str) -> N
             "app_routes[0].service is 'api': known: web (set in {file}:2:3)",
         ),
         (
+            {"app_protection": {"basic_auth": {"team": "STAGING"}}},
+            "app_protection.basic_auth.team names STAGING, which has no value: set app_secrets.STAGING from the inventory's vault "
+            "(set in {file}:2:3)",
+        ),
+        (
             {"postgres_databses": []},
             "postgres_databses is not an input of role postgres: did you mean 'postgres_databases'? (set in {file}:1:20)",
         ),

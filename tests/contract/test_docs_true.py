@@ -50,6 +50,7 @@ STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "A service": (contract.SERVICE, {"image": "example/app"}),
     "Health": (contract.HEALTH, {}),
     "A route": (contract.ROUTE, {"service": "web"}),
+    "Protection": (contract.VARIABLES["app_protection"], {}),
     "The canary": (contract.CANARY, {}),
     "The migration": (contract.MIGRATION, {"engine": "prisma", "service": "web"}),
     "The backup": (contract.BACKUP, {}),

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
@@ -14,22 +17,27 @@ from tests.support.edge import SLOTS, Edge
 from tests.support.edge_app import app
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """An edge before two apps."""
+@contextmanager
+def started(folder: Path, **settings: Any) -> Iterator[Edge]:
+    """An edge before two apps; ``settings`` are those of Edge."""
     servers = {slot: ThreadingHTTPServer(("127.0.0.1", 0), app(slot)) for slot in SLOTS}
     for server in servers.values():
         server.daemon_threads = True
         server.handle_error = lambda *_: None  # an edge that goes away is part of the tests
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    found = Edge(
-        tmp_path_factory.mktemp("edge"), {slot: int(server.server_address[1]) for slot, server in servers.items()}
-    )
+    found = Edge(folder, {slot: int(server.server_address[1]) for slot, server in servers.items()}, **settings)
     found.start()
     yield found
     found.stop()
     for server in servers.values():
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """An edge before two apps."""
+    with started(tmp_path_factory.mktemp("edge")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -104,8 +104,8 @@ def test_a_silent_websocket_ends_after_the_time_of_its_route(edge: Edge) -> None
 
 
 def test_a_websocket_is_logged_when_it_ends_as_what_it_was(edge: Edge) -> None:
-    with conversation(edge, "/live?logged") as one:
+    with conversation(edge, "/live/logged") as one:
         one.say("hello")
         edge.canary(100)
-    (entry,) = edge.log(lambda entry: entry["uri"] == "/live?logged")
+    (entry,) = edge.log(lambda entry: entry["uri"] == "/live/logged")
     assert (entry["status"], entry["slot"], entry["release"]) == (101, "blue", "r1")

@@ -22,7 +22,7 @@ FIXED = {
     "remote_addr": "192.0.2.7",
     "request_method": "GET",
     "host": "shop.example.com",
-    "request_uri": "/api/bookings?day=2026-11-24",
+    "sluice_logged_uri": "/api/bookings?day=*",
     "body_bytes_sent": "1834",
     "sluice_app": "shop",
     "sluice_slot": "green",

@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +37,48 @@ CLIENT = "X-Test-Client"
 LARGE = b"x" * 1_500_000
 MB = 2**20
 
+# The routes of an edge that protects nothing.
+STANDARD: dict[str, Any] = {
+    "routes": [
+        {"host": None, "path": "/", "service": "web", "assets": "/assets"},
+        {"host": None, "path": "/brief", "service": "web", "assets": None, "timeout": 1},
+        {"host": None, "path": "/upload", "service": "web", "assets": None, "body_limit": 30 * MB},
+        {"host": None, "path": "/any", "service": "web", "assets": None, "body_limit": 0},
+        {"host": None, "path": "/stream", "service": "web", "assets": None, "buffering": False},
+        *(
+            {"host": f"{name}.example.com", "path": "/", "service": "web", "assets": None}
+            for name in ("safe", "api.wild", "bare")
+        ),
+    ],
+}
+NOTHING: dict[str, str] = {}
+
 Answer = tuple[int, dict[str, str], str]
 
 
 class Edge:
     """An Nginx of this test's own, and the record of its app."""
 
-    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ports: dict[str, int],
+        contract: Mapping[str, Any] = STANDARD,
+        passwords: Mapping[str, str] = NOTHING,
+        **settings: Any,
+    ) -> None:
         self.folder, self.record = folder, edge_record.empty("shop")
         self.socket = str(folder / "run" / "control.sock")
         with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
             other.bind(("127.0.0.1", 0))
             self.port, self.https_port = int(probe.getsockname()[1]), int(other.getsockname()[1])
-        self._configure(ports)
+        self._configure(ports, contract, settings)
+        for name, text in passwords.items():
+            (folder / "conf" / name).write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _configure(self, ports: dict[str, int]) -> None:
+    def _configure(self, ports: dict[str, int], contract: Mapping[str, Any], settings: dict[str, Any]) -> None:
         for name in ("conf", "run", "records", "log", "temp", "tls"):
             (self.folder / name).mkdir()
         moved = {
@@ -70,14 +95,14 @@ class Edge:
                 text = text.replace(there, str(self.folder / here))
             (self.folder / name).write_text(text)
 
-        given = {"nginx_http_port": self.port, "nginx_https_port": self.https_port}
-        settings = {
+        given = {"nginx_http_port": self.port, "nginx_https_port": self.https_port, **settings}
+        rendered = {
             name: value
             for part in ("defaults", "vars")
             for name, value in yaml.safe_load((ROLE / part / "main.yml").read_text()).items()
         } | given
         environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)
-        main = environment.from_string((ROLE / "templates" / "nginx.conf.j2").read_text()).render(settings)
+        main = environment.from_string((ROLE / "templates" / "nginx.conf.j2").read_text()).render(rendered)
         write("nginx.conf", main.replace("user www-data;", "user root;" if os.getuid() == 0 else ""))
         for source in (ROLE / "files").iterdir():
             write(f"conf/{source.name}", source.read_text())
@@ -85,20 +110,13 @@ class Edge:
             "app": "shop",
             "services": {"web": {}},
             "ports": {"web": {slot: [port] for slot, port in ports.items()}},
-            "routes": [
-                {"host": None, "path": "/", "service": "web", "assets": "/assets"},
-                {"host": None, "path": "/brief", "service": "web", "assets": None, "timeout": 1},
-                {"host": None, "path": "/upload", "service": "web", "assets": None, "body_limit": 30 * MB},
-                {"host": None, "path": "/any", "service": "web", "assets": None, "body_limit": 0},
-                {"host": None, "path": "/stream", "service": "web", "assets": None, "buffering": False},
-                *(
-                    {"host": f"{name}.example.com", "path": "/", "service": "web", "assets": None}
-                    for name in ("safe", "api.wild", "bare")
-                ),
-            ],
+            "routes": contract["routes"],
         }
         tls = Tls(self.https_port, hosts={"bare.example.com": {"source": "none"}})
-        write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port, tls=tls))
+        protection = contract.get("protection", {})
+        hosts = {"app1": "127.0.0.1"}
+        write("conf/shop.conf", edge_nginx.render_app(None, release, hosts, self.port, tls=tls, protection=protection))
+        believing = "nginx_trusted_proxies" not in settings
         places = [f"{kind}_temp_path {self.folder}/temp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")]
         write(
             "conf/test.conf",
@@ -106,7 +124,8 @@ class Edge:
                 [
                     *places,
                     f"client_body_temp_path {self.folder}/temp/body;",
-                    f"set_real_ip_from 127.0.0.1; real_ip_header {CLIENT};",
+                    # Unless a test is about whom the edge believes.
+                    *([f"set_real_ip_from 127.0.0.1; real_ip_header {CLIENT};"] if believing else []),
                 ]
             ),
         )

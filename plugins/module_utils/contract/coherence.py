@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
-from ansible_collections.sluice.stack.plugins.module_utils.contract import rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import protection, rollback
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Problems,
 )
@@ -53,6 +53,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
                 given["app_migration"],
             )
         _check_migration(migration, contract, given, problems)
+    protection.check(contract, given, problems)
     rollback.check(contract, given, problems)
     _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)

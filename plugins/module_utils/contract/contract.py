@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, protection, rollback
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -85,6 +85,7 @@ ROUTE = struct(
         "timeout": number(IDLE_SECONDS, 1, 86400, whole=True),
         "body_limit": size(None),  # none: the edge's own; 0: no limit
         "buffering": flag(True),
+        **protection.KEYS,
     }
 )
 
@@ -147,6 +148,7 @@ VARIABLES: dict[str, Kind] = {
     "app_version": text(REQUIRED, *TAG),
     "app_services": mapping(SERVICE, REQUIRED, *NAME),
     "app_routes": sequence(ROUTE, default=[]),
+    "app_protection": struct(protection.KEYS, default={}),
     "app_migration": MIGRATION,
     "app_canary": CANARY,
     "app_backup": BACKUP,
@@ -262,12 +264,13 @@ def _resolved(contract: Contract) -> Contract:
         },
         "routes": [
             {
-                **route,
+                **{key: value for key, value in route.items() if key not in protection.KEYS},
                 "verify": route["verify"] or route["path"],
                 "verify_host": route["host"] or _own_host(contract["app_services"][route["service"]], routes),
             }
             for route in routes
         ],
+        "protection": protection.resolved(contract),
         "migration": contract["app_migration"],
         "canary": contract["app_canary"],
         "backup": contract["app_backup"],

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.docker.health import probe
+from ansible_collections.sluice.stack.plugins.module_utils.edge import passwords
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.paths import (
@@ -79,10 +80,16 @@ def edge_host(app: str, now: float) -> dict[str, Any]:
         "pending_alive": pending,
         # Seconds since the last change.
         **({"age": now - os.stat(path).st_mtime} if record else {}),
-        "config": _text(os.path.join(EDGE_CONFIGS, f"{app}.conf")),
+        "config": _configuration(app),
         "tls": os.path.exists(CERTIFICATES_PLACEHOLDER),
         "certificates": certificates and {**certificates, "age": now - certificates["time"]},
     }
+
+
+def _configuration(app: str) -> str:
+    """The app's configuration on this edge, marked when a file of passwords that it names is missing: then nobody gets in."""
+    text = _text(os.path.join(EDGE_CONFIGS, f"{app}.conf"))
+    return text if all(map(os.path.exists, passwords.paths(text))) else text + passwords.MISSING
 
 
 def _healthy(item: Mapping[str, Any], manifests: Mapping[str, ledger.Manifest]) -> bool | None:

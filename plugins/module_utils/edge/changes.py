@@ -7,11 +7,19 @@ import re
 from collections.abc import Mapping
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import UNSERVED
+from ansible_collections.sluice.stack.plugins.module_utils.edge.passwords import MISSING
 
 Upstreams = dict[tuple[str, str], set[tuple[str, str]]]  # service and slot → addresses and ports
 
 _UPSTREAM = re.compile(r"^upstream sluice_[a-z0-9-]+_([a-z0-9-]+)_(blue|green) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(r"^server \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+# What edge/protection.py adds to a location, by what a person calls it.
+_PROTECTION = {
+    "rate limit": re.compile(r"^ +(?:limit_req|set \$sluice_wait) .*\n", re.MULTILINE),
+    "connection limit": re.compile(r"^ +limit_conn .*\n", re.MULTILINE),
+    "networks": re.compile(r"^ +if \(\$sluice_denied_.*\n", re.MULTILINE),
+    "passwords": re.compile(r"^ +(?:auth_basic\w* .*|# \S+:.*|set \$sluice_authorization .*)\n", re.MULTILINE),
+}
 _LOCATION = re.compile(r"^    location (/\S*) \{\n(.*?)^    \}", re.MULTILINE | re.DOTALL)
 
 
@@ -23,6 +31,8 @@ def reasons(before: str, after: str, names: Mapping[str, str]) -> list[str]:
         return ["the app is new on this edge"]
     if before == after + UNSERVED:
         return ["a run died before Nginx confirmed it"]
+    if before == after + MISSING:
+        return ["a file of passwords is missing"]
     found = [*_hosts(before, after, names), *_routes(before, after)]
     return found or ["its text differs: changed by hand, or by another version of the collection"]
 
@@ -51,7 +61,21 @@ def _routes(before: str, after: str) -> list[str]:
     old, new = _locations(before), _locations(after)
     found = [f"route {key} is new" for key in sorted(new.keys() - old.keys())]
     found += [f"route {key} is removed" for key in sorted(old.keys() - new.keys())]
-    return found + [f"route {key} changes" for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
+    return found + [
+        f"route {key} changes{_what(old[key], new[key])}"
+        for key in sorted(old.keys() & new.keys())
+        if old[key] != new[key]
+    ]
+
+
+def _what(old: str, new: str) -> str:
+    """Name the kinds of protection that differ between two locations, when nothing else does."""
+    kinds = []
+    for kind, lines in _PROTECTION.items():
+        if lines.findall(old) != lines.findall(new):
+            kinds.append(kind)
+        old, new = lines.sub("", old), lines.sub("", new)
+    return f" ({', '.join(kinds)})" if old == new else ""
 
 
 def _upstreams(text: str) -> Upstreams:

@@ -8,6 +8,8 @@ import glob
 import os
 import subprocess
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.edge import nginx as edge_nginx
@@ -19,6 +21,8 @@ LOCK = os.path.join(STATE_ROOT, "edge.lock")
 PID_FILE = "/run/nginx.pid"
 COMMAND_SECONDS = 20
 CERTIFICATES = "sluice-certificates.service"
+GROUP = "www-data"
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class ConfigError(Exception):
@@ -62,7 +66,12 @@ def run(*command: str) -> None:
         raise ConfigError(f"{' '.join(command)} failed: {error}") from error
     if done.returncode:
         said = [line for line in (done.stderr or done.stdout).splitlines() if "[notice]" not in line]
-        raise ConfigError(f"{' '.join(command)} failed: {' '.join(said).strip()}")
+        old = (
+            "; run provision.yml, this edge has an older version's settings"
+            if 'unknown "sluice_' in done.stderr
+            else ""
+        )
+        raise ConfigError(f"{' '.join(command)} failed: {' '.join(said).strip()}{old}")
 
 
 def accepting_workers() -> set[int]:
@@ -96,9 +105,35 @@ def wait_served(app: str, fingerprint: str, old: set[int], seconds: float) -> No
         time.sleep(0.02)
 
 
-def install(app: str, path: str, before: str, content: str, seconds: float) -> None:
+def stale_passwords(app: str, files: Mapping[str, str]) -> bool:
+    """Whether the app's files of passwords differ from ``files``, name to content."""
+    there = {os.path.basename(path): read(path) for path in _password_files(app)}
+    return there != files
+
+
+def put_passwords(files: Mapping[str, str]) -> None:
+    """Write files of passwords, for Nginx's workers only; these read them at each request."""
+    for name, text in files.items():
+        write_atomic(os.path.join(EDGE_CONFIGS, name), text, mode=0o640, group=GROUP)
+
+
+def drop_passwords(app: str, keep: Mapping[str, str]) -> None:
+    """Remove the app's other files of passwords."""
+    for path in _password_files(app):
+        if os.path.basename(path) not in keep:
+            os.unlink(path)
+
+
+def _password_files(app: str) -> list[str]:
+    return glob.glob(os.path.join(EDGE_CONFIGS, f"{app}.*.users"))
+
+
+def install(
+    app: str, path: str, before: str, content: str, seconds: float, passwords: Mapping[str, str] = NONE
+) -> None:
     """Make Nginx serve the content, or put the old file back."""
     edge_control.running_config(app)  # a server that does not run is said plainly, before anything is written
+    put_passwords(passwords)
     put(path, content and content + edge_nginx.UNSERVED)
     try:
         run("nginx", "-t", "-q")
@@ -109,6 +144,7 @@ def install(app: str, path: str, before: str, content: str, seconds: float) -> N
         put(path, before)
         raise
     put(path, content)
+    drop_passwords(app, passwords)
 
 
 def obtain_certificates() -> None:

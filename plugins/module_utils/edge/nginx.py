@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.edge.protection import DOTS, NONE, Protection
+from ansible_collections.sluice.stack.plugins.module_utils.edge.routes import Manifest, Route, folder, table
+from ansible_collections.sluice.stack.plugins.module_utils.edge.routes import route as route_of
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import NO_TLS, TLS_SETTINGS, Tls
 from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
 
-Manifest = Mapping[str, Any]
-Route = Mapping[str, Any]
 Services = dict[str, str]  # slot → service, "" where the slot's release has none
 
 SLOTS = ("blue", "green")
@@ -41,16 +42,17 @@ def render_app(
     slot: str = "blue",
     other_hosts: Mapping[str, str] | None = None,
     tls: Tls = NO_TLS,
+    protection: Mapping[str, Any] = NONE,
 ) -> str:
     """Render /etc/nginx/sluice/<app>.conf: the upstreams of both slots, and each slot's own routes.
 
     ``new`` is in ``slot``, and the previous release ``other`` in the other one (``new`` without one): a moved route or a changed
     number of replicas takes effect only with the flip. ``hosts`` maps app host to private address; ``other_hosts`` are those that
-    hold ``other``, when not all do.
+    hold ``other``, when not all do. ``protection`` is the contract's, and the same for both releases.
     """
     held: dict[str, list[Manifest]] = {one: [new if one == slot or other is None else other] for one in SLOTS}
     there = {one: hosts if other_hosts is None or one == slot else other_hosts for one in SLOTS}
-    body = _App(new["app"], held, Hosts(hosts, there), http_port, tls).render()
+    body = _App(new["app"], held, Hosts(hosts, there), http_port, tls, protection).render()
     mark = hashlib.sha256(body.encode()).hexdigest()[:16]
     return (
         f"# managed by sluice.stack, for app {new['app']}: the next release overwrites changes made here\n"
@@ -113,16 +115,23 @@ class _App:
     """Renders one app's configuration."""
 
     def __init__(
-        self, app: str, held: Mapping[str, Sequence[Manifest]], hosts: Hosts, port: int, tls: Tls = NO_TLS
+        self,
+        app: str,
+        held: Mapping[str, Sequence[Manifest]],
+        hosts: Hosts,
+        port: int,
+        tls: Tls = NO_TLS,
+        protection: Mapping[str, Any] = NONE,
     ) -> None:
         self.app, self.held, self.hosts, self.port, self.tls = app, held, hosts, port, tls
+        self.protection = Protection(app, protection)
         self.differing: dict[tuple[str, ...], str] = {}  # services by slot → the variable that selects one
 
     def render(self) -> str:
-        """Render upstreams, then the maps where the slots' routes differ, then servers."""
+        """Render upstreams, then the maps where the slots' routes differ and what protection needs, then servers."""
         hosts = sorted({route["host"] or "" for release in self._releases() for route in release["routes"]})
         servers = [self._server(host) for host in hosts]
-        return "\n\n".join([*self._upstreams(), *self._maps(), *servers]) + "\n"
+        return "\n\n".join([*self._upstreams(), *self._maps(), *self.protection.definitions(), *servers]) + "\n"
 
     def _releases(self) -> Iterable[Manifest]:
         return (release for slot in SLOTS for release in self.held[slot])
@@ -165,14 +174,19 @@ class _App:
             # First: a request that is sent on to https needs nothing else.
             *([f"    include {TLS_SETTINGS};"] if secure else []),
             "    include /etc/nginx/sluice/app.inc;",
+            *([DOTS] if self._evadable(host) else []),
         ]
         return _block("server", [*head, *("\n" + location for location in self._locations(host))])
 
     def _locations(self, host: str) -> Iterable[str]:
         """A location for each path and everything below it, and none for a name that merely begins like it."""
-        routes = [route for release in self._releases() for route in _table(release, host)]
-        assets = {_folder(route["assets"]) for route in routes if route["assets"]}
-        paths = {_folder(route["path"]) for route in routes} | assets
+        paths, assets = self._paths(host)
+        for path in self._evadable(host):
+            # Behind prefixes in order, before them in effect, and the app may not mind the case: the same protection.
+            bare = re.escape(path.rstrip("/"))
+            yield self._location(
+                f'~ "^(?!{bare}(?:/|$))(?i:{bare})(?:[/;?#\\x5c]|$)"', host, path, asset=path in assets
+            )
         for path in sorted(paths):
             if path != "/":
                 # Nginx would redirect the bare path.
@@ -183,6 +197,31 @@ class _App:
         if any(self._is_single(self._services(host, path)) for path in paths):
             yield _REPLACED
 
+    def _paths(self, host: str) -> tuple[set[str], set[str]]:
+        """Return the paths of a host name that have a location, and those of them with assets."""
+        routes = [route for release in self._releases() for route in table(release, host)]
+        assets = {folder(route["assets"]) for route in routes if route["assets"]}
+        return {folder(route["path"]) for route in routes} | assets, assets
+
+    def _evadable(self, host: str) -> list[str]:
+        """Return the paths, longest first, that the same service also answers below a route with another protection.
+
+        It may take ``/ADMIN`` or ``/admin;x`` for ``/admin``, whose location they do not have.
+        """
+        paths, _unused = self._paths(host)
+
+        def evades(path: str, above: str) -> bool:
+            mine, other = self._services(host, path), self._services(host, above)
+            same = any(mine[slot] and mine[slot] == other[slot] for slot in SLOTS)
+            return same and self.protection.lines(host, path) != self.protection.lines(host, above)
+
+        found = [
+            path
+            for path in paths
+            if any(path != above and path.startswith(above) and evades(path, above) for above in paths)
+        ]
+        return sorted(found, key=lambda path: (-len(path), path))
+
     def _location(self, match: str, host: str, path: str, asset: bool) -> str:
         services = self._services(host, path)
         lines = [f"        set $sluice_service {self._value(services)};"]
@@ -192,6 +231,7 @@ class _App:
             )
         lines.append("        include /etc/nginx/sluice/proxy.inc;")
         lines += [f"        {line}" for line in _settings([one for one in self._routes(host, path).values() if one])]
+        lines += [f"        {line}" for line in self.protection.lines(host, path)]
         # The order matters: 503 when no release is live, then 404 for a path the chosen release lacks.
         lines.append('        if ($sluice_upstream = "") { return 597; }')
         if not all(services.values()):
@@ -203,6 +243,8 @@ class _App:
             lines.append("        error_page 502 = @sluice_replaced;")
         if asset or replaced:
             lines.append("        error_page 597 = @sluice_nothing_live;")
+            if self.protection.limited(host, path):
+                lines.append("        error_page 598 = @sluice_limited;")
         lines.append("        proxy_pass http://$sluice_upstream;")
         return _block(f"    location {match}", lines, "    ")
 
@@ -215,7 +257,7 @@ class _App:
         return {slot: route["service"] if route else "" for slot, route in self._routes(host, path).items()}
 
     def _routes(self, host: str, path: str) -> dict[str, Route | None]:
-        return {slot: _route(self.held[slot], host, path) for slot in SLOTS}
+        return {slot: route_of(self.held[slot], host, path) for slot in SLOTS}
 
     def _value(self, services: Services) -> str:
         """Return the service of a location, or the variable that selects it by slot where the two releases differ."""
@@ -251,28 +293,6 @@ def _generosity(limit: int | None) -> float:
 
 def _word(app: str) -> str:
     return app.replace("-", "_")  # for names of variables; an app's name contains no '_'
-
-
-def _folder(path: str) -> str:
-    return path.rstrip("/") + "/"
-
-
-def _table(release: Manifest, host: str) -> list[Route]:
-    """Return a release's routes for a host name: its own, else those for any name."""
-    own = [route for route in release["routes"] if (route["host"] or "") == host]
-    return own or [route for route in release["routes"] if not route["host"]]
-
-
-def _route(releases: Sequence[Manifest], host: str, path: str) -> Route | None:
-    """Return the route of a path: the longest match, of the newest release that has one."""
-    for release in reversed(releases):
-        routes = _table(release, host)
-        # Assets of a route belong to its service wherever they are.
-        files = [route for route in routes if route["assets"] and _folder(route["assets"]) == path]
-        found = files or [route for route in routes if path.startswith(_folder(route["path"]))]
-        if found:
-            return max(found, key=lambda route: len(_folder(route["path"])))
-    return None
 
 
 def _block(head: str, lines: Sequence[str], indent: str = "") -> str:

@@ -8,9 +8,10 @@ or the same one when there is nothing to change.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
+
+from ansible_collections.sluice.stack.plugins.module_utils import networks
 
 SLOTS = ("blue", "green")
 # A record is read on every request, has to fit into the control endpoint's 64 KiB, and in maintenance each client is compared with
@@ -270,22 +271,8 @@ def serve(record: Record, *, token: int) -> Record:
 
 
 def network(entry: str) -> str:
-    """Normalise an address or network for the edge: ``address/length``, IPv4-mapped as IPv4. Raises BadMaintenance."""
+    """Normalise an address or network for the edge. Raises BadMaintenance."""
     try:
-        if "%" in entry:
-            raise ValueError("the edge does not know the zone of an address")
-        wide = ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        raise BadMaintenance(
-            f"maintenance cannot allow {entry!r}: write an address or a network, like 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32"
-        ) from None
-    address = ipaddress.ip_address(entry.partition("/")[0])
-    if "/" in entry and address != wide.network_address:
-        # Ambiguous: one address, or its whole network?
-        raise BadMaintenance(
-            f"maintenance cannot allow {entry!r}, which is neither one address nor a network: write {address} or {wide}"
-        )
-    mapped = wide.network_address.ipv4_mapped if isinstance(wide, ipaddress.IPv6Network) else None
-    if mapped and wide.prefixlen >= 96:
-        return f"{mapped}/{wide.prefixlen - 96}"
-    return str(wide)
+        return networks.normal(entry)
+    except networks.BadNetwork as error:
+        raise BadMaintenance(f"maintenance cannot allow {entry!r}{error}") from None

@@ -36,10 +36,11 @@ def first_client() -> str:
     return next(name for name in (f"verify-{number}" for number in range(10_000)) if bucket(name) == 0)
 
 
-def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float) -> str | None:
+def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float, own_pass: str = "") -> str | None:
     """Request one route once; None when the release answered correctly, else what was wrong.
 
-    Correct means a status below 500 and the release in the header that only this host receives. ``timeout`` is in seconds.
+    Correct means a status below 500 and the release in the header that only this host receives. ``timeout`` is in seconds; with
+    ``own_pass`` the edge does not protect the app from the request.
     """
     secure = route.get("host") in ports.tls
     where = f"{'https://' if secure else ''}{route.get('host') or '*'}{route['verify']}"
@@ -47,6 +48,7 @@ def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float) ->
         "Host": route.get("verify_host") or route.get("host") or "localhost",
         "User-Agent": "sluice-verify",
         "Cookie": f"{COOKIE}={first_client()}",
+        **({"X-Sluice-Pass": own_pass} if own_pass else {}),
     }
     try:
         answer = plain_http.request(
@@ -68,7 +70,9 @@ def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float) ->
     return None
 
 
-def verify(ports: Ports, routes: Sequence[Mapping[str, Any]], release: str, *, times: int, timeout: float) -> None:
+def verify(
+    ports: Ports, routes: Sequence[Mapping[str, Any]], release: str, *, times: int, timeout: float, own_pass: str = ""
+) -> None:
     """Request every route ``times`` in a row; raises VerifyError at the first bad response.
 
     There is no retry: the slot was healthy before the flip, and while a retry waits, clients get the same bad
@@ -76,6 +80,6 @@ def verify(ports: Ports, routes: Sequence[Mapping[str, Any]], release: str, *, t
     """
     for route in routes:
         for number in range(1, times + 1):
-            fault = ask(ports, route, release, timeout)
+            fault = ask(ports, route, release, timeout, own_pass)
             if fault:
                 raise VerifyError(f"{fault} (try {number} of {times})")

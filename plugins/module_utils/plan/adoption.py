@@ -7,7 +7,6 @@ slot, or nothing. The hosts without the live release are brought up to date afte
 
 from __future__ import annotations
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import render_app
 from ansible_collections.sluice.stack.plugins.module_utils.plan.state import State
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
 
@@ -50,4 +49,4 @@ def _for(now: State, edge: str, manifest: Manifest, holding: list[str]) -> str:
     own = now.history.manifests.get(confirmed["release"]) if confirmed and mine != slot else None
     addresses = {host: now.desired.addresses[host] for host in holding}
     theirs = {host: now.desired.addresses[host] for host in now.apps if own and now.holds(host, own, mine)}
-    return render_app(own, manifest, addresses, now.desired.http_port, slot, theirs or None, now.tls)
+    return now.rendered(own, manifest, addresses, slot, theirs)

@@ -91,9 +91,16 @@ class State:
         holding = {host: hosts[host] for host in other_on or [] if host in hosts}
         if other_on is not None and not holding:
             holding = {host: address for host, address in self.desired.addresses.items() if host in absent}
-        text = render_app(other, target, hosts, self.desired.http_port, slot, holding or None, self.tls)
+        text = self.rendered(other, target, hosts, slot, holding)
         stale = [host for host in self.edges if self.observed[host]["edge"]["config"] != text]
         return {"edge_config": text, "configure": stale, "https": sorted(tls_claims(text))}
+
+    def rendered(
+        self, other: Manifest | None, new: Manifest, hosts: Mapping[str, str], slot: str, other_on: Mapping[str, str]
+    ) -> str:
+        """Return a configuration with what this run's inventory says about the edges."""
+        protection = self.desired.contract["protection"]
+        return render_app(other, new, hosts, self.desired.http_port, slot, other_on or None, self.tls, protection)
 
     def answering(self) -> list[str]:
         """The reachable app hosts, drained ones too."""

@@ -165,6 +165,41 @@ function visitor_cookie(r) {
     return `sluice_visitor=${r.variables.request_id}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax${secure}`;
 }
 
+// A word that only root can ask for, through the control socket; a new one after a restart of Nginx.
+const PASS = '!pass'; // no app's name
+
+function pass() {
+    held.add(PASS, Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('hex'));
+    return held.get(PASS);
+}
+
+// Whether a request is the edge's own, a deploy's check of a release: it is not counted, and asked for no password. Its address alone
+// would not tell, since a tunnel or proxy on this host has the same.
+function own(r) {
+    const given = r.variables.http_x_sluice_pass;
+    const near = ['127.0.0.1', '::1'].includes(r.variables.realip_remote_addr);
+    return given && near && given === held.get(PASS) ? 'own' : '';
+}
+
+// The request's URL for the log: a query may hold a token, so only values of the names in nginx_log_query_values are kept.
+function logged_uri(r) {
+    const uri = r.variables.request_uri || '';
+    const at = uri.indexOf('?');
+    if (at < 0) {
+        return uri;
+    }
+    const kept = r.variables.sluice_log_kept.split(' ').filter((name) => name);
+    const query = uri.slice(at + 1).split('&').map((part) => {
+        const end = part.indexOf('=');
+        if (end < 0) {
+            return part && !kept.includes(part) ? '*' : part;
+        }
+        const name = part.slice(0, end);
+        return kept.includes(name) ? part : `${name}=*`;
+    });
+    return `${uri.slice(0, at)}?${query.join('&')}`;
+}
+
 // What no slot answers: the app is in maintenance, or nothing is live. The whole request has been read by now, which can
 // take longer than what was left of the maintenance.
 function unavailable(r) {
@@ -195,7 +230,12 @@ function stranger(r) {
 //   PUT  /split/<app>    keep another record; an older one is refused
 //   DELETE /split/<app>  forget an app whose file is gone
 //   GET  /config/<app>   the fingerprint of the app's configuration that this worker runs
+//   POST /pass           the word that makes a request the edge's own
 function control(r) {
+    if (r.method === 'POST' && r.uri === '/pass') {
+        reply(r, 200, {pass: pass()});
+        return;
+    }
     const parts = r.uri.split('/');
     const app = parts[2];
     const call = `${r.method} ${parts[1]}`;
@@ -261,4 +301,4 @@ function reply(r, status, body) {
     r.return(status, JSON.stringify(body));
 }
 
-export default {choice, slot, release, upstream, other_upstream, visitor_cookie, unavailable, stranger, control};
+export default {choice, slot, release, upstream, other_upstream, visitor_cookie, own, logged_uri, unavailable, stranger, control};
