@@ -38,6 +38,7 @@ HOLY = (
     "/var/lib/docker",
 )
 REFRESH = "apt-get update on the host"
+ELSEWHERE = "run it where the host can be reached, or name its address in security_addresses"
 RUN_LYNIS = "on the host: apt-get install lynis && lynis audit system --quick"
 ENGINE_PORTS = (2375, 4243)
 ANY = ("0.0.0.0", "::", "")  # noqa: S104  (compared, not bound)
@@ -300,8 +301,8 @@ def plain_http(facts: Facts) -> Answer:
     for site in _sites(facts):
         if not site["tls"]:
             wrong.append(f"{site['host'] or 'routes without a host'}: served without TLS")
-        elif site["redirect"] not in (301, 308):
-            wrong.append(f"{site['host']}: HTTP is answered with {site['redirect'] or 'nothing'} instead of a redirect")
+        elif site["redirect"] not in (0, 301, 308):
+            wrong.append(f"{site['host']}: HTTP is answered with {site['redirect']} instead of a redirect")
     return Answer(wrong, "all of it is over TLS")
 
 
@@ -403,7 +404,7 @@ def _answered(facts: Facts) -> list[tuple[str, Mapping[str, str]]]:
     if not there:
         raise Unknown(
             f"{', '.join(found) or 'no address'} cannot be reached from here",
-            "run it where the host can be reached, or name its address in security_addresses",
+            ELSEWHERE,
         )
     return there
 

@@ -182,7 +182,7 @@ class Site:
             if not self.https:
                 return {**found, "headers": {path: self._ask(path, secure=False)[1] for path in paths}}
             found |= {
-                "redirect": self._ask("/", secure=False)[0],
+                "redirect": self._plain(),
                 "certificate": self.certificate(),
                 "old_versions": [name for name, version in OLD.items() if self._accepts(version)],
                 "sslyze": sslyze(self.address, self.https, self.host),
@@ -207,6 +207,12 @@ class Site:
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}
         finally:
             connection.close()
+
+    def _plain(self) -> int:
+        """Return how HTTP is answered; 0 where it is not."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self._ask("/", secure=False)[0]
+        return 0
 
     def _connect(self) -> socket.socket:
         return socket.create_connection((self.address, self.https), ANSWER_SECONDS)
