@@ -11,9 +11,15 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils import suggest
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.security import check, checks, report
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
+
+# Inputs of playbooks/checks/security.yml: a misspelt one would be a check that is quietly not made.
+INPUTS = frozenset(
+    f"security_{name}" for name in ("addresses", "ca", "fail_at", "lynis_index", "report", "sources", "waivers")
+)
 
 
 class ActionModule(ActionBase):
@@ -30,6 +36,10 @@ class ActionModule(ActionBase):
         fail_at, hosts = str(args.get("fail_at", "high")), list(args["hosts"])
         if fail_at not in check.SEVERITIES:
             raise AnsibleActionFail(f"security_fail_at is {fail_at!r}: choose one of {', '.join(check.SEVERITIES)}")
+        for name in sorted(
+            {name for host in hosts for name in hostvars[host] if name.startswith("security_")} - INPUTS
+        ):
+            raise AnsibleActionFail(f"{name} is unknown: {suggest.did_you_mean(name, INPUTS, 'security_')}")
         try:
             accepted = check.waivers(args.get("waivers") or [], checks.NAMES, hosts)
         except check.WaiverError as error:
