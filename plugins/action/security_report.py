@@ -36,12 +36,12 @@ class ActionModule(ActionBase):
         fail_at, hosts = str(args.get("fail_at", "high")), list(args["hosts"])
         if fail_at not in check.SEVERITIES:
             raise AnsibleActionFail(f"security_fail_at is {fail_at!r}: choose one of {', '.join(check.SEVERITIES)}")
-        for name in sorted(
-            {name for host in hosts for name in hostvars[host] if name.startswith("security_")} - INPUTS
-        ):
+        unknown = {name for host in hosts for name in hostvars[host] if name.startswith("security_")} - INPUTS
+        if unknown:
+            name = min(unknown)
             raise AnsibleActionFail(f"{name} is unknown: {suggest.did_you_mean(name, INPUTS, 'security_')}")
         try:
-            accepted = check.waivers(args.get("waivers") or [], checks.NAMES, hosts)
+            accepted = check.waivers(args.get("waivers") or [], checks.NAMES, list(hostvars))
         except check.WaiverError as error:
             raise AnsibleActionFail(str(error)) from error
         limits = {"lynis": int(args.get("lynis_index", 70))}

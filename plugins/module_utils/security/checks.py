@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -157,7 +156,7 @@ def listening(facts: Facts) -> Answer:
     found = {
         (one["port"], one["program"])
         for one in part(facts, "listening")
-        if not _loopback(one["address"]) and not declared.to_anybody(_rules(facts), one["port"])
+        if not declared.loopback(one["address"]) and not declared.to_anybody(_rules(facts), one["port"])
     }
     wrong = [f"{program or 'a program'} on port {port}" for port, program in sorted(found)]
     return Answer(wrong, "all of it is declared")
@@ -227,7 +226,9 @@ def engine(facts: Facts) -> Answer:
         raise NotHere
     wrong = ["anybody may use its socket"] if found["socket_mode"] & 0o006 else []
     open_ports = {
-        one["port"] for one in part(facts, "listening") if one["port"] in ENGINE_PORTS and not _loopback(one["address"])
+        one["port"]
+        for one in part(facts, "listening")
+        if one["port"] in ENGINE_PORTS and not declared.loopback(one["address"])
     }
     return Answer(
         [*wrong, *(f"it listens on port {port}" for port in sorted(open_ports))], "its socket is for root and its group"
@@ -384,13 +385,6 @@ def _count(facts: Facts) -> str:
 def _is_host(mount: Mapping[str, Any]) -> bool:
     source = str(mount["source"]).rstrip("/") or "/"
     return source in SOCKETS or (source in HOLY and (mount["writable"] or source in ("/", "/var/run", "/run")))
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False  # * is any address
 
 
 def _rules(facts: Facts) -> list[declared.Rule]:

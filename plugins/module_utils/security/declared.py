@@ -106,6 +106,14 @@ def _within(address: str, net: str) -> bool:
         return address == net
 
 
+def loopback(address: str) -> bool:
+    """Whether only the host itself reaches an address; ``*`` is any."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def to_try(found: Iterable[Rule], listening: Iterable[int], never: Iterable[int]) -> list[int]:
     """Return the ports to try from outside: what listens, what is declared (the ends of a range) and what is often left open."""
     ends = [port for rule in found for port in (rule.first, rule.last)]

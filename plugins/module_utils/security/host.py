@@ -19,7 +19,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.security import files
 SECONDS = 60
 SYSCTL = "/etc/sysctl.d/80-sluice.conf"
 LYNIS = "/var/log/lynis-report.dat"
-SOCKET = "/var/run/docker.sock"
+SOCKET, PID = "/var/run/docker.sock", "/var/run/docker.pid"
 UPGRADES = "apt-daily-upgrade.timer"
 FIREWALL = "nftables.service"
 # Without the two caches apt would write.
@@ -118,6 +118,9 @@ def containers() -> dict[str, Any]:
     """Return what each running container may do, and who may use the engine. Nothing of its environment."""
     if not os.path.exists(SOCKET):
         return {"engine": False, "running": []}
+    # To connect to the socket would start it.
+    if not os.path.exists(PID):
+        raise Missing("the container engine does not run")
     engine = Engine(timeout=30)
     names = [one["Id"] for one in engine.get("/containers/json")]
     running = [texts.container(engine.get(f"/containers/{name}/json")) for name in names]

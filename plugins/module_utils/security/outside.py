@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
+from ansible_collections.sluice.stack.plugins.module_utils.security import declared
 
 CONNECT_SECONDS, ANSWER_SECONDS, TOOL_SECONDS = 1.5, 8.0, 120.0
 AT_ONCE = 64
@@ -273,7 +274,7 @@ def listening(host: Mapping[str, Any]) -> list[int]:
     """Return the ports that a host says are open beyond its loopback, those of its containers too."""
     sockets = host["listening"] if isinstance(host["listening"], list) else []
     published = [port for one in host["containers"].get("running", []) for _address, port in one["published"]]
-    return [one["port"] for one in sockets if one["address"] not in ("127.0.0.1", "::1")] + published
+    return [one["port"] for one in sockets if not declared.loopback(one["address"])] + published
 
 
 def look(asked: Mapping[str, Any], host: Mapping[str, Any], tried: Sequence[int]) -> dict[str, Any]:
