@@ -210,6 +210,15 @@ SSLYZE = """\
 """
 
 
+CURVES = "        * tls_curves: TLS curves {%s} are supported, but should be rejected.\n"
+
+
+@pytest.mark.parametrize(("curves", "count"), [("'X448', 'secp521r1'", 0), ("'X448', 'secp192r1'", 1)])
+def test_strong_curves_that_mozilla_leaves_out_are_no_weakness(curves: str, count: int) -> None:
+    found = outside.sslyze_problems(SSLYZE.rpartition("        *")[0] + CURVES % curves, NAME)
+    assert len(found["problems"]) == count
+
+
 def test_sslyzes_objections_count_but_for_trust_which_has_a_check_of_its_own() -> None:
     assert outside.sslyze_problems(SSLYZE, NAME) == {
         "problems": ["dh_param_size: DH parameter size is 1024, should be superior or equal to 2048."]
