@@ -22,25 +22,17 @@ LYNIS = "/var/log/lynis-report.dat"
 SOCKET, PID = "/var/run/docker.sock", "/var/run/docker.pid"
 UPGRADES = "apt-daily-upgrade.timer"
 FIREWALL = "nftables.service"
-# Without the two caches apt would write.
-PENDING = (
-    "apt-get",
-    "--simulate",
-    "-o",
-    "Dir::Cache::pkgcache=",
-    "-o",
-    "Dir::Cache::srcpkgcache=",
-    "-o",
-    "Debug::NoLocking=1",
-)
+# As somebody who cannot write: root's apt would renew its caches.
+NOBODY = "nobody"
+PENDING = ("apt-get", "--simulate", "dist-upgrade")
 
 
 class Missing(Exception):
     """The host cannot say; the message says why."""
 
 
-def run(*command: str) -> str:
-    """Run a command; returns its output. Raises Missing."""
+def run(*command: str, user: str | None = None) -> str:
+    """Run a command, as another user if one is given; returns its output. Raises Missing."""
     try:
         done = subprocess.run(
             command,
@@ -49,6 +41,9 @@ def run(*command: str) -> str:
             errors="replace",
             check=False,
             timeout=SECONDS,
+            user=user,
+            extra_groups=[] if user else None,
+            cwd="/",
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -106,7 +101,7 @@ def upgrades() -> dict[str, Any]:
     stamp = "/var/lib/apt/periodic/update-success-stamp"
     times = [os.path.getmtime(path) for path in (stamps if len(stamps) > 1 else []) + [stamp] if os.path.exists(path)]
     return {
-        "security": texts.security_upgrades(run(*PENDING, "dist-upgrade")),
+        "security": texts.security_upgrades(run(*PENDING, user=NOBODY)),
         "age": time.time() - max(times) if times else None,
         "daily": enabled(UPGRADES),
         "reboot": os.path.exists("/run/reboot-required"),
