@@ -110,7 +110,9 @@ def test_a_part_that_cannot_be_read_says_why_and_the_others_are_there(monkeypatc
     def no_engine() -> None:
         raise NoEngine("the engine is not reachable")
 
-    monkeypatch.setattr(host, "run", lambda *_command: (_ for _ in ()).throw(host.Missing("sshd: not found")))
+    monkeypatch.setattr(
+        host, "run", lambda *_command, **_options: (_ for _ in ()).throw(host.Missing("sshd: not found"))
+    )
     monkeypatch.setattr(host, "containers", no_engine)
     monkeypatch.setattr(host, "firewall", lambda: {"loaded": True})
     found = host.gather()

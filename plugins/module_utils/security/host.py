@@ -42,6 +42,7 @@ def run(*command: str, user: str | None = None) -> str:
             check=False,
             timeout=SECONDS,
             user=user,
+            group="nogroup" if user else None,
             extra_groups=[] if user else None,
             cwd="/",
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
