@@ -30,7 +30,8 @@ def test_a_check_is_ok_failed_or_unknown() -> None:
 
 
 def test_a_waiver_counts_until_its_last_day_and_not_longer() -> None:
-    assert check.judge(look("21 is open"), accepted(), TODAY).state == "waived"
+    waived = check.judge(look("21 is open", "25 is open"), accepted(), TODAY)
+    assert waived.state == "waived" and waived.evidence == "until 2026-11-28, a partner: 21 is open, 25 is open"
     row = check.judge(look("21 is open"), accepted(until="2026-11-27"), TODAY)
     assert row.state == "failed" and row.evidence == "21 is open (its waiver ended on 2026-11-27)"
 

@@ -105,16 +105,22 @@ def judge(look: Look, accepted: Sequence[Waiver], today: date) -> Check:
         return row("unknown", look.unknown, look.fix)
     if not look.problems:
         return row("ok", look.fine)
-    left, reasons = [], []
+    left: list[str] = []
+    covered: dict[Waiver, list[str]] = {}
     for problem in look.problems:
         about = [one for one in accepted if one.covers(look, problem)]
         valid = [one for one in about if one.until >= today]
         if valid:
-            reasons.append(f"{problem} (until {valid[0].until}: {valid[0].reason})")
+            covered.setdefault(valid[0], []).append(problem)
         else:
             ended = max((one.until for one in about), default=None)
             left.append(f"{problem} (its waiver ended on {ended})" if ended else problem)
-    return row("failed", "; ".join(left), look.fix) if left else row("waived", "; ".join(reasons))
+    if left:
+        return row("failed", "; ".join(left), look.fix)
+    # What was accepted, before all that it covers.
+    return row(
+        "waived", "; ".join(f"until {one.until}, {one.reason}: {', '.join(them)}" for one, them in covered.items())
+    )
 
 
 def stale(accepted: Sequence[Waiver], looks: Sequence[Look], today: date) -> Look:
