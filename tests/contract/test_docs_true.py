@@ -182,7 +182,7 @@ def test_pages_named_in_code_exist() -> None:
     assert not [f"{path.relative_to(ROOT)}: {page}" for path, page in found if not (ROOT / page).is_file()]
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "lab"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "lab", "audit"])
 def test_pins_are_the_locked_ones(name: str) -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     section = page.split(f"(`requirements/{name}.in`)")[1].split("\n## ")[0]

@@ -23,7 +23,7 @@ VISITORS = {"tcp 443 any", "tcp 80 any", "udp 443 any"}
 
 def rules(folder: Path, inventory: Mapping[str, Any], **variables: Any) -> tuple[dict[str, set[str]], dict[str, str]]:
     """For each host what is opened to whom, and the rendered rules."""
-    part = yaml.safe_load((REPOSITORY / "playbooks/parts/baseline.yml").read_text())[0]["vars"]
+    part = yaml.safe_load((REPOSITORY / "playbooks/parts/firewall.yml").read_text())
     task = {
         "name": "write",
         "vars": part,
