@@ -15,21 +15,25 @@ from tests.support.edge_app import app
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """An edge before two apps."""
+def apps() -> Iterator[dict[str, int]]:
+    """Two apps, each in a slot: their ports."""
     servers = {slot: ThreadingHTTPServer(("127.0.0.1", 0), app(slot)) for slot in SLOTS}
     for server in servers.values():
         server.daemon_threads = True
         server.handle_error = lambda *_: None  # an edge that goes away is part of the tests
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    found = Edge(
-        tmp_path_factory.mktemp("edge"), {slot: int(server.server_address[1]) for slot, server in servers.items()}
-    )
+    yield {slot: int(server.server_address[1]) for slot, server in servers.items()}
+    for server in servers.values():
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, apps: dict[str, int]) -> Iterator[Edge]:
+    """An edge before two apps."""
+    found = Edge(tmp_path_factory.mktemp("edge"), apps)
     found.start()
     yield found
     found.stop()
-    for server in servers.values():
-        server.shutdown()
 
 
 @pytest.fixture

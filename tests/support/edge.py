@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +43,26 @@ Answer = tuple[int, dict[str, str], str]
 class Edge:
     """An Nginx of this test's own, and the record of its app."""
 
-    def __init__(self, folder: Path, ports: dict[str, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ports: dict[str, int],
+        certificates: Mapping[str, Mapping[str, str]] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Configure it; ``certificates`` is more of edge_tls, and ``settings`` more of the role's variables."""
         self.folder, self.record = folder, edge_record.empty("shop")
         self.socket = str(folder / "run" / "control.sock")
         with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
             other.bind(("127.0.0.1", 0))
             self.port, self.https_port = int(probe.getsockname()[1]), int(other.getsockname()[1])
-        self._configure(ports)
+        self._configure(ports, certificates or {}, settings or {})
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _configure(self, ports: dict[str, int]) -> None:
+    def _configure(
+        self, ports: dict[str, int], certificates: Mapping[str, Mapping[str, str]], more: Mapping[str, Any]
+    ) -> None:
         for name in ("conf", "run", "records", "log", "temp", "tls"):
             (self.folder / name).mkdir()
         moved = {
@@ -70,7 +79,7 @@ class Edge:
                 text = text.replace(there, str(self.folder / here))
             (self.folder / name).write_text(text)
 
-        given = {"nginx_http_port": self.port, "nginx_https_port": self.https_port}
+        given = {"nginx_http_port": self.port, "nginx_https_port": self.https_port, **more}
         settings = {
             name: value
             for part in ("defaults", "vars")
@@ -97,7 +106,7 @@ class Edge:
                 ),
             ],
         }
-        tls = Tls(self.https_port, hosts={"bare.example.com": {"source": "none"}})
+        tls = Tls(self.https_port, hosts={"bare.example.com": {"source": "none"}, **certificates})
         write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port, tls=tls))
         places = [f"{kind}_temp_path {self.folder}/temp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")]
         write(
