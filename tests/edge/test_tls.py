@@ -46,7 +46,9 @@ def defaulted(
     request: pytest.FixtureRequest, tmp_path: Path, apps: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Edge]:
     """An edge with a default certificate, and one for a name."""
-    edge = Edge(tmp_path, apps, {"default": {"source": "files"}}, {"nginx_tls_redirect": request.param})
+    edge = Edge(
+        tmp_path, apps, {"default": {"source": "files"}}, {"nginx_tls_redirect": request.param, "nginx_http3": True}
+    )
     edge.start()
     folder = made(edge, monkeypatch)
     for name, served in (("default", "_"), (NAME, NAME)):

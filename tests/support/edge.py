@@ -106,7 +106,11 @@ class Edge:
                 ),
             ],
         }
-        tls = Tls(self.https_port, hosts={"bare.example.com": {"source": "none"}, **certificates})
+        tls = Tls(
+            self.https_port,
+            bool(more.get("nginx_http3")),
+            hosts={"bare.example.com": {"source": "none"}, **certificates},
+        )
         write("conf/shop.conf", edge_nginx.render_app(None, release, {"app1": "127.0.0.1"}, self.port, tls=tls))
         places = [f"{kind}_temp_path {self.folder}/temp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi")]
         write(
