@@ -98,6 +98,12 @@ def test_one_machine_opens_its_data_to_its_own_containers(tmp_path: Path) -> Non
     assert opened == {"one": {*VISITORS, f"tcp 20000-20999 {EDGE}", *inside}}
 
 
+def test_edges_share_certificates_over_ssh_although_others_may_not_come_in(tmp_path: Path) -> None:
+    second = "10.2.0.12"
+    opened, _files = rules(tmp_path, {"edge": hosts(edge1=EDGE, edge2=second)}, baseline_ssh_from=[DATA])
+    assert opened["edge1"] == opened["edge2"] == {*VISITORS, f"tcp 22 {EDGE}", f"tcp 22 {second}"}
+
+
 def test_without_the_other_group_nothing_is_opened(tmp_path: Path) -> None:
     opened, files = rules(tmp_path, {"app": hosts(app1=APP), "cache": hosts(cache1=DATA)})
     assert opened["app1"] == set() and opened["cache1"] == {f"tcp 6379 {APP}"}

@@ -20,7 +20,7 @@ CONTAINER = f"{PREFIX}-browser"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key the standard gives element references
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1700"]
 # As the browser's settings do it: for servers, and for this user.
-TRUST = "mkdir -p ~/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -A -n lab -t C,, -i /dev/stdin"
+TRUST = "mkdir -p ~/.pki/nssdb && certutil -N -d sql:$HOME/.pki/nssdb --empty-password && certutil -A -d sql:$HOME/.pki/nssdb -n lab -t C,, -a"
 
 
 class BrowserError(Exception):
