@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -480,7 +481,7 @@ def edge(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     monkeypatch.setattr(program, "EDGE_CONFIGS", str(places["nginx"]))
     for name, file in (("CERTBOT", "certbot"), ("FAILURES", "failures.json"), ("UNUSED", "unused.json")):
         monkeypatch.setattr(program, name, str(places["state"] / file))
-    for function in (store.folders, store.folder_of):
+    for function in (store.folders, store.folder_of, store.live, store.live_text):
         defaults = tuple(
             str(places["tls"]) if value == store.FOLDER else value for value in function.__defaults__ or ()
         )
@@ -512,3 +513,20 @@ def test_certificates_and_keys_of_names_that_are_gone_are_removed(edge: dict[str
     for day in (10, 17):
         program.Edge().forget(NOW + day * DAY)
     assert left() == ["etc/shop.json", "state/certbot/live/a.test", "tls/a.test"]
+
+
+def test_edges_ask_each_other_only_where_there_is_something_to_share(
+    edge: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(source: str) -> list[str]:
+        peer = {"name": "edge2", "address": "192.0.2.2"}
+        hosts = {"a.test": {"source": source}}
+        given = {"defaults": {"source": "none"}, "hosts": hosts, "peers": [peer]}
+        (edge["etc"] / "shop.json").write_text(json.dumps(given))
+        found: list[str] = []
+        answer = {"names": [], "account": False}
+        monkeypatch.setattr(peers, "talk", lambda peer, message: found.append(peer["name"]) or answer)
+        program.Edge().spread()
+        return found
+
+    assert asked("files") == [] and asked("self_signed") == ["edge2"]
