@@ -150,7 +150,7 @@ class Edge:
 
     def spread(self) -> None:
         """Offer every other edge what this one has, and give what it asks for; one that is down gets it at a later run."""
-        offer = self.offer()
+        offer = self.offer() if self.fleet.peers else {}
         for peer in self.fleet.peers:
             place = f"edge {peer['name']}"
             # Certificates of source files every edge has from its own settings.
