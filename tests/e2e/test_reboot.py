@@ -53,6 +53,7 @@ def test_app_hosts_are_rebooted_one_at_a_time_while_the_app_serves(lab: Lab, v1_
     with Load(lab.url, rate=80, seconds=600) as load:
         asked = ("-e", "reboot_force=true", "-e", f"reboot_host={','.join(APP_HOSTS)}")
         run = lab.playbook("playbooks/hosts/reboot", *asked, timeout=600).good()
+    print(load.report)
     # The control: both did restart, the second one after the first one was back.
     first, second = (boot_time(lab, host) for host in APP_HOSTS)
     assert booted["app1"] < first < second > booted["app2"]
