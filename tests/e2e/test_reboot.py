@@ -62,7 +62,7 @@ def test_app_hosts_are_rebooted_one_at_a_time_while_the_app_serves(lab: Lab, v1_
     )
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0") and lab.live() == v1_0_0
     # Each drain and each join reloads Nginx, which may cost a client one request each time; a host that goes away undrained costs many more.
-    assert load.report.failed <= 8, str(load.report)
+    assert load.report.failed <= 2 * len(APP_HOSTS), str(load.report)
 
 
 def boot_time(lab: Lab, host: str) -> float:
