@@ -68,7 +68,7 @@ options:
     type: int
     default: 443
   https_hosts:
-    description: Host names with TLS. Their routes are requested over it.
+    description: Host names with TLS, and V(_) for routes without one. These routes are requested over it.
     type: list
     elements: str
     default: []

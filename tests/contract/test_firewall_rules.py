@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ROLE = REPOSITORY / "roles/baseline"
 EDGE, APP, OTHER, DATA = "10.2.0.11", "10.2.0.21", "fd00::22", "10.2.0.31"
 CONTAINERS = "172.20.0.0/14"
-VISITORS = {"tcp 443 any", "tcp 80 any", "udp 443 any"}
+VISITORS = {"tcp 443 any", "tcp 80 any"}
 
 
 def rules(folder: Path, inventory: Mapping[str, Any], **variables: Any) -> tuple[dict[str, set[str]], dict[str, str]]:
@@ -89,13 +89,19 @@ def test_each_port_is_for_the_group_that_needs_it(tmp_path: Path) -> None:
     }
     assert f"\n    ip saddr {APP} tcp dport {{ 6379 }} accept\n" in files["db1"]
     assert f"\n    ip6 saddr {OTHER} tcp dport {{ 6379 }} accept\n" in files["db1"]
-    assert "\n    udp dport { 443 } accept\n" in files["edge1"]
+    assert "udp dport { 443 }" not in files["edge1"], "nobody speaks HTTP/3 there"
 
 
 def test_one_machine_opens_its_data_to_its_own_containers(tmp_path: Path) -> None:
     opened, _unused = rules(tmp_path, {group: hosts(one=EDGE) for group in ("edge", "app", "db", "cache")})
     inside = {f"tcp {port} {source}" for port in (5432, 5500, 6379) for source in (EDGE, CONTAINERS)}
     assert opened == {"one": {*VISITORS, f"tcp 20000-20999 {EDGE}", *inside}}
+
+
+def test_edges_share_certificates_over_ssh_although_others_may_not_come_in(tmp_path: Path) -> None:
+    second = "10.2.0.12"
+    opened, _files = rules(tmp_path, {"edge": hosts(edge1=EDGE, edge2=second)}, baseline_ssh_from=[DATA])
+    assert opened["edge1"] == opened["edge2"] == {*VISITORS, f"tcp 22 {EDGE}", f"tcp 22 {second}"}
 
 
 def test_without_the_other_group_nothing_is_opened(tmp_path: Path) -> None:
@@ -111,6 +117,7 @@ def test_ports_and_sources_of_the_inventory_are_used(tmp_path: Path) -> None:
         {"edge": hosts(edge1=EDGE), "app": hosts(app1=APP), "db": hosts(db1=DATA)},
         nginx_http_port=8000,
         nginx_https_port=8443,
+        nginx_http3=True,
         app_port_range="21000-21099",
         postgres_port=5433,
         backup_drill_port=6000,
@@ -121,6 +128,7 @@ def test_ports_and_sources_of_the_inventory_are_used(tmp_path: Path) -> None:
     assert opened["edge1"] == {"tcp 8000 any", "tcp 8443 any", "udp 8443 any"} and opened["app1"] == {
         f"tcp 21000-21099 {EDGE}"
     }
+    assert "\n    udp dport { 8443 } accept\n" in files["edge1"]
     assert opened["db1"] == {f"tcp 5433 {APP}", f"tcp 5433 {DATA}", f"tcp 6001 {APP}"}
     for line in (
         "ip saddr 192.0.2.0/24 tcp dport { 22 } accept",

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+import socket
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,10 @@ def test_scenarios_that_are_no_tests_are_left_out_of_make_test() -> None:
     makefile = (REPO / "Makefile").read_text()
     left_out = re.search(r"^SCENARIOS \?= \$\(filter-out ([\w ]+) \$\(LONG_SCENARIOS\),", makefile, re.MULTILINE)
     assert left_out and set(left_out[1].split()) == set(INVENTORIES)
+
+
+def test_a_port_that_is_taken_is_passed_over() -> None:
+    free_port = runpy.run_path(str(REPO / "molecule/shared/library/lab_hosts.py"))["free_port"]
+    first = free_port(8443)
+    with socket.create_server(("127.0.0.1", first)):
+        assert free_port(8443) > first

@@ -13,18 +13,21 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Browser
-from tests.support.lab import APP_HOSTS, PREFIX, Lab, until
+from tests.support.lab import APP_HOSTS, AUTHORITY, Lab, until
 
-# The edge, by its name on the lab's network, where the browser is too.
-PAGE = f"http://{PREFIX}-edge1/"
 EMAIL = "visitor@example.com"
 
 
 @pytest.fixture
 def browser(lab: Lab, v1_0_0: str, artefacts: Path) -> Iterator[Browser]:
-    """A browser that nobody has used yet."""
-    with Browser(artefacts) as browser:
+    """A browser that nobody has used yet, and that trusts the lab's authority."""
+    with Browser(artefacts, AUTHORITY) as browser:
         yield browser
+
+
+def page(lab: Lab) -> str:
+    """The edge's address on the lab's network, where the browser is too."""
+    return f"https://{lab.address('edge1')}/"
 
 
 def versions(browser: Browser) -> tuple[str, str]:
@@ -77,8 +80,9 @@ def booked(browser: Browser, slot: str) -> bool:
 
 
 def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, browser: Browser, v1_0_0: str) -> None:
-    browser.open(PAGE)
+    browser.open(page(lab))
     browser.wait("accountant")
+    assert browser.protocol() == "h2"
     assert versions(browser) == ("v1.0.0", "v1.0.0")
     browser.picture("1-page-of-v1.0.0")
 
@@ -118,7 +122,7 @@ def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, br
     status = lab.on("app1", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://{address}{chunk}")
     assert status == "404"
 
-    browser.open(PAGE)
+    browser.open(page(lab))
     assert versions(browser) == ("v1.1.0", "v1.1.0")
     until(lambda: booked(browser, slot), 15, "the booking is listed by v1.1.0")
     browser.picture("4-page-of-v1.1.0")
@@ -128,7 +132,7 @@ def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, br
     lab.rollback("-e", "app_drain_seconds=1").good()
     until(lambda: live(browser) == "v1.0.0", 30, "the page is told of changes by v1.0.0")
     assert versions(browser)[0] == "v1.1.0", "it was not loaded anew"
-    browser.open(PAGE)
+    browser.open(page(lab))
     assert versions(browser) == ("v1.0.0", "v1.0.0")
     until(lambda: booked(browser, slot), 15, "the booking is listed after the rollback")
     browser.picture("5-after-the-rollback")
@@ -137,3 +141,10 @@ def test_a_booking_and_an_open_page_outlive_a_deploy_and_a_rollback(lab: Lab, br
     browser.click("booking-cancel")
     until(lambda: not booked(browser, slot), 15, "the booking is cancelled")
     assert browser.errors() == []
+
+
+def test_a_browser_that_does_not_know_the_authority_refuses(lab: Lab, v1_0_0: str, artefacts: Path) -> None:
+    with Browser(artefacts) as stranger:
+        stranger.open(page(lab))
+        assert "ERR_CERT_AUTHORITY_INVALID" in stranger.text()
+        assert stranger.find("accountant") == []

@@ -53,6 +53,7 @@ def test_app_hosts_are_rebooted_one_at_a_time_while_the_app_serves(lab: Lab, v1_
     with Load(lab.url, rate=80, seconds=600) as load:
         asked = ("-e", "reboot_force=true", "-e", f"reboot_host={','.join(APP_HOSTS)}")
         run = lab.playbook("playbooks/hosts/reboot", *asked, timeout=600).good()
+    print(load.report)
     # The control: both did restart, the second one after the first one was back.
     first, second = (boot_time(lab, host) for host in APP_HOSTS)
     assert booted["app1"] < first < second > booted["app2"]
@@ -61,7 +62,7 @@ def test_app_hosts_are_rebooted_one_at_a_time_while_the_app_serves(lab: Lab, v1_
     )
     assert lab.served() == dict.fromkeys(APP_HOSTS, "v1.0.0") and lab.live() == v1_0_0
     # Each drain and each join reloads Nginx, which may cost a client one request each time; a host that goes away undrained costs many more.
-    assert load.report.failed <= 8, str(load.report)
+    assert load.report.failed <= 2 * len(APP_HOSTS), str(load.report)
 
 
 def boot_time(lab: Lab, host: str) -> float:

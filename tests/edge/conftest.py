@@ -18,19 +18,26 @@ from tests.support.edge_app import app
 
 
 @contextmanager
-def started(folder: Path, **settings: Any) -> Iterator[Edge]:
-    """An edge before two apps; ``settings`` are those of Edge."""
+def serving() -> Iterator[dict[str, int]]:
+    """Two apps, each in a slot: their ports."""
     servers = {slot: ThreadingHTTPServer(("127.0.0.1", 0), app(slot)) for slot in SLOTS}
     for server in servers.values():
         server.daemon_threads = True
         server.handle_error = lambda *_: None  # an edge that goes away is part of the tests
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    found = Edge(folder, {slot: int(server.server_address[1]) for slot, server in servers.items()}, **settings)
-    found.start()
-    yield found
-    found.stop()
+    yield {slot: int(server.server_address[1]) for slot, server in servers.items()}
     for server in servers.values():
         server.shutdown()
+
+
+@contextmanager
+def started(folder: Path, **settings: Any) -> Iterator[Edge]:
+    """An edge before two apps; ``settings`` are those of Edge."""
+    with serving() as ports:
+        found = Edge(folder, ports, **settings)
+        found.start()
+        yield found
+        found.stop()
 
 
 @pytest.fixture(scope="module")

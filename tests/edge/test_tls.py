@@ -16,6 +16,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.certificates import s
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
 from ansible_collections.sluice.stack.plugins.module_utils.edge import verify as edge_verify
 
+from tests.edge.conftest import started
 from tests.support.edge import Edge
 
 NAME, WILD, BARE = "safe.example.com", "api.wild.example.com", "bare.example.com"
@@ -24,15 +25,33 @@ NAME, WILD, BARE = "safe.example.com", "api.wild.example.com", "bare.example.com
 @pytest.fixture
 def tls(running: Edge, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The edge's folder of certificates, empty but for the placeholder."""
-    running.change(edge_record.adopt, release="r1", slot="blue")
-    running.serve()
-    monkeypatch.setattr(store, "GROUP", "root")
-    folder = running.folder / "tls"
-    store.placeholder(str(folder))
+    folder = made(running, monkeypatch)
     yield folder
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.name != "placeholder.pem":
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def made(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An edge's folder of certificates, with the placeholder; r1 is live there."""
+    edge.change(edge_record.adopt, release="r1", slot="blue")
+    edge.serve()
+    monkeypatch.setattr(store, "GROUP", "root")
+    folder = edge.folder / "tls"
+    store.placeholder(str(folder))
+    return folder
+
+
+@pytest.fixture(params=[True, False], ids=["redirecting", "plain HTTP too"])
+def defaulted(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edge]:
+    """An edge with a default certificate, and one for a name."""
+    with started(
+        tmp_path, certificates={"default": {"source": "files"}}, nginx_tls_redirect=request.param, nginx_http3=True
+    ) as edge:
+        folder = made(edge, monkeypatch)
+        for name, served in (("default", "_"), (NAME, NAME)):
+            store.install(name, store.self_signed(name, 10), "files", (served,), edge.https_port, str(folder))
+        yield edge
 
 
 def use(tls: Path, edge: Edge, name: str, days: int = 10, served: str = "") -> str:
@@ -122,6 +141,29 @@ def test_an_unknown_name_gets_no_handshake_and_no_answer(running: Edge, tls: Pat
             assert connection.recv(100) == b""
     with pytest.raises(OSError, match=r"reset|closed"):
         plain(running, "sluice.invalid")
+
+
+def test_the_default_certificate_is_for_what_no_name_matches(defaulted: Edge, request: pytest.FixtureRequest) -> None:
+    default, own = (store.live(name, str(defaulted.folder / "tls")) for name in ("default", NAME))
+    assert default and own
+    for name in ("any.example.com", "127.0.0.1"):
+        assert store.shown(name, defaulted.https_port) == default.fingerprint
+        with connect(defaulted, name) as connection:
+            assert get(connection, name).status == 200
+    assert store.shown(NAME, defaulted.https_port) == own.fingerprint
+    with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+        connect(defaulted, BARE)  # a name whose source is none
+    redirects = "redirecting" in request.node.name
+    for name in ("any.example.com", NAME):
+        answer = plain(defaulted, name, "/x")
+        assert answer.status == (308 if redirects else 200)
+        with connect(defaulted, name) as connection:
+            sent = get(connection, name).headers["Strict-Transport-Security"]
+        assert (sent is not None) is redirects, "it would end plain HTTP"
+    routes = [{"host": None, "verify": "/"}, {"host": NAME, "verify": "/"}]
+    edge_verify.verify(
+        edge_verify.Ports(defaulted.port, defaulted.https_port, ("_", NAME)), routes, "r1", times=1, timeout=5
+    )
 
 
 def test_only_tls_1_2_and_1_3_and_http_2_are_offered(running: Edge, tls: Path) -> None:

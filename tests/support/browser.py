@@ -19,6 +19,8 @@ IMAGE = f"{PREFIX}/browser:trixie"
 CONTAINER = f"{PREFIX}-browser"
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key the standard gives element references
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1700"]
+# As the browser's settings do it: for servers, and for this user.
+TRUST = "mkdir -p ~/.pki/nssdb && certutil -N -d sql:$HOME/.pki/nssdb --empty-password && certutil -A -d sql:$HOME/.pki/nssdb -n lab -t C,, -a"
 
 
 class BrowserError(Exception):
@@ -53,10 +55,10 @@ def build_image() -> str:
 
 
 class Browser:
-    """One browser; its container lives as long as the block."""
+    """One browser; its container lives as long as the block. It trusts its own authorities, and one more if it is told to."""
 
-    def __init__(self, pictures: Path) -> None:
-        self._pictures = pictures
+    def __init__(self, pictures: Path, authority: Path | None = None) -> None:
+        self._pictures, self._authority = pictures, authority
         self._session = ""
         self._url = ""
 
@@ -77,6 +79,14 @@ class Browser:
         ]
         bounds = ["--memory", "1g", "--pids-limit", "512", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
         subprocess.run([*command, *bounds, "-p", "127.0.0.1::9515", IMAGE], check=True, capture_output=True, text=True)
+        if self._authority:
+            subprocess.run(
+                ["docker", "exec", "-i", CONTAINER, "sh", "-ec", TRUST],
+                input=self._authority.read_text(),
+                check=True,
+                capture_output=True,
+                text=True,
+            )
         address = subprocess.run(
             ["docker", "port", CONTAINER, "9515/tcp"], capture_output=True, text=True, check=True
         ).stdout.split()[0]
@@ -105,6 +115,10 @@ class Browser:
     def open(self, url: str) -> None:
         """Go to a page and wait until it is loaded."""
         self._do("POST", "/url", {"url": url})
+
+    def protocol(self) -> str:
+        """The version of HTTP that brought the page, by its name in a handshake."""
+        return str(self.script("return performance.getEntriesByType('navigation')[0].nextHopProtocol"))
 
     def find(self, testid: str) -> list[str]:
         """The elements with this ``data-testid``."""

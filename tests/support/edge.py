@@ -52,6 +52,7 @@ STANDARD: dict[str, Any] = {
     ],
 }
 NOTHING: dict[str, str] = {}
+NO_CERTIFICATES: Mapping[str, Mapping[str, str]] = {}
 
 Answer = tuple[int, dict[str, str], str]
 
@@ -65,20 +66,28 @@ class Edge:
         ports: dict[str, int],
         contract: Mapping[str, Any] = STANDARD,
         passwords: Mapping[str, str] = NOTHING,
+        certificates: Mapping[str, Mapping[str, str]] = NO_CERTIFICATES,
         **settings: Any,
     ) -> None:
+        """Configure it; ``certificates`` is more of edge_tls, and ``settings`` more of the role's variables."""
         self.folder, self.record = folder, edge_record.empty("shop")
         self.socket = str(folder / "run" / "control.sock")
         with socket.socket() as probe, socket.socket() as other:
             probe.bind(("127.0.0.1", 0))
             other.bind(("127.0.0.1", 0))
             self.port, self.https_port = int(probe.getsockname()[1]), int(other.getsockname()[1])
-        self._configure(ports, contract, settings)
+        self._configure(ports, contract, certificates, settings)
         for name, text in passwords.items():
             (folder / "conf" / name).write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _configure(self, ports: dict[str, int], contract: Mapping[str, Any], settings: dict[str, Any]) -> None:
+    def _configure(
+        self,
+        ports: dict[str, int],
+        contract: Mapping[str, Any],
+        certificates: Mapping[str, Mapping[str, str]],
+        settings: dict[str, Any],
+    ) -> None:
         for name in ("conf", "run", "records", "log", "temp", "tls"):
             (self.folder / name).mkdir()
         moved = {
@@ -112,7 +121,11 @@ class Edge:
             "ports": {"web": {slot: [port] for slot, port in ports.items()}},
             "routes": contract["routes"],
         }
-        tls = Tls(self.https_port, hosts={"bare.example.com": {"source": "none"}})
+        tls = Tls(
+            self.https_port,
+            bool(settings.get("nginx_http3")),
+            hosts={"bare.example.com": {"source": "none"}, **certificates},
+        )
         protection = contract.get("protection", {})
         hosts = {"app1": "127.0.0.1"}
         write("conf/shop.conf", edge_nginx.render_app(None, release, hosts, self.port, tls=tls, protection=protection))

@@ -24,6 +24,7 @@ APP = "marketplace"
 REGISTRY = f"{os.environ.get('SLUICE_LAB_SUBNET') or '10.213.7'}.41:5000"
 STATE = "/var/lib/sluice"
 RECORD = f"/var/lib/sluice-edge/{APP}.json"
+AUTHORITY = REPO / ".lab/ca/ca.pem"
 HOSTS = ("edge1", "app1", "app2", "db1", "store1")
 APP_HOSTS = ("app1", "app2")
 MIGRATION = "20261115090000"  # the one that v1.1.0 brings, by the beginning of its name

@@ -3,13 +3,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.certificates import acme, peers, precheck, settings, store
+from ansible_collections.sluice.stack.plugins.module_utils.certificates import (
+    acme,
+    peers,
+    precheck,
+    program,
+    settings,
+    store,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.certificates import certificate as certificates
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import Certificate
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.precheck import Seen
@@ -40,6 +48,17 @@ def test_what_openssl_says_is_read() -> None:
     found = certificates.parse(OUTPUT)
     assert found.names == ("shop.example.com", "*.wild.example.com")
     assert (found.issuer, found.fingerprint, found.life) == ("E7", "abcdef", 90 * DAY)
+
+
+def test_the_default_may_be_for_addresses() -> None:
+    found = certificates.parse(
+        OUTPUT.replace("DNS:*.wild.example.com", "IP Address:192.0.2.7, IP Address:2001:DB8:0:0:0:0:0:7")
+    )
+    assert found.names == ("shop.example.com", "192.0.2.7", "2001:DB8:0:0:0:0:0:7")
+    for names in (("192.0.2.7",), ()):
+        assert certificates.refusal(certificate(names=names), "default", True, NOW) is None
+        assert certificates.refusal(certificate(names=names), "a.test", True, NOW)
+    assert certificates.refusal(certificate(), "default", False, NOW), "its key has to be its own all the same"
 
 
 @pytest.mark.parametrize("text", ["", "notBefore=2026-11-28 07:00:00Z", OUTPUT.replace("2027-02-26 07", "soon")])
@@ -272,6 +291,8 @@ OWN = {"source": "files", "fullchain": "CERTIFICATE\n", "key": "KEY\n"}
         ({"a.test": {"challenge": "tls"}}, DEFAULTS, "use http or dns"),
         ({"A.test": {}}, DEFAULTS, "not a host name"),
         ({"a.test": "acme"}, DEFAULTS, "must be a map"),
+        ({"default": {}}, DEFAULTS, "no CA gives a certificate for any name"),
+        ({"standard": {"source": "self_signed"}}, DEFAULTS, "not a host name in lower case, *.example.com, or default"),
         ({}, {**DEFAULTS, "source": "files"}, "put its fullchain and key into edge_tls.shop.test"),
     ],
 )
@@ -283,7 +304,9 @@ def test_what_is_wrong_is_said_with_its_place(hosts: dict[str, Any], defaults: d
 def test_what_is_right_is_no_problem() -> None:
     assert (
         settings.problems(
-            {"*.a.test": {}, "own.test": OWN, "b.test": {"source": "none"}}, DNS, ["shop.test", "x.a.test"]
+            {"*.a.test": {}, "own.test": OWN, "default": OWN, "b.test": {"source": "none"}},
+            DNS,
+            ["shop.test", "x.a.test"],
         )
         == []
     )
@@ -324,12 +347,37 @@ def test_an_edge_wants_what_is_named_and_what_it_serves() -> None:
     }
 
 
+def test_requests_for_any_name_are_served_with_the_default() -> None:
+    given = {"defaults": {"source": "acme"}, "hosts": {"default": {"source": "files"}}}
+    found = settings.desired({"shop": given}, {"shop": ["_"]})
+    assert [(one.name, one.settings["source"], one.names) for one in found] == [("default", "files", ("_",))]
+    assert settings.desired({"shop": {**given, "hosts": {}}}, {"shop": ["_"]}) == [], "no CA is asked for it"
+
+
 def test_a_name_has_tls_unless_it_is_turned_off() -> None:
     tls = Tls(443, False, "acme", {"off.test": {"source": "none"}, "*.in.test": {"source": "none"}})
     assert tls.of("a.test") and not tls.of("") and not tls.of("off.test") and not tls.of("x.in.test")
     assert not Tls().of("a.test"), "and unless the edges have none"
     assert Tls(443, False, "none", {"a.test": {"source": "files"}}).of("a.test")
     assert entry("x.in.test", tls.hosts)[0] == "*.in.test"
+
+
+def test_what_nothing_uses_is_kept_for_a_week() -> None:
+    def look(since: dict[str, float], days: float, *wanted: str) -> tuple[dict[str, float], list[str]]:
+        return settings.unused(["a", "b"], wanted, since, NOW + days * DAY)
+
+    since, over = look({}, 0, "a")
+    assert (since, over) == ({"b": NOW}, [])
+    assert look(since, 6.9, "a") == ({"b": NOW}, [])
+    assert look(since, 7, "a") == ({}, ["b"])
+    # Wanted again meanwhile: the week begins anew.
+    since, over = look(since, 6, "a", "b")
+    assert (since, over) == ({}, []) and look(since, 8, "a") == ({"b": NOW + 8 * DAY}, [])
+
+
+def test_what_the_role_wrote_is_used() -> None:
+    found = settings.written({"own.test": OWN, "*.a.test": {}}, {**DNS, "ca": "ROOT"}, ["shop.test"], "shop")
+    assert settings.referred({"shop": found}) == set(found["secrets"])
 
 
 # -- on an edge --------------------------------------------------------------------------------------------------------
@@ -408,3 +456,77 @@ def test_openssl_is_what_the_programs_ask(tmp_path: Path) -> None:
         ["openssl", "x509", "-noout", "-enddate", "-in", tmp_path / "a.pem"], capture_output=True, text=True, check=True
     )
     assert str(store.described(bundle).life / DAY).startswith("10") and "notAfter" in said.stdout
+
+
+@pytest.fixture
+def edge(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """An edge that serves one name, and has certificates for it and for another one that Certbot obtained."""
+    places = {name: tmp_path / name for name in ("etc", "nginx", "state", "tls")}
+    for path in places.values():
+        path.mkdir()
+    for name in ("a.test", "_.b.test", "default"):
+        store.install(
+            name.replace("_", "*"), store.self_signed(name.replace("_", "*"), 10), "acme-1", (), 443, str(places["tls"])
+        )
+    for part in ("live/_.b.test", "archive/_.b.test", "live/a.test"):
+        (places["state"] / "certbot" / part).mkdir(parents=True)
+        (places["state"] / "certbot" / part / "privkey.pem").touch()
+    (places["state"] / "certbot/renewal").mkdir()
+    (places["state"] / "certbot/renewal/_.b.test.conf").touch()
+    (places["nginx"] / "shop.conf").write_text("server {\n    server_name a.test;\n}\n")
+    (places["etc"] / "old.test.pem").touch()
+    (places["etc"] / "shop.json").write_text('{"defaults": {"source": "none"}, "hosts": {}}')
+    monkeypatch.setattr(settings.read, "__defaults__", (str(places["etc"]),))
+    monkeypatch.setattr(settings, "FOLDER", str(places["etc"]))
+    monkeypatch.setattr(program, "EDGE_CONFIGS", str(places["nginx"]))
+    for name, file in (("CERTBOT", "certbot"), ("FAILURES", "failures.json"), ("UNUSED", "unused.json")):
+        monkeypatch.setattr(program, name, str(places["state"] / file))
+    for function in (store.folders, store.folder_of, store.live, store.live_text):
+        defaults = tuple(
+            str(places["tls"]) if value == store.FOLDER else value for value in function.__defaults__ or ()
+        )
+        monkeypatch.setattr(function, "__defaults__", defaults)
+    return places
+
+
+def test_certificates_and_keys_of_names_that_are_gone_are_removed(edge: dict[str, Path]) -> None:
+    def left() -> list[str]:
+        kept = [*edge["tls"].iterdir(), *edge["state"].glob("certbot/*/*"), *edge["etc"].iterdir()]
+        return sorted(str(path.relative_to(edge["tls"].parent)) for path in kept)
+
+    before = left()
+    program.Edge().forget(NOW)
+    (edge["nginx"] / "blog.conf").write_text("server {\n    server_name x.b.test;\n}\n")
+    program.Edge().forget(NOW + DAY)
+    program.Edge().forget(NOW + 6 * DAY)
+    assert left() == before, "not before a week has passed"
+    program.Edge().forget(NOW + 9 * DAY)
+    kept = [
+        "etc/shop.json",
+        "state/certbot/archive/_.b.test",
+        "state/certbot/live/_.b.test",
+        "state/certbot/live/a.test",
+    ]
+    kept += ["state/certbot/renewal/_.b.test.conf", "tls/_.b.test", "tls/a.test"]
+    assert left() == kept, "a name that an app has got again keeps its wildcard; the default and the role's old file go"
+    (edge["nginx"] / "blog.conf").unlink()
+    for day in (10, 17):
+        program.Edge().forget(NOW + day * DAY)
+    assert left() == ["etc/shop.json", "state/certbot/live/a.test", "tls/a.test"]
+
+
+def test_edges_ask_each_other_only_where_there_is_something_to_share(
+    edge: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(source: str) -> list[str]:
+        peer = {"name": "edge2", "address": "192.0.2.2"}
+        hosts = {"a.test": {"source": source}}
+        given = {"defaults": {"source": "none"}, "hosts": hosts, "peers": [peer]}
+        (edge["etc"] / "shop.json").write_text(json.dumps(given))
+        found: list[str] = []
+        answer = {"names": [], "account": False}
+        monkeypatch.setattr(peers, "talk", lambda peer, message: found.append(peer["name"]) or answer)
+        program.Edge().spread()
+        return found
+
+    assert asked("files") == [] and asked("self_signed") == ["edge2"]

@@ -322,7 +322,20 @@ def test_a_host_name_has_tls_and_any_name_has_not() -> None:
     listens = re.findall(r"listen (.*);", server)
     assert listens == ["8080", "[::]:8080", "8443 ssl", "[::]:8443 ssl", "8443 quic", "[::]:8443 quic"]
     assert server.index("tls.inc") < server.index("app.inc"), "a redirect comes before the slot is chosen"
-    assert text.count("8443") == 4
+    refused = re.search(r"server \{\n([^}]*8443[^}]*server_name off\.example\.com;[^}]*)\}", text)[1]
+    assert "ssl_reject_handshake on;" in refused and "8080" not in refused and "proxy_pass" not in refused
+    assert text.count("8443") == 8
+
+
+def test_any_name_has_tls_when_there_is_a_certificate_for_it() -> None:
+    def claimed(default: dict[str, str], source: str = "none") -> set[str]:
+        tls = Tls(8443, source=source, hosts={"default": default})
+        return tls_claims(render_app(None, release(route("/", "web")), HOSTS, 8080, tls=tls))
+
+    assert claimed({"source": "files"}) == {"_"} == claimed({}, source="self_signed")
+    assert claimed({"source": "none"}) == set() == claimed({})
+    text = render_app(None, release(route("/", "web")), HOSTS, 8080, tls=Tls(8443, hosts={"default": {}}))
+    assert "listen 8443 ssl default_server;" in text and "listen [::]:8080 default_server;" in text
 
 
 def test_without_tls_nothing_changes() -> None:

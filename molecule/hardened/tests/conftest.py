@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pathlib
 import re
 import subprocess
@@ -13,6 +15,8 @@ import pytest
 V4 = {"edge1": "10.213.71.11", "app1": "10.213.71.21", "app2": "10.213.71.22", "outside1": "10.213.71.99"}
 V6 = {host: f"fd00:213:71::{address.rpartition('.')[2]}" for host, address in V4.items()}
 HARDENED = ("edge1", "app1", "app2")
+SCENARIO = pathlib.Path(__file__).parents[1]
+EPHEMERAL = os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]
 Shell = Callable[..., str]
 
 # What a connection to each port came to. Without an answer it was dropped.
@@ -61,28 +65,64 @@ def tried(source: str, target: str, *ports: int) -> dict[int, str]:
 
 @pytest.fixture(scope="session")
 def let_through() -> Callable[[str], dict[str, set[int]]]:
-    """For each host all TCP ports, over IPv4 or IPv6, from which the outside host gets an answer, be it a refusal: the firewall let it through."""
+    """For each host all ports, of TCP or UDP over IPv4 or IPv6, from which the outside host gets an answer, be it a refusal: the firewall let it through."""
 
-    def scan(family: str) -> dict[str, set[int]]:
+    def scan(family: str, protocol: str = "tcp") -> dict[str, set[int]]:
         addresses = {"IPv4": V4, "IPv6": V6}[family]
-        fast = ["-n", "-Pn", "-sS", "-p-", "-T5", "--min-rate=30000", "--max-retries=1", "--min-hostgroup=3"]
+        fast = [
+            "-n",
+            "-Pn",
+            {"tcp": "-sS", "udp": "-sU"}[protocol],
+            "-p-",
+            "-T5",
+            "--min-rate=30000",
+            "--max-retries=1",
+            "--min-hostgroup=3",
+        ]
         version = ["-6"] if family == "IPv6" else []
         said = on("outside1", "nmap", *version, *fast, "-oG", "-", *(addresses[host] for host in HARDENED))
         found = {}
         for host in HARDENED:
             line = next(line for line in said.splitlines() if f"Host: {addresses[host]} " in line and "Ports: " in line)
             # nmap leaves out the state that most ports have.
-            assert "Ignored State: filtered" in line, line
-            found[host] = {int(port) for port in re.findall(r"\b(\d+)/(?:open|closed|unfiltered)/tcp", line)}
+            assert f"Ignored State: {'filtered' if protocol == 'tcp' else 'open|filtered'}" in line, line
+            found[host] = {int(port) for port in re.findall(rf"\b(\d+)/(?:open|closed|unfiltered)/{protocol}", line)}
         return found
 
     return scan
 
 
+def converge(**variables: str | bool) -> None:
+    """Harden the hosts anew, with these variables."""
+    done = subprocess.run(
+        [
+            "ansible-playbook",
+            "-i",
+            f"{EPHEMERAL}/inventory",
+            str(SCENARIO / "converge.yml"),
+            "-e",
+            json.dumps(variables),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+@pytest.fixture
+def over_ipv6() -> Iterator[None]:
+    """Hosts that know each other by their IPv6 addresses, and no HTTP/3."""
+    converge(stack_address="fd00:213:71::{{ ansible_host.split('.')[3] }}", nginx_http3=False)
+    yield
+    converge()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def lynis() -> Iterator[Callable[[], str]]:
     """Lynis looks at edge1 while the other tests run; its report."""
-    profile = (pathlib.Path(__file__).parents[1] / "files/waived.prf").read_text(encoding="utf-8")
+    profile = (SCENARIO / "files/waived.prf").read_text(encoding="utf-8")
     on("edge1", "sh", "-c", "cat >/etc/lynis/custom.prf", stdin=profile)
     audit = ["lynis", "audit", "system", "--quick", "--no-colors", "--quiet"]
     started = subprocess.Popen(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from conftest import HARDENED, V4, V6, Shell, on, tried
 
-Scan = Callable[[str], dict[str, set[int]]]
+Scan = Callable[..., dict[str, set[int]]]
 
 # To anybody: SSH, and an edge's visitors. 9100 is what the scenario adds for the outside host.
 OUTSIDE = {"edge1": {22, 80, 443, 9100}, "app1": {22, 9100}, "app2": {22, 9100}}
@@ -21,15 +21,33 @@ def test_from_outside_exactly_the_declared_ports_answer(let_through: Scan, famil
     assert let_through(family) == OUTSIDE
 
 
-def test_each_group_reaches_what_it_needs() -> None:
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_from_outside_udp_is_for_http_3_alone(let_through: Scan, family: str) -> None:
+    """Nobody listens: a port that is let through is refused, which is an answer, and a dropped one is silent."""
+    assert let_through(family, "udp") == {"edge1": {443}, "app1": set(), "app2": set()}
+
+
+def reached(source: str, addresses: dict[str, str], target: str) -> set[int]:
+    """The ports of the groups that a host gets through to."""
     asked = (POSTGRES, REHEARSAL, REDIS, SLOT, 8088)
-    assert {port for port, state in tried("app2", V4["app1"], *asked).items() if state != "dropped"} == {
-        POSTGRES,
-        REHEARSAL,
-        REDIS,
-    }
-    assert {port for port, state in tried("edge1", V4["app1"], *asked).items() if state != "dropped"} == {SLOT}
-    assert {port for port, state in tried("app1", V4["app2"], *asked).items() if state != "dropped"} == set()
+    return {port for port, state in tried(source, addresses[target], *asked).items() if state != "dropped"}
+
+
+def test_each_group_reaches_what_it_needs() -> None:
+    assert reached("app2", V4, "app1") == {POSTGRES, REHEARSAL, REDIS}
+    assert reached("edge1", V4, "app1") == {SLOT}
+    assert reached("app1", V4, "app2") == set()
+    # Their addresses in the rules are the others.
+    assert reached("app2", V6, "app1") == reached("edge1", V6, "app1") == set()
+
+
+def test_each_group_reaches_what_it_needs_over_ipv6(over_ipv6: None, let_through: Scan) -> None:
+    assert reached("app2", V6, "app1") == {POSTGRES, REHEARSAL, REDIS}
+    assert reached("edge1", V6, "app1") == {SLOT}
+    assert reached("app1", V6, "app2") == set()
+    assert reached("app2", V4, "app1") == reached("edge1", V4, "app1") == set()
+    assert let_through("IPv6") == OUTSIDE
+    assert let_through("IPv4", "udp") == {"edge1": set(), "app1": set(), "app2": set()}, "and without HTTP/3 nothing"
 
 
 @BOTH

@@ -47,10 +47,10 @@ options:
   known_hosts:
     description: File kept equal to the hosts' own keys.
     type: path
-  first_port:
-    description: Published ports take the first free one from here on.
+  port_base:
+    description: A published port takes the first free one from itself and this on.
     type: int
-    default: 8080
+    default: 8000
   boot_seconds:
     description: How long a host may take to boot.
     type: int
@@ -216,8 +216,8 @@ class Lab:
         if known is not None:
             docker("rm", "--force", "--volumes", name)
         ports: list[str] = []
-        for index, inside in enumerate(host.publish):
-            ports += ["--publish", f"127.0.0.1:{free_port(port_base + index)}:{inside}"]
+        for inside in host.publish:
+            ports += ["--publish", f"127.0.0.1:{free_port(port_base + inside)}:{inside}"]
         docker(
             *("run", "--detach", "--name", name, "--hostname", host.name),
             *("--network", self.network, "--ip", host.address, *ports),
@@ -268,7 +268,7 @@ class Lab:
         unwanted = set(self.containers()) - {self.container(host) for host in hosts}
         self.remove_hosts(unwanted)
         # One after the other: two at once could pick the same free port. Booting is what takes time, and that overlaps.
-        done = {host.name: self.ensure_host(host, key, self.params["first_port"]) for host in hosts}
+        done = {host.name: self.ensure_host(host, key, self.params["port_base"]) for host in hosts}
         for host in hosts:
             self.let_in(host, key)
         with concurrent.futures.ThreadPoolExecutor(max_workers=len(hosts)) as pool:
@@ -327,7 +327,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "public_key": {"type": "path", "no_log": False},
             "known_hosts": {"type": "path"},
-            "first_port": {"type": "int", "default": 8080},
+            "port_base": {"type": "int", "default": 8000},
             "boot_seconds": {"type": "int", "default": 90},
         },
         required_if=[("state", "present", ["platforms", "public_key", "known_hosts"])],

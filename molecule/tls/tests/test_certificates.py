@@ -102,6 +102,37 @@ def test_another_edge_may_bring_certificates_and_nothing_else(edge1: Edge, edge2
     assert edge2.shown() == fingerprint
 
 
+def test_the_default_is_the_same_on_both_and_shown_to_nobody_while_no_app_is_for_any_name(
+    edge1: Edge, edge2: Edge
+) -> None:
+    read = "openssl x509 -noout -fingerprint -in /var/lib/sluice-tls/default/live.pem"
+    assert edge1.must(read) == edge2.must(read)
+    for name in ("unknown.example.test", "plain.example.test"):
+        with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            edge1.shown(name)
+
+
+def test_keys_of_names_that_are_gone_are_removed_and_no_others(edge1: Edge) -> None:
+    keys = "ls -d /var/lib/sluice-tls/*/ /etc/sluice/certificates/*.pem /var/lib/sluice/certificates/certbot/live/*/"
+    before, shop = edge1.must(keys), edge1.shown()
+    for folder in ("/var/lib/sluice-tls", "/var/lib/sluice/certificates/certbot/live"):
+        edge1.must(f"cp -a {folder}/{SHOP} {folder}/gone.example.test")
+    edge1.must("cp -a /etc/sluice/certificates/own.example.test.pem /etc/sluice/certificates/gone.example.test.pem")
+    with_gone = edge1.must(keys)
+    start = "systemctl start sluice-certificates.service"  # in its sandbox
+    edge1.must(start)
+    assert edge1.must(keys) == with_gone
+    assert "gone.example.test" in words(edge1.certificates("status")[1]["lines"])
+    # A week ago.
+    edge1.must(
+        "python3 - <<'END'\nimport json\npath = '/var/lib/sluice/certificates/unused.json'\nsince = json.load(open(path))\n"
+        "json.dump({name: begun - 7 * 86400 for name, begun in since.items()}, open(path, 'w'))\nEND"
+    )
+    edge1.must(start)
+    assert edge1.must(keys) == before
+    assert edge1.shown() == shop and edge1.problem() == ""
+
+
 def test_renewals_drop_no_request(edge1: Edge, edge2: Edge, world: World) -> None:
     seen = {edge1.shown()}
     world.must("rm -f /root/stop")

@@ -65,7 +65,8 @@ def test_a_scanner_finds_nothing_above_low(world: World, edge1: Edge) -> None:
     )
     found = json.loads(world.must("cat /root/scan.json"))
     assert len(found) > 50, "it has looked"
-    # The scanner's own OpenSSL; and this CA names neither a CRL nor OCSP, as others do.
-    known = ("engine_problem", "cert_revocation")
+    # The scanner's own OpenSSL, which may leave before the session that it is to resume arrives; and this CA names neither a CRL nor OCSP, as
+    # others do.
+    known = ("engine_problem", "sessionresumption_ticket", "cert_revocation")
     bad = [item for item in found if item["severity"] not in ("OK", "INFO", "LOW") and item["id"] not in known]
     assert bad == [], bad

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import DEFAULT
+
 # What `openssl x509` is asked for; ``parse`` reads its output.
 ASKED = ("-noout", "-dates", "-dateopt", "iso_8601", "-issuer", "-fingerprint", "-sha256", "-ext", "subjectAltName")
 
@@ -26,7 +28,7 @@ FIRST_RETRY, LONGEST_RETRY = 900.0, 6 * 3600.0
 class Certificate(NamedTuple):
     """What a certificate says."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # host names, then addresses
     begins: float
     ends: float
     issuer: str
@@ -54,7 +56,7 @@ def parse(text: str) -> Certificate:
         key, mark, value = line.partition("=")
         if mark:
             found.setdefault(key.strip().lower(), value.strip())
-    names = tuple(re.findall(r"DNS:([^\s,]+)", text))
+    names = tuple(re.findall(r"DNS:([^\s,]+)", text) + re.findall(r"IP Address:([^\s,]+)", text))
     try:
         return Certificate(
             names,
@@ -84,11 +86,11 @@ def covers(names: tuple[str, ...], name: str) -> bool:
 
 
 def refusal(found: Certificate, name: str, own_key: bool, now: float) -> str | None:
-    """Return why a certificate is not used for a name, or None."""
+    """Return why a certificate is not used for a name, or None. The default may be for any names, or for addresses."""
     if not own_key:
         return "the key does not belong to the certificate"
-    if not covers(found.names, name):
-        return f"it is for {', '.join(found.names) or 'no host name'}, not for {name}"
+    if name != DEFAULT and not covers(found.names, name):
+        return f"it is for {', '.join(found.names) or 'no name'}, not for {name}"
     if found.ends <= now:
         return f"it expired at {when(found.ends)}"
     # An hour: clocks differ.

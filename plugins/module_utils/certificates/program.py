@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,13 +20,15 @@ from ansible_collections.sluice.stack.plugins.module_utils.certificates import c
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import Certificate
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.settings import Desired, Fleet
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.store import CertificateError
-from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import tls_claims
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import ANY, claims, tls_claims
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import DEFAULT, wildcard
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_atomic, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import CERTIFICATES_STATUS, EDGE_CONFIGS
 
 STATE = peers.STATE
 CERTBOT = os.path.join(STATE, "certbot")
 FAILURES = os.path.join(STATE, "failures.json")
+UNUSED = os.path.join(STATE, "unused.json")
 LOCK = os.path.join(STATE, "lock")
 CERTBOT_SECONDS = 600
 SELF_SIGNED_DAYS = 365
@@ -38,6 +42,7 @@ class Edge:
     def __init__(self) -> None:
         given = settings.read()
         self.fleet: Fleet = settings.fleet(given)
+        self.referred = settings.referred(given)
         self.desired: list[Desired] = settings.desired(given, served())
         self.failures: dict[str, dict[str, Any]] = read_json(FAILURES, {})
         self.lines: list[str] = []
@@ -145,10 +150,15 @@ class Edge:
 
     def spread(self) -> None:
         """Offer every other edge what this one has, and give what it asks for; one that is down gets it at a later run."""
+        offer = self.offer() if self.fleet.peers else {}
         for peer in self.fleet.peers:
             place = f"edge {peer['name']}"
+            # Certificates of source files every edge has from its own settings.
+            if not (offer["names"] or offer["account"]):
+                self.failures.pop(place, None)
+                continue
             try:
-                asked = peers.talk(peer, {"offer": self.offer()})
+                asked = peers.talk(peer, {"offer": offer})
                 names = {name: self._bundle(name) for name in asked["names"]}
                 files = self._account_files() if asked["account"] else {}
                 if names or files:
@@ -199,7 +209,7 @@ class Edge:
         if own:
             publish(own["thumbprint"])
         for name, item in given["names"].items():
-            if not settings.NAME.match(name) or sources.get(name) == "files":
+            if not settings.acceptable(name) or sources.get(name) == "files":
                 raise CertificateError(f"{name} is not accepted here")
             names = known[name].names if name in known else ()
             if store.install(name, item["bundle"], _word(item["origin"]), names, self.fleet.https_port):
@@ -207,6 +217,21 @@ class Edge:
                 self.lines.append(f"{name}: taken")
         self.save()
         return {"lines": self.lines}
+
+    # -- what nobody wants any more ------------------------------------------------------------------------------------
+
+    def forget(self, now: float) -> None:
+        """Remove certificates with their keys, and files of the role, that nothing here has wanted for a while."""
+        wanted = {store.folder_of(name) for name in [*routed(), *(one.name for one in self.desired)]} | self.referred
+        given = glob.glob(os.path.join(settings.FOLDER, "*.pem")) + glob.glob(os.path.join(settings.FOLDER, "*.ini"))
+        since, over = settings.unused([*store.folders(), *given], wanted, read_json(UNUSED, {}), now)
+        for path in over:
+            try:
+                remove(path)
+                self.lines.append(f"{path}: removed, since nothing here has used it for 7 days")
+            except OSError as error:
+                self.lines.append(f"{path}: unused, and not removed: {error}")
+        write_json(UNUSED, since)
 
     # -- status --------------------------------------------------------------------------------------------------------
 
@@ -235,6 +260,9 @@ class Edge:
                 else "none"
             )
             lines.append(f"{one.name:<30} {source:<12} {left}")
+        for path, since in sorted(read_json(UNUSED, {}).items()):
+            gone = certificates.when(since + settings.UNUSED_SECONDS)
+            lines.append(f"{os.path.basename(path):<30} {'unused':<12} will be removed at {gone}")
         for peer in self.fleet.peers:
             failure = self.failures.get(f"edge {peer['name']}")
             if failure:
@@ -253,6 +281,27 @@ def served() -> dict[str, set[str]]:
     for path in sorted(glob.glob(os.path.join(EDGE_CONFIGS, "*.conf"))):
         found[os.path.basename(path).removesuffix(".conf")] = tls_claims(_text(path))
     return found
+
+
+def routed() -> set[str]:
+    """Return the certificates that host names of apps here may use: their own and their wildcard's, with TLS or not."""
+    found: set[str] = set()
+    for path in glob.glob(os.path.join(EDGE_CONFIGS, "*.conf")):
+        for name in claims(_text(path)):
+            found |= {DEFAULT} if name == ANY else {name, wildcard(name)}
+    return found
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a name's folder with all that Certbot has for it."""
+    if not os.path.isdir(path):
+        os.unlink(path)
+        return
+    for part in ("live", "archive"):
+        shutil.rmtree(os.path.join(CERTBOT, part, os.path.basename(path)), ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(CERTBOT, "renewal", f"{os.path.basename(path)}.conf"))
+    shutil.rmtree(path)
 
 
 def account(of: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -285,6 +334,8 @@ def _renew(asked: argparse.Namespace) -> Answer:
         for one in edge.desired:
             if not asked.names or one.name in asked.names:
                 edge.ensure(one, time.time(), asked.force, bool(asked.names))
+        if not asked.names:
+            edge.forget(time.time())
         edge.spread()
         found = edge.save()
     found["lines"] = [*edge.lines, *(f"PROBLEM {line}" for line in found["problems"])] or ["nothing is due"]

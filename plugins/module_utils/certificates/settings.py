@@ -6,14 +6,16 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import SOURCES, entry, wildcard
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import ANY
+from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import DEFAULT, SOURCES, entry, wildcard
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 
 FOLDER = "/etc/sluice/certificates"
 KEYS = ("source", "fullchain", "key", "challenge")
+UNUSED_SECONDS = 7 * 86400.0
 NAME = re.compile(r"^(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]+$")
 
 
@@ -42,6 +44,11 @@ def read(folder: str = FOLDER) -> dict[str, Mapping[str, Any]]:
     }
 
 
+def acceptable(name: str) -> bool:
+    """Whether there can be a certificate for it: a host name, a wildcard, or the default for requests that neither matches."""
+    return name == DEFAULT or NAME.match(name) is not None
+
+
 def fleet(given: Mapping[str, Mapping[str, Any]]) -> Fleet:
     """Return the edges. Inventories that share edges list the same ones."""
     one: Mapping[str, Any] = next(iter(given.values()), {})
@@ -59,11 +66,34 @@ def desired(given: Mapping[str, Mapping[str, Any]], served: Mapping[str, Iterabl
     for app, names in served.items():
         of_app: Mapping[str, Any] = given.get(app) or next(iter(given.values()), {})
         for name in sorted(names):
-            key = next((key for key in (name, wildcard(name)) if key in found), name)
-            one = found.get(key) or Desired(key, of_app.get("defaults", {"source": "none"}))
+            key = DEFAULT if name == ANY else next((key for key in (name, wildcard(name)) if key in found), name)
+            # Nothing but an inventory gives a default certificate.
+            others = {} if key == DEFAULT else of_app.get("defaults", {})
+            one = found.get(key) or Desired(key, {"source": "none", **others})
             if one.settings["source"] != "none":
                 found[key] = one._replace(names=(*one.names, name))
     return [found[key] for key in sorted(found) if found[key].settings["source"] != "none"]
+
+
+def referred(given: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the files with keys and credentials that what the role wrote refers to."""
+    found = set()
+    for inventory in given.values():
+        for one in (inventory["defaults"], *inventory["hosts"].values()):
+            found |= {one[key] for key in ("bundle", "ca", "dns_credentials") if one.get(key)}
+    return found
+
+
+def unused(
+    present: Iterable[str], wanted: Collection[str], since: Mapping[str, float], now: float
+) -> tuple[dict[str, float], list[str]]:
+    """Return since when each path has not been wanted, and those for which that is long enough: they are removed.
+
+    A rollback may want a name's certificate again, and a CA counts those it gives.
+    """
+    found = {path: since.get(path, now) for path in present if path not in wanted}
+    over = sorted(path for path, begun in found.items() if now - begun >= UNUSED_SECONDS)
+    return {path: begun for path, begun in found.items() if path not in over}, over
 
 
 def problems(hosts: Mapping[str, Any], defaults: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -75,14 +105,16 @@ def problems(hosts: Mapping[str, Any], defaults: Mapping[str, Any], names: Itera
             found.append(f"{where} must be a map, such as {{source: files}}, not {own!r}")
             continue
         found += [f"{where}.{key} is unknown: use {', '.join(KEYS)}" for key in own if key not in KEYS]
-        if not NAME.match(str(name)):
-            found.append(f"{where}: not a host name in lower case, or *.example.com")
+        if not acceptable(str(name)):
+            found.append(f"{where}: not a host name in lower case, *.example.com, or {DEFAULT}")
         if own.get("source", defaults["source"]) not in SOURCES:
             found.append(f"{where}.source={own['source']}: use one of {', '.join(SOURCES)}")
         if own.get("source", defaults["source"]) == "files" and not (own.get("fullchain") and own.get("key")):
             found.append(f"{where}: source files needs fullchain and key, as text")
         if own.get("challenge", "http") not in ("http", "dns"):
             found.append(f"{where}.challenge={own['challenge']}: use http or dns")
+        if name == DEFAULT and own.get("source", defaults["source"]) == "acme":
+            found.append(f"{where}: no CA gives a certificate for any name: set source to files or self_signed")
         dns = own.get("challenge") == "dns" or str(name).startswith("*.")
         if own.get("source", defaults["source"]) == "acme" and dns and not defaults["dns"].get("plugin"):
             found.append(f"{where} is proved by DNS: set edge_tls_dns.plugin, such as rfc2136")

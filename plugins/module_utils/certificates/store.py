@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 
 from ansible_collections.sluice.stack.plugins.module_utils.certificates import certificate as certificates
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import Certificate
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import ANY
 from ansible_collections.sluice.stack.plugins.module_utils.files import sync_directory, write_atomic
 
 FOLDER = "/var/lib/sluice-tls"
@@ -30,6 +31,7 @@ PROBE_SECONDS = 5.0
 LIVE = "live.pem"
 # The one in use, and the one before it, which a handshake may just be reading.
 KEPT = 2
+UNKNOWN = "default.invalid"  # no app has it: a handshake for it gets the default certificate
 
 
 class CertificateError(Exception):
@@ -112,7 +114,7 @@ def install(name: str, bundle: str, origin: str, served: Sequence[str], port: in
     write_atomic(os.path.join(folder, file), bundle, mode=0o640, group=GROUP)
     _point(link, file)
     for host in served:
-        other = shown(host, port)
+        other = shown(UNKNOWN if host == ANY else host, port)
         if other and other != found.fingerprint:
             if before:
                 _point(link, before)
@@ -139,6 +141,11 @@ def repair(name: str, root: str = FOLDER) -> str | None:
                 _point(os.path.join(folder_of(name, root), LIVE), os.path.basename(path))
                 return str(error)
     return None
+
+
+def folders(root: str = FOLDER) -> list[str]:
+    """Return the folders of all names that have, or had, a certificate here."""
+    return sorted(path for path in glob.glob(os.path.join(glob.escape(root), "*")) if os.path.isdir(path))
 
 
 def shown(host: str, port: int) -> str:

@@ -17,6 +17,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.ports import 
 Services = dict[str, str]  # slot → service, "" where the slot's release has none
 
 SLOTS = ("blue", "green")
+ANY = "_"  # the name of the server for requests that no host name matches
 # The edge closes idle upstream connections before the app does (Node's default is 5 s), so it never writes into one
 # that is closing.
 UPSTREAM_IDLE_SECONDS = 4
@@ -73,7 +74,7 @@ def fingerprint(text: str) -> str:
 
 
 def claims(text: str) -> set[str]:
-    """Return the host names of a rendered configuration; ``_`` for any."""
+    """Return the host names of a rendered configuration; ANY for any."""
     return set(re.findall(r"^    server_name (\S+);$", text, re.MULTILINE))
 
 
@@ -91,7 +92,7 @@ def clash(app: str, text: str, others: Mapping[str, str]) -> str | None:
     for other, config in sorted(others.items()):
         shared = sorted(claims(text) & claims(config)) if other != app else []
         if shared:
-            name = "requests for any host name (a route without a host)" if shared[0] == "_" else f"host {shared[0]}"
+            name = "requests for any host name (a route without a host)" if shared[0] == ANY else f"host {shared[0]}"
             return f"app {app} claims {name}, which app {other} already has on this edge: set another app_routes[].host for one of them"
     return None
 
@@ -131,6 +132,7 @@ class _App:
         """Render upstreams, then the maps where the slots' routes differ and what protection needs, then servers."""
         hosts = sorted({route["host"] or "" for release in self._releases() for route in release["routes"]})
         servers = [self._server(host) for host in hosts]
+        servers += [self._without_tls(host) for host in hosts if host and self.tls.port and not self.tls.of(host)]
         return "\n\n".join([*self._upstreams(), *self._maps(), *self.protection.definitions(), *servers]) + "\n"
 
     def _releases(self) -> Iterable[Manifest]:
@@ -164,12 +166,10 @@ class _App:
     def _server(self, host: str) -> str:
         default = "" if host else " default_server"
         secure = self.tls.of(host)
-        listens = [f"{self.port}{default}"]
-        if secure:
-            listens += [f"{self.tls.port} ssl", *([f"{self.tls.port} quic"] if self.tls.http3 else [])]
+        listens = [str(self.port), *(self._secure() if secure else [])]
         head = [
-            *(f"    listen {address}{listen};" for listen in listens for address in ("", "[::]:")),
-            f"    server_name {host or '_'};",
+            *_listens(f"{listen}{default}" for listen in listens),
+            f"    server_name {host or ANY};",
             f"    set $sluice_app {self.app};",
             # First: a request that is sent on to https needs nothing else.
             *([f"    include {TLS_SETTINGS};"] if secure else []),
@@ -177,6 +177,14 @@ class _App:
             *([DOTS] if self._evadable(host) else []),
         ]
         return _block("server", [*head, *("\n" + location for location in self._locations(host))])
+
+    def _without_tls(self, host: str) -> str:
+        """A name that is to have no TLS gets no handshake: over TLS, requests for any name may be another app's."""
+        head = [*_listens(self._secure()), f"    server_name {host};"]
+        return _block("server", [*head, "    ssl_reject_handshake on;", "    return 444;"])
+
+    def _secure(self) -> list[str]:
+        return [f"{self.tls.port} ssl", *([f"{self.tls.port} quic"] if self.tls.http3 else [])]
 
     def _locations(self, host: str) -> Iterable[str]:
         """A location for each path and everything below it, and none for a name that merely begins like it."""
@@ -270,6 +278,10 @@ class _App:
         for services, name in self.differing.items():
             lines = [f'    {slot} "{service}";' for slot, service in zip(SLOTS, services, strict=True)]
             yield _block(f"map $sluice_slot {name}", lines)
+
+
+def _listens(listens: Iterable[str]) -> list[str]:
+    return [f"    listen {address}{listen};" for listen in listens for address in ("", "[::]:")]
 
 
 def _settings(routes: Sequence[Route]) -> list[str]:

@@ -11,7 +11,10 @@ SOURCES = ("acme", "files", "self_signed", "none")
 # Common to all servers with TLS; role nginx writes it.
 TLS_SETTINGS = "/etc/nginx/sluice/tls.inc"
 
-Hosts = Mapping[str, Mapping[str, Any]]  # edge_tls: by host name, or *.example.com
+# The key of edge_tls, and the folder, of the certificate for requests that no host name matches. It is no host name: it has no dot.
+DEFAULT = "default"
+
+Hosts = Mapping[str, Mapping[str, Any]]  # edge_tls: by host name, *.example.com, or DEFAULT
 
 
 def wildcard(name: str) -> str:
@@ -36,8 +39,10 @@ class Tls(NamedTuple):
     hosts: Hosts = MappingProxyType({})
 
     def of(self, host: str) -> bool:
-        """Whether a host name has TLS. Requests for any name ("") have none: no certificate is for any name."""
-        return bool(self.port and host) and entry(host, self.hosts)[1].get("source", self.source) != "none"
+        """Whether a host name has TLS. Requests for any name ("") have it when there is a certificate for them."""
+        if not host and DEFAULT not in self.hosts:
+            return False
+        return bool(self.port) and entry(host or DEFAULT, self.hosts)[1].get("source", self.source) != "none"
 
 
 NO_TLS = Tls()

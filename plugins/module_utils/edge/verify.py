@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils import plain_http
+from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import ANY
 
 COOKIE = "sluice_visitor"
 
@@ -42,10 +43,11 @@ def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float, ow
     Correct means a status below 500 and the release in the header that only this host receives. ``timeout`` is in seconds; with
     ``own_pass`` the edge does not protect the app from the request.
     """
-    secure = route.get("host") in ports.tls
+    secure = (route.get("host") or ANY) in ports.tls
+    name = route.get("verify_host") or route.get("host") or "localhost"
     where = f"{'https://' if secure else ''}{route.get('host') or '*'}{route['verify']}"
     headers = {
-        "Host": route.get("verify_host") or route.get("host") or "localhost",
+        "Host": name,
         "User-Agent": "sluice-verify",
         "Cookie": f"{COOKIE}={first_client()}",
         **({"X-Sluice-Pass": own_pass} if own_pass else {}),
@@ -58,7 +60,7 @@ def ask(ports: Ports, route: Mapping[str, Any], release: str, timeout: float, ow
             headers=headers,
             timeout=timeout,
             limit=4096,
-            tls=route["host"] if secure else "",
+            tls=name if secure else "",
         )
     except plain_http.NoAnswer as error:
         return f"{where}: no answer ({error})"

@@ -8,11 +8,12 @@ import fs from 'fs';
 const CERTIFICATES = '/var/lib/sluice-tls';
 const CHALLENGE = '/.well-known/acme-challenge/';
 
-// The file with the certificate and the key of a server: its name's own, or the wildcard's; '' without one.
+// The file with the certificate and the key of a server: its name's own, or the wildcard's; for the server of any name ("_") the
+// default; '' without one.
 // "live.pem" is a link, resolved here: Nginx opens the file twice, for the certificate and for the key, and a new one may
 // come in between.
 function live(name) {
-    const folders = [name, `_${name.slice(name.indexOf('.'))}`];
+    const folders = name === '_' ? ['default'] : [name, `_${name.slice(name.indexOf('.'))}`];
     for (let i = 0; i < folders.length; i++) {
         try {
             return fs.realpathSync(`${CERTIFICATES}/${folders[i]}/live.pem`);
