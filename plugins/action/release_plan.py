@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
+from ansible_collections.sluice.stack.plugins.module_utils.gates import registry, signature
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
@@ -53,6 +54,7 @@ class ActionModule(ActionBase):
             "data",
             "reverted",
             "steps",
+            "gates",
             "observed_by",
             "verdict",
         )
@@ -62,7 +64,7 @@ class ActionModule(ActionBase):
         """Decide, print, return."""
         result = {**super().run(tmp, task_vars), "changed": False}
         variables, args = task_vars or {}, self._task.args
-        verdict = args["verdict"]
+        verdict, gates = args["verdict"], args.get("gates") or {}
         if not verdict["ok"]:
             return {**result, "plan": NO_PLAN, "verdict": verdict}
         hostvars = variables["hostvars"]
@@ -90,10 +92,14 @@ class ActionModule(ActionBase):
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
             plan = plans.decide(desired, observed)
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
+            moved = signature.moved(gates.get("images") or {}, plan["manifest"])
+            if moved:
+                raise plans.PlanError(moved)
             if plan["rehearse"]:
                 plan["rehearse"] |= self._copy(plan["rehearse"], hostvars)
         except plans.PlanError as error:
             return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
+        plan["lines"] = [*plan["lines"][:1], *registry.plan_lines(gates.get("checks") or []), *plan["lines"][1:]]
         say.show(plan["lines"], "bright blue")
         now = desired.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         plan["started_entry"] = ledger.entry(
@@ -106,6 +112,7 @@ class ActionModule(ActionBase):
             revert=plan["to_revert"],
             without=plan["excluded"],
             superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
+            **({"waived": gates["waived"]} if gates.get("waived") else {}),
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
