@@ -90,6 +90,8 @@ class ActionModule(ActionBase):
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
+            if desired.action == "deploy" and args["contract"].get("gates") and "checks" not in gates:
+                raise plans.PlanError("the gates of app_gates were not judged: run deploy.yml whole")
             plan = plans.decide(desired, observed)
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
             moved = signature.moved(gates.get("images") or {}, plan["manifest"])

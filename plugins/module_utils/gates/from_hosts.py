@@ -146,7 +146,7 @@ def live(facts: Facts, _unused: Options) -> Result:
             f"{what} is {found['state']}: {_parts(found)}",
             "run deploy.yml with this version again, it repairs",
         )
-    return Result("live", OK, f"{what}, on {', '.join(facts.apps)}")
+    return Result("live", OK, f"{what}, on {', '.join(sorted(facts.apps))}")
 
 
 def _parts(found: Mapping[str, Any]) -> str:
