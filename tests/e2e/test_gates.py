@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import cosign
 from tests.support.images import Variants
-from tests.support.lab import QUICK, Lab
+from tests.support.lab import QUICK, Lab, until
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -88,6 +88,7 @@ def test_signatures_that_do_not_count(lab: Lab, v1_0_0: str, unsigned: Variants)
         message = refused(lab, *options)
     finally:
         lab.on("store1", "systemctl", "start", "docker-registry")
+        until(lambda: unsigned.unsign("v1.0.0") or True, 20, "the registry answers again")
     assert "gate signature is not proved: image " in message and "cannot be reached from this host" in message
 
 
