@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.gates import registry
 from ansible_collections.sluice.stack.plugins.module_utils.gates.facts import Facts
 from ansible_collections.sluice.stack.plugins.plugin_utils import gate_evidence, say
@@ -52,7 +51,15 @@ class ActionModule(ActionBase):
                 "environment": facts.environment,
                 "checks": result["checks"],
             }
-            write_atomic(args["json_file"], json.dumps(data, indent=2) + "\n", mode=0o644)
+            try:
+                with open(args["json_file"], "w", encoding="utf-8") as file:
+                    file.write(json.dumps(data, indent=2) + "\n")
+            except OSError as error:
+                return {
+                    **result,
+                    "failed": True,
+                    "msg": f"checklist_json {args['json_file']} cannot be written: {error}",
+                }
         result["lines"] = say.show(registry.lines(results))
         return result
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.gates import approval, evidence
@@ -45,10 +45,14 @@ def read(place: str, app: str, keys: Sequence[str]) -> Evidence:
         return Evidence(fault="app_gate_evidence is not set")
     if not os.path.isdir(place):
         return Evidence(place, fault=f"app_gate_evidence {place} is not a directory of this controller")
+    files = _files(place)
+    if len(files) > MOST_FILES:
+        # A part of them might leave out what failed.
+        return Evidence(place, fault=f"app_gate_evidence {place} has more than {MOST_FILES} files")
     found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     unreadable: dict[str, list[str]] = {}
     head: dict[str, str] = {}
-    for file in _files(place):
+    for file in files:
         kind = next((kind for kind, (endings, _reader) in KINDS.items() if file.endswith(endings)), "")
         try:
             if file == ABOUT:
@@ -66,20 +70,22 @@ def read(place: str, app: str, keys: Sequence[str]) -> Evidence:
     return Evidence(place=place, **head, **lists, unreadable={kind: tuple(said) for kind, said in unreadable.items()})
 
 
-def _files(place: str) -> Iterable[str]:
-    """Every file below the directory, by its path in it, sorted. Links are not followed out of it."""
-    paths = []
+def _files(place: str) -> list[str]:
+    """Every file below the directory, by its path in it, sorted."""
+    paths: list[str] = []
     for folder, _folders, names in os.walk(place):
         paths += [os.path.relpath(os.path.join(folder, name), place) for name in names]
         if len(paths) > MOST_FILES:
             break
-    return sorted(paths)[:MOST_FILES]
+    return sorted(paths)
 
 
 def _text(place: str, file: str) -> str:
     path = os.path.join(place, file)
-    if not os.path.isfile(path) or os.path.getsize(path) > LARGEST:
-        raise Unreadable(f"it is no file, or larger than {LARGEST // 2**20} MiB")
+    if os.path.islink(path) or not os.path.isfile(path):
+        raise Unreadable("it is a link, or no file")
+    if os.path.getsize(path) > LARGEST:
+        raise Unreadable(f"it is larger than {LARGEST // 2**20} MiB")
     with open(path, encoding="utf-8") as handle:
         return handle.read()
 

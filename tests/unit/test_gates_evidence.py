@@ -122,10 +122,31 @@ def test_without_the_directory_nothing_is_known() -> None:
             assert getattr(from_files, name)(facts, contract_gates.default_options(name)).state == "unknown"
 
 
-@pytest.mark.parametrize("text", ['<!DOCTYPE x [<!ENTITY a "b">]><testsuite/>', "<html/>", "", "\x00"])
+@pytest.mark.parametrize(
+    "text", ['<!DOCTYPE x [<!ENTITY a "b">]><testsuite/>', "<html", "", "\x00", '<testsuite errors="many"/>']
+)
 def test_hostile_xml_is_refused(text: str) -> None:
     with pytest.raises(Unreadable):
         evidence.junit("a.xml", text)
+
+
+def test_other_xml_is_no_test_result(tmp_path: Path, judge: Any) -> None:
+    (tmp_path / "coverage.xml").write_text("<coverage/>")
+    assert judge("tests").state == "unknown"
+    (tmp_path / "junit.xml").write_text(GREEN)
+    assert judge("tests").evidence.startswith("2 passed, 1 skipped, in 1 files")
+
+
+def test_links_and_too_many_files_prove_nothing(tmp_path: Path, judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.xml").write_text(GREEN)
+    (tmp_path / "b.xml").symlink_to(tmp_path / "a.xml")
+    assert judge("tests").evidence == "b.xml: it is a link, or no file"
+    (tmp_path / "b.xml").unlink()
+    monkeypatch.setattr(gate_evidence, "MOST_FILES", 1)
+    assert judge("tests").evidence.endswith("has more than 1 files")
+    monkeypatch.setattr(gate_evidence, "LARGEST", 10)
+    monkeypatch.setattr(gate_evidence, "MOST_FILES", 10)
+    assert judge("tests").state == "unknown"
 
 
 def test_findings_count_by_their_level(tmp_path: Path, judge: Any) -> None:

@@ -137,7 +137,7 @@ GATES: dict[str, Kind] = {
     "capacity": struct({"disk": size(2 * 2**30), "memory": size(256 * 2**20)}),
     "alerts": struct(
         {
-            "url": text(pattern=r"https?://[^\s]+", means="the URL of Prometheus"),
+            "url": text(pattern=r"https?://[^\s@]+", means="the URL of Prometheus, without a password"),
             "firing": sequence(text(), default=["critical"]),  # severities that must not be firing
         }
     ),

@@ -25,8 +25,8 @@ def plain(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def junit(file: str, text: str) -> Suite:
-    """Read test results in JUnit's format, as every test runner writes them. Raises Unreadable."""
+def junit(file: str, text: str) -> Suite | None:
+    """Read test results in JUnit's format, as every test runner writes them; None for another kind of XML. Raises Unreadable."""
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise Unreadable("it declares entities, which test results have no use for")
     try:
@@ -34,7 +34,7 @@ def junit(file: str, text: str) -> Suite:
     except ElementTree.ParseError as error:
         raise Unreadable(f"it is no XML ({error})") from error
     if root.tag not in ("testsuites", "testsuite"):
-        raise Unreadable(f"it has no test results: its root is {plain(root.tag)}")
+        return None
     passed, skipped, failed = 0, 0, []
     for case in root.iter("testcase"):
         outcomes = {child.tag for child in case}
@@ -45,7 +45,10 @@ def junit(file: str, text: str) -> Suite:
         else:
             passed += 1
     # A suite that broke before its first case has counts only.
-    counted = sum(int(suite.get(name) or 0) for suite in root.iter("testsuite") for name in ("failures", "errors"))
+    counts = [suite.get(name) or "0" for suite in root.iter("testsuite") for name in ("failures", "errors")]
+    if not all(count.isdecimal() for count in counts):
+        raise Unreadable("its counts are no numbers")
+    counted = sum(map(int, counts))
     if counted > len(failed):
         failed += [f"{counted - len(failed)} that are only counted"]
     return Suite(file, passed, skipped, tuple(failed))

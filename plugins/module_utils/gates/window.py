@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ansible_collections.sluice.stack.plugins.module_utils.contract.gates import DAYS
 from ansible_collections.sluice.stack.plugins.module_utils.gates.facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.gates.result import FAILED, OK, Result
-
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def window(facts: Facts, options: Mapping[str, Any]) -> Result:
