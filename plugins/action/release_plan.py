@@ -11,7 +11,6 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
-from ansible_collections.sluice.stack.plugins.module_utils.gates import registry, signature
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
@@ -90,18 +89,14 @@ class ActionModule(ActionBase):
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
-            if desired.action == "deploy" and args["contract"].get("gates") and "checks" not in gates:
-                raise plans.PlanError("the gates of app_gates were not judged: run deploy.yml whole")
             plan = plans.decide(desired, observed)
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
-            moved = signature.moved(gates.get("images") or {}, plan["manifest"])
-            if moved:
-                raise plans.PlanError(moved)
+            if desired.action == "deploy" and args["contract"]["gates"]:
+                self._gated(plan, gates)
             if plan["rehearse"]:
                 plan["rehearse"] |= self._copy(plan["rehearse"], hostvars)
         except plans.PlanError as error:
             return {**result, "plan": NO_PLAN, "verdict": {**verdict, "ok": False, "message": str(error)}}
-        plan["lines"] = [*plan["lines"][:1], *registry.plan_lines(gates.get("checks") or []), *plan["lines"][1:]]
         say.show(plan["lines"], "bright blue")
         now = desired.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         plan["started_entry"] = ledger.entry(
@@ -122,6 +117,18 @@ class ActionModule(ActionBase):
             plan["targets"] = {step: hosts for step, hosts in plan["targets"].items() if step in LOOKS}
             plan["steps"] = list(plan["targets"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
+
+    @staticmethod
+    def _gated(plan: dict[str, Any], judged: Mapping[str, Any]) -> None:
+        """Print what the gates said with the plan. Raises PlanError when they said it of something else."""
+        from ansible_collections.sluice.stack.plugins.module_utils.gates import registry, signature  # noqa: PLC0415 - only where there are gates
+
+        if "checks" not in judged:
+            raise plans.PlanError("the gates of app_gates were not judged: run deploy.yml whole")
+        moved = signature.moved(judged["images"], plan["manifest"])
+        if moved:
+            raise plans.PlanError(moved)
+        plan["lines"] = [*plan["lines"][:1], *registry.plan_lines(judged["checks"]), *plan["lines"][1:]]
 
     @staticmethod
     def _address(variables: Any, host: str) -> str:
