@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.dry_run import COMMAND_LINE, run
 
-# A time zone of its own for no reason but the test: it is never a time of an empty set of days.
+# On no day: it is never open.
 SHUT = {"window": {"days": [], "from": "00:00", "to": "24:00"}}
 JUNIT = '<testsuite><testcase name="adds"/></testsuite>'
 

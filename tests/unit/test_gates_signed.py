@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -169,7 +170,7 @@ def test_without_ssh_keygen_nothing_is_approved(people: People, monkeypatch: pyt
 
 def signed(key: Any, about: str = DIGEST, kind: str = "cosign container image signature") -> dict[str, str]:
     said = cosign.payload(about, kind=kind)
-    return {"payload": cosign.base64.b64encode(said).decode(), "signature": cosign.signed(said, key)}
+    return {"payload": base64.b64encode(said).decode(), "signature": cosign.signed(said, key)}
 
 
 def test_an_image_is_signed_by_one_of_the_keys() -> None:
@@ -196,7 +197,7 @@ def test_other_kinds_of_keys_verify_too() -> None:
         (edwards := ed25519.Ed25519PrivateKey.generate(), edwards.sign(said)),
         (old := rsa.generate_private_key(65537, 2048), old.sign(said, padding.PKCS1v15(), hashes.SHA256())),
     ):
-        one = {"payload": cosign.base64.b64encode(said).decode(), "signature": cosign.base64.b64encode(raw).decode()}
+        one = {"payload": base64.b64encode(said).decode(), "signature": base64.b64encode(raw).decode()}
         assert signature.fault(DIGEST, [one], [cosign.public(key)]) == ""
         assert signature.fault(OTHER, [one], [cosign.public(key)])
 
