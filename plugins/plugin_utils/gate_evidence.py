@@ -58,9 +58,10 @@ def read(place: str, app: str, keys: Sequence[str]) -> Evidence:
             if file == ABOUT:
                 head = evidence.about(_text(place, file))
             elif kind:
-                answer = KINDS[kind][1](plain(file), _text(place, file))
+                text = _text(place, file)
+                answer = KINDS[kind][1](plain(file), text)
                 if isinstance(answer, Statement):
-                    answer = _verified(answer, os.path.join(place, file), app, keys)
+                    answer = _verified(answer, text, os.path.join(place, f"{file}.sig"), app, keys)
                 found[kind] += answer if isinstance(answer, list) else [answer] if answer else []
         except (Unreadable, OSError, UnicodeDecodeError) as error:
             # Any JSON may lie there; only reports of runs are of interest.
@@ -86,38 +87,24 @@ def _text(place: str, file: str) -> str:
         raise Unreadable("it is a link, or no file")
     if os.path.getsize(path) > LARGEST:
         raise Unreadable(f"it is larger than {LARGEST // 2**20} MiB")
-    with open(path, encoding="utf-8") as handle:
+    with open(path, encoding="utf-8", newline="") as handle:
         return handle.read()
 
 
-def _verified(given: Statement, path: str, app: str, keys: Sequence[str]) -> Statement:
+def _verified(given: Statement, text: str, signature: str, app: str, keys: Sequence[str]) -> Statement:
     """The statement with the key that signed it, or with why its signature does not count."""
-    if not os.path.isfile(f"{path}.sig"):
-        return dataclasses.replace(given, fault=f"it is not signed: there is no {plain(os.path.basename(path))}.sig")
-    with (
-        tempfile.NamedTemporaryFile("w", prefix="sluice-signers-", encoding="utf-8") as signers,
-        open(path, "rb") as said,
-    ):
+    if not os.path.isfile(signature):
+        return dataclasses.replace(given, fault=f"it is not signed: there is no {plain(os.path.basename(signature))}")
+    with tempfile.NamedTemporaryFile("w", prefix="sluice-signers-", encoding="utf-8") as signers:
         signers.write("".join(f"{key}\n" for key in keys))
         signers.flush()
+        about = ["-I", given.approver, "-n", approval.namespace(app)]
         try:
             done = subprocess.run(
-                [
-                    "ssh-keygen",
-                    "-Y",
-                    "verify",
-                    "-f",
-                    signers.name,
-                    "-I",
-                    given.approver,
-                    "-n",
-                    approval.namespace(app),
-                    "-s",
-                    f"{path}.sig",
-                ],
-                stdin=said,
+                ["ssh-keygen", "-Y", "verify", "-f", signers.name, "-s", signature, *about],
+                input=text,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 timeout=SECONDS,
                 check=False,
             )
