@@ -21,6 +21,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
+from ansible_collections.sluice.stack.plugins.module_utils.contract import gates as contract_gates
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
@@ -64,7 +65,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("action", "edges", "apps", "needs_version", "check"))
+    _VALID_ARGS = frozenset(("action", "edges", "apps", "needs_version", "check", "checklist"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check and resolve the contract, and identify the run."""
@@ -98,12 +99,14 @@ class ActionModule(ActionBase):
             )
             self._check_rollback(args["action"], resolved, variables)
             self._check_automatic(args["action"], resolved, release.get("release_data"), variables)
+            who = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+            gates = self._gates(resolved, args, who, variables)
         except contracts.ContractError as error:
             return {**result, "failed": True, "msg": str(error)}
         run = {
             "id": uuid.uuid4().hex[:12],
             "action": args["action"],
-            "who": f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}",
+            "who": who,
             "revision": _revision(self._loader.get_basedir()),
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
@@ -113,6 +116,7 @@ class ActionModule(ActionBase):
             "contract": resolved,
             "references": contracts.references(resolved),
             "excluded": excluded,
+            "gates": gates,
             "run": run,
             "verdict": barrier.start(time.time()),
         }
@@ -206,6 +210,34 @@ class ActionModule(ActionBase):
             variables["app_rollback"],
         )
         raise contracts.ContractError(problems.lines)
+
+    def _gates(
+        self, resolved: Mapping[str, Any], args: Mapping[str, Any], who: str, variables: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the gates that this run asks for, what to look at for them, and the waivers."""
+        checklist = str(args.get("checklist") or "")
+        if args["action"] == "checklist" and not checklist:
+            raise contracts.ContractError(
+                [f"checklist is not set: run it with -e checklist={'|'.join(contract_gates.CHECKLISTS)}"]
+            )
+        if args["action"] not in ("deploy", "checklist") or not (checklist or resolved["gates"]):
+            return {"asked": [], "looks": [], "waivers": []}
+        from ansible_collections.sluice.stack.plugins.module_utils.gates import registry  # noqa: PLC0415 - only where there are gates
+
+        asked = resolved["gates"]
+        if checklist:
+            known = {one["name"]: one["options"] for one in asked}
+            asked = [
+                {"name": name, "options": known.get(name, contract_gates.default_options(name))}
+                for name in registry.of_checklist(checklist)
+            ]
+        problems = Problems(where_set)
+        given = self._value("gate_waive", variables) if variables.get("gate_waive") else []
+        # It is judged in a moment, and holds for this run only.
+        waivers = [*resolved["gate_waivers"], *contract_gates.waived_now(given, who, time.time() + 3600, problems)]
+        if problems.lines:
+            raise contracts.ContractError(problems.lines)
+        return {"asked": asked, "looks": registry.looks(one["name"] for one in asked), "waivers": waivers}
 
     def _value(self, name: str, variables: Mapping[str, Any]) -> Any:
         """Return the variable with its templates resolved."""

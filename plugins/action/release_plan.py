@@ -53,6 +53,7 @@ class ActionModule(ActionBase):
             "data",
             "reverted",
             "steps",
+            "gates",
             "observed_by",
             "verdict",
         )
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):
         """Decide, print, return."""
         result = {**super().run(tmp, task_vars), "changed": False}
         variables, args = task_vars or {}, self._task.args
-        verdict = args["verdict"]
+        verdict, gates = args["verdict"], args.get("gates") or {}
         if not verdict["ok"]:
             return {**result, "plan": NO_PLAN, "verdict": verdict}
         hostvars = variables["hostvars"]
@@ -90,6 +91,8 @@ class ActionModule(ActionBase):
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
             plan = plans.decide(desired, observed)
             plan["steps"] = plans.in_order(plan["steps"], args["steps"])
+            if desired.action == "deploy" and args["contract"]["gates"]:
+                self._gated(plan, gates)
             if plan["rehearse"]:
                 plan["rehearse"] |= self._copy(plan["rehearse"], hostvars)
         except plans.PlanError as error:
@@ -106,6 +109,7 @@ class ActionModule(ActionBase):
             revert=plan["to_revert"],
             without=plan["excluded"],
             superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
+            **({"waived": gates["waived"]} if gates.get("waived") else {}),
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
@@ -113,6 +117,18 @@ class ActionModule(ActionBase):
             plan["targets"] = {step: hosts for step, hosts in plan["targets"].items() if step in LOOKS}
             plan["steps"] = list(plan["targets"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
+
+    @staticmethod
+    def _gated(plan: dict[str, Any], judged: Mapping[str, Any]) -> None:
+        """Print what the gates said with the plan. Raises PlanError when they said it of something else."""
+        from ansible_collections.sluice.stack.plugins.module_utils.gates import registry, signature  # noqa: PLC0415 - only where there are gates
+
+        if "checks" not in judged:
+            raise plans.PlanError("the gates of app_gates were not judged: run deploy.yml whole")
+        moved = signature.moved(judged["images"], plan["manifest"])
+        if moved:
+            raise plans.PlanError(moved)
+        plan["lines"] = [*plan["lines"][:1], *registry.plan_lines(judged["checks"]), *plan["lines"][1:]]
 
     @staticmethod
     def _address(variables: Any, host: str) -> str:

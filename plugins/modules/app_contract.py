@@ -23,7 +23,7 @@ options:
   action:
     description: The action of the run; used in messages.
     type: str
-    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, remove, provision]
+    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, remove, provision, checklist]
     required: true
   edges:
     description: The inventory's edge hosts.
@@ -39,6 +39,11 @@ options:
     description: Whether C(app_version) is required. A rollback takes the version from its target release.
     type: bool
     default: true
+  checklist:
+    description: With O(action=checklist), which one.
+    type: str
+    choices: ["", pre-deploy, post-deploy, production]
+    default: ""
   check:
     description:
       - V(names) only checks the names of the host's variables.
@@ -86,6 +91,13 @@ lost:
   type: list
   elements: str
   sample: []
+gates:
+  description:
+    - C(asked) are the gates of a deploy or a checklist with their options, C(looks) what has to be looked at on hosts for them, and C(waivers) those of
+      the inventory and of C(gate_waive). A run of another action asks for none.
+  returned: success, with O(check=everything)
+  type: dict
+  sample: {asked: [{name: backup, options: {max_age: 93600.0}}], looks: [backups], waivers: []}
 run:
   description: The run, for leases and ledgers.
   returned: success, with O(check=everything)

@@ -80,6 +80,10 @@ options:
     type: list
     elements: str
     required: true
+  gates:
+    description: What M(sluice.stack.gate_verdict) returned; its C(checks) are printed with the plan, and images it judged must be those of the release.
+    type: dict
+    default: {}
   observed_by:
     description: Name of the variable M(sluice.stack.release_fence) was registered in on each host.
     type: str

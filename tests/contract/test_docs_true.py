@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sluice.stack.plugins.module_utils.contract import contract
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract, gates
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import REQUIRED, Kind, Problems
+from ansible_collections.sluice.stack.plugins.module_utils.gates import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 # What tools and the lab put into a checkout is not ours to check.
@@ -46,6 +47,7 @@ def read(kind: Kind, value: Any) -> Any:
     return result
 
 
+LISTS = {"D": "pre-deploy", "P": "production", "A": "post-deploy"}
 STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "A service": (contract.SERVICE, {"image": "example/app"}),
     "Health": (contract.HEALTH, {}),
@@ -86,6 +88,26 @@ def test_keys_and_defaults_of_a_part(heading: str) -> None:
             assert cell == "*none*", key
         else:
             assert read(kind, {**least, key: yaml.safe_load(cell.strip("`"))}) == defaults, key
+
+
+def test_gates_with_their_options_and_defaults() -> None:
+    section = CONTRACT.read_text(encoding="utf-8").split("## The gates\n")[1].split("\n## ")[0]
+    cells = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| `")
+    ]
+    table = {row[0].strip("`"): row[1:] for row in cells}
+    assert list(table) == list(gates.GATES)
+    for name, (options, default, _passes, lists) in table.items():
+        assert lists.split() == [letter for letter, one in LISTS.items() if one in registry.GATES[name].checklists], (
+            name
+        )
+        defaults = gates.default_options(name)
+        if defaults is None:
+            assert default == "*required*", name
+            continue
+        assert re.findall(r"`(\w+)`", options) == list(defaults), name
+        assert read(gates.GATES[name], yaml.safe_load(default.strip("`"))) == defaults, name
+        assert {*yaml.safe_load(default.strip("`"))} == {*defaults}, name
 
 
 def anchors(text: str) -> set[str]:

@@ -18,6 +18,9 @@ import tarfile
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.support import cosign
 from tests.support.lab import APP, REGISTRY, Lab
 from tests.support.playbook import REPO
 
@@ -96,6 +99,26 @@ class Variants:
         return self.push(
             tag, files={f"app/prisma/migrations/30000101_{name}/migration.sql": sql for name, sql in scripts.items()}
         )
+
+    def sign(self, tag: str, key: ec.EllipticCurvePrivateKey) -> None:
+        """Sign both images of a tag by their digests."""
+        for service in ("backend", "frontend"):
+            digest = self._digest(service, tag)
+            said = cosign.payload(digest)
+            for blob in (said, b"{}"):
+                self._upload(service, blob)
+            self._tag(service, cosign.tag(digest), cosign.manifest(said, cosign.signed(said, key)), cosign.MANIFEST)
+
+    def unsign(self, tag: str) -> None:
+        """Take the signatures of a tag's images away."""
+        for service in ("backend", "frontend"):
+            signature = cosign.tag(self._digest(service, tag))
+            if signature in json.loads(self._call("GET", service, "/tags/list")[0])["tags"]:
+                self._call("DELETE", service, f"/manifests/{self._digest(service, signature)}")
+
+    def _digest(self, service: str, tag: str) -> str:
+        headers = self._call("GET", service, f"/manifests/{tag}", headers={"Accept": MANIFESTS})[1]
+        return headers["docker-content-digest"]
 
     def _manifest(self, service: str) -> tuple[dict[str, Any], str]:
         body, headers = self._call("GET", service, f"/manifests/{GOOD}", headers={"Accept": MANIFESTS})

@@ -29,6 +29,11 @@ def test_what_is_no_template_is_left_alone(value: Any) -> None:
     assert templates({"release_to": value}) == []
 
 
+def test_what_a_checklist_is_given_may_hold_none_either() -> None:
+    given = {"checklist": EVIL, "checklist_json": EVIL, "gate_waive": [f"window: {EVIL}"]}
+    assert names(templates(given)) == list(given)
+
+
 def test_a_variable_of_the_inventory_may_hold_one() -> None:
     assert templates({"app_secrets": {"TOKEN": EVIL}, "app_extra": EVIL, "ansible_user": EVIL, "runner": EVIL}) == []
 

@@ -196,6 +196,46 @@ def test_a_token_is_fetched_where_a_registry_wants_one(server: Server) -> None:
     assert server.asked[1] == (f"/{token}", BASIC)
 
 
+DIGEST = "sha256:" + "a" * 64
+SIGNED = "sha256-" + "a" * 64 + ".sig"
+
+
+def test_signatures_are_read_from_their_tag_with_their_payloads(server: Server) -> None:
+    image = f"{server.name}/shop/web@{DIGEST}"
+    assert registry.signatures(engine(), image, 10) == {"signatures": []}, "the registry knows no such tag"
+    layers = [
+        {"digest": "sha256:said", "annotations": {"dev.cosignproject.cosign/signature": "c2ln"}},
+        {"digest": "sha256:sbom"},
+    ]
+    server.answers[SIGNED] = (200, {}, json.dumps({"layers": layers}).encode())
+    server.answers["sha256:said"] = (200, {}, b"what was signed")
+    found = registry.signatures(engine(), image, 10)
+    assert found == {"signatures": [{"payload": "d2hhdCB3YXMgc2lnbmVk", "signature": "c2ln"}]}
+    assert server.asked[-1] == ("/v2/shop/web/blobs/sha256:said", BASIC)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (401, b"", "rejected the credentials"),
+        (500, b"", "returned status 500 and no manifest"),
+        (200, b"[]", "returned status 200 and no manifest"),
+        (200, b'{"layers": [{"annotations": {"dev.cosignproject.cosign/signature": "c2ln"}}]}', "cannot be read"),
+    ],
+)
+def test_signatures_that_cannot_be_read_are_an_error_and_not_none(
+    server: Server, status: int, body: bytes, why: str
+) -> None:
+    server.answers[SIGNED] = (status, {}, body)
+    found = registry.signatures(engine(), f"{server.name}/shop/web@{DIGEST}", 10)
+    assert list(found) == ["error"] and why in found["error"]
+
+
+def test_without_the_registry_signatures_are_an_error(server: Server) -> None:
+    server.stop()
+    assert "error" in registry.signatures(engine(), f"{server.name}/shop/web@{DIGEST}", 2)
+
+
 def test_a_log_in_that_only_the_engine_can_use_is_said(server: Server, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"auths": {server.name: {"identitytoken": "t"}}}))
     why = registry.sizes(engine(), server.image, 10)["size_unknown"]

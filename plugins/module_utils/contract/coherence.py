@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
-from ansible_collections.sluice.stack.plugins.module_utils.contract import protection, rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import gates, protection, rollback
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Problems,
 )
@@ -55,6 +55,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
         _check_migration(migration, contract, given, problems)
     protection.check(contract, given, problems)
     rollback.check(contract, given, problems)
+    gates.check(contract, given, problems)
     _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, protection, rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, gates, protection, rollback
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -154,6 +154,10 @@ VARIABLES: dict[str, Kind] = {
     "app_backup": BACKUP,
     "app_rehearsal": REHEARSAL,
     "app_rollback": rollback.ROLLBACK,
+    "app_gates": gates.APP_GATES,
+    "app_gate_evidence": text("", r"[^\n]*", "a directory of the controller"),
+    "app_gate_waivers": gates.APP_GATE_WAIVERS,
+    "app_signature": gates.SIGNATURE,
     "app_seed": SEED,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
@@ -276,6 +280,10 @@ def _resolved(contract: Contract) -> Contract:
         "backup": contract["app_backup"],
         "rehearsal": contract["app_rehearsal"],
         "rollback": contract["app_rollback"],
+        "gates": gates.resolved(contract),
+        "gate_evidence": contract["app_gate_evidence"],
+        "gate_waivers": contract["app_gate_waivers"],
+        "signature": contract["app_signature"],
         "seed": contract["app_seed"],
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],

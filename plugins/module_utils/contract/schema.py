@@ -154,6 +154,22 @@ def size(default: Any = REQUIRED) -> Kind:
     return Kind(read, default)
 
 
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(default: Any = REQUIRED) -> Kind:
+    """Seconds, or a number with its unit: ``30m``, ``26h``, ``8d``."""
+
+    def read(value: Any, path: str, problems: Problems) -> float | None:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value)) if not isinstance(value, bool) else None
+        if not match:
+            problems.add(path, f"must be seconds, or a time like '30m', '26h' or '8d', not {shown(value)}", value)
+            return None
+        return float(match[1]) * _SECONDS[match[2]]
+
+    return Kind(read, default)
+
+
 def sequence(element: Kind, default: Any = REQUIRED, secret: bool = False) -> Kind:
     """A list of one kind of value; ``secret``: a wrong value is not shown."""
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The size of an image, from its registry: https://distribution.github.io/distribution/spec/api/.
+"""The size of an image, and its signatures, from its registry: https://distribution.github.io/distribution/spec/api/.
 
 The engine resolves names and pulls, but does not report sizes in advance. A size that cannot be read is unknown, with the reason, and blocks nothing.
+Signatures are only read here; see module_utils/gates/signature.py.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ KINDS = ", ".join(
         "application/vnd.docker.distribution.manifest.list.v2+json",
     ]
 )
+# The annotation of a layer that holds the signature of its blob, and how many of an image are looked at.
+SIGNATURE = "dev.cosignproject.cosign/signature"
+SIGNATURES_MOST = 10
 Layers = dict[str, int]  # digest → compressed bytes
 
 
@@ -46,11 +50,44 @@ def sizes(engine: Engine, image: str, seconds: float) -> dict[str, Any]:
         return {"size_unknown": f"registry {registry_of(image) or DOCKER_HUB} did not return a manifest"}
 
 
+def signatures(engine: Engine, image: str, seconds: float) -> dict[str, Any]:
+    """Return ``{"signatures": [{payload, signature}]}`` of an image by digest, both in base64, none when it is not signed; or ``{"error": line}``.
+
+    They are where cosign puts them: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#storage. ``seconds`` is the total timeout.
+    """
+    try:
+        return {"signatures": within(seconds, lambda: _signatures(engine, image, time.monotonic() + seconds))}
+    except Unknown as error:
+        return {"error": str(error)}
+    except TimeoutError as error:
+        return {"error": explain(error, registry_of(image))}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {"error": f"registry {registry_of(image) or DOCKER_HUB} has a signature of {image} that cannot be read"}
+
+
+def _signatures(engine: Engine, image: str, deadline: float) -> list[dict[str, str]]:
+    there = _repository(engine, image, deadline)
+    digest = image.partition("@")[2]
+    manifest = there.manifest(f"{digest.replace(':', '-')}.sig", absent_allowed=True)
+    return [
+        {
+            "payload": base64.b64encode(there.blob(layer["digest"])).decode(),
+            "signature": layer["annotations"][SIGNATURE],
+        }
+        for layer in (manifest or {}).get("layers", [])[:SIGNATURES_MOST]
+        if SIGNATURE in (layer.get("annotations") or {})
+    ]
+
+
+def _repository(engine: Engine, image: str, deadline: float) -> _Repository:
+    name, registry = image.partition("@")[0], registry_of(image)
+    repository = name.removeprefix(f"{registry}/") if registry else name if "/" in name else f"library/{name}"
+    return _Repository(Client(registry or DOCKER_HUB, engine.info(), deadline), image, repository)
+
+
 def _sizes(engine: Engine, image: str, deadline: float) -> dict[str, Any]:
     name, _unused, digest = image.partition("@")
-    registry = registry_of(image)
-    repository = name.removeprefix(f"{registry}/") if registry else name if "/" in name else f"library/{name}"
-    there = _Registry(Client(registry or DOCKER_HUB, engine.info(), deadline), image, repository)
+    there = _repository(engine, image, deadline)
     found = there.layers(digest, engine.platform)
     size = sum(found.values())
     for held in engine.get("/images/json"):  # the newest first
@@ -72,7 +109,7 @@ def _of_platform(index: Mapping[str, Any], platform: tuple[str, str]) -> str:
     raise Unknown(f"the registry has no image for {'/'.join(platform)}")
 
 
-class _Registry:
+class _Repository:
     """Requests for one repository of a registry, with the engine's credentials."""
 
     def __init__(self, client: Client, image: str, repository: str) -> None:
@@ -90,25 +127,35 @@ class _Registry:
 
     def layers(self, digest: str, platform: tuple[str, str]) -> Layers:
         """Return the layers of an image for a platform (os and architecture). Raises Unknown."""
-        manifest = self._manifest(digest)
+        manifest = self.manifest(digest) or {}
         if "manifests" in manifest:
-            manifest = self._manifest(_of_platform(manifest, platform))
+            manifest = self.manifest(_of_platform(manifest, platform)) or {}
         return {str(layer["digest"]): int(layer["size"]) for layer in manifest.get("layers", [])}
 
-    def _manifest(self, digest: str) -> dict[str, Any]:
-        """Return a manifest, or an index of manifests."""
-        answer = self._get(digest)
-        if answer.status == 401:
-            self.authorization = self._token(answer.headers.get("www-authenticate", ""))
-            answer = self._get(digest)
+    def manifest(self, reference: str, absent_allowed: bool = False) -> dict[str, Any] | None:
+        """Return a manifest, or an index of manifests, by digest or tag; None without one where that is allowed. Raises Unknown."""
+        answer = self._get(f"manifests/{reference}")
+        if answer.status == 404 and absent_allowed:
+            return None
         data = answer.data()
         if answer.status != 200 or not isinstance(data, dict):
             raise self._refused(answer)
         return data
 
-    def _get(self, digest: str) -> Answer:
-        url = f"https://{self.client.registry}/v2/{self.repository}/manifests/{digest}"
-        return self.client.get(url, {"Accept": KINDS}, self.authorization)
+    def blob(self, digest: str) -> bytes:
+        """Return a small blob. Raises Unknown."""
+        answer = self._get(f"blobs/{digest}")
+        if answer.status != 200:
+            raise self._refused(answer)
+        return answer.body
+
+    def _get(self, path: str) -> Answer:
+        url = f"https://{self.client.registry}/v2/{self.repository}/{path}"
+        answer = self.client.get(url, {"Accept": KINDS}, self.authorization)
+        if answer.status == 401:
+            self.authorization = self._token(answer.headers.get("www-authenticate", ""))
+            answer = self.client.get(url, {"Accept": KINDS}, self.authorization)
+        return answer
 
     def _token(self, challenge: str) -> str:
         """Get a token from the registry's token server: https://distribution.github.io/distribution/spec/auth/token/."""

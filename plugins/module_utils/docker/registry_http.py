@@ -20,7 +20,7 @@ LIMIT = 4 * 2**20  # bytes; the manifest size that registries must accept by the
 
 
 class Unknown(Exception):
-    """The size cannot be read; the message is the reason."""
+    """It cannot be read; the message is the reason."""
 
 
 class Client:

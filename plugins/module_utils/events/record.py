@@ -11,7 +11,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.events.event import E
 
 SCHEMA = 1
 # Steps that change neither the database nor what visitors get.
-LOOKING = ("fence", "pending", "schema_check", "rollback_check", "rehearse", "restore_point")
+LOOKING = ("gates", "fence", "pending", "schema_check", "rollback_check", "rehearse", "restore_point")
 # Steps after which, when one of them fails, the release before serves all visitors as if nothing had been.
 PREPARING = (*LOOKING, "narrow", "reconcile", "start", "join", "configure", "canary", "flip")
 # How a run ended, for programs. 1 is any other error of Ansible's.

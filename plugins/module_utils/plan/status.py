@@ -222,6 +222,10 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
         if point:
             place = f"dump {point['dump']}" if "dump" in point else f"{point['lsn']} on timeline {point['timeline']}"
             lines.append(f"      restore point before it: {place}, {point['time']}")
+        lines += [
+            f"      gate {one['gate']} waived by {one['by']} until {one['until']}: {one['reason']} ({one['evidence']})"
+            for one in last.get("waived", [])
+        ]
         if last.get("migrations"):
             lines.append(f"      migrated: {', '.join(last['migrations'])}")
         if reverted:
