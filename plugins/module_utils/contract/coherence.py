@@ -12,6 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     Problems,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
+from ansible_collections.sluice.stack.plugins.module_utils.secrets import reference
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 
@@ -27,12 +28,16 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
             if not contract["app_secrets"].get(secret):
                 problems.add(
                     f"{path}.secrets",
-                    f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault",
+                    f"names {secret}, which has no value: set app_secrets.{secret}, from the inventory's vault or another source",
                     raw,
                 )
             if secret in service["env"] or secret in contract["app_env"]:
                 problems.add(f"{path}.env", f"sets {secret}, which is also a secret: keep it in one place", raw)
         _check_kind(path, service, raw, problems)
+    used = {secret for service in services.values() for secret in service["secrets"]}
+    values = contract["app_secrets"]
+    references = {name: values[name] for name in sorted(used) if reference.is_reference(values.get(name))}
+    reference.check(references, contract["app_secret_sources"], problems, given)
     seen: dict[tuple[str | None, str], int] = {}
     for index, route in enumerate(contract["app_routes"]):
         path, raw = f"app_routes[{index}]", given["app_routes"][index]
