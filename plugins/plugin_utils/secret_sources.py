@@ -138,8 +138,8 @@ class Aws:
 
     def __init__(self, settings: Mapping[str, Any], around: Surroundings) -> None:
         try:
-            import boto3
-            from botocore.config import Config
+            import boto3  # noqa: PLC0415 - takes a third of a second, and only who uses it has it
+            from botocore.config import Config  # noqa: PLC0415
         except ImportError:
             raise SecretError("the Python package boto3 is missing on the controller: pip install boto3") from None
         options = {

