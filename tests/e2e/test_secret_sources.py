@@ -14,7 +14,7 @@ from tests.support.lab import APP, APP_HOSTS, INVENTORY, QUICK, STATE, Lab
 from tests.support.playbook import Run, Started
 from tests.support.stores import Stores, stores
 
-PLANTED = "planted-jwt"
+PLANTED = "planted-signing-key"
 
 
 class App:
