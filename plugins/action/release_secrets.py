@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
-from ansible_collections.sluice.stack.plugins.module_utils.secrets import reference as references
 from ansible_collections.sluice.stack.plugins.plugin_utils import secret_sources
 
 
@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         args, variables = self._task.args, task_vars or {}
         named: Mapping[str, Any] = args["references"]
         problems = Problems()
-        settings = references.SOURCES.read(args.get("sources") or {}, "app_secret_sources", problems)
+        settings = secret_reference.SOURCES.read(args.get("sources") or {}, "app_secret_sources", problems)
         if problems.lines:
             return {**result, "failed": True, "msg": "\n".join(problems.lines)}
         folder = variables.get("inventory_dir") or os.getcwd()
@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
             **result,
             "values": {name: secret.value for name, secret in secrets.items()},
             "versions": {name: secret_version(args["app"], name, secret.value) for name, secret in secrets.items()},
-            "read": {name: references.described(named[name], secret.version) for name, secret in secrets.items()},
+            "read": {name: secret_reference.described(named[name], secret.version) for name, secret in secrets.items()},
             # Callbacks, and so every output, get a result without the values; a failure has none, and is shown.
             "_ansible_no_log": True,
         }

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import LONGEST_ENV
-from ansible_collections.sluice.stack.plugins.module_utils.secrets.reference import Reference, source_of
+from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import Reference, source_of
 
 AT_ONCE = 8
 

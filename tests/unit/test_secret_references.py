@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
+from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
-from ansible_collections.sluice.stack.plugins.module_utils.secrets import reference
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 VAULT = {"url": "https://bao.example.com:8200", "auth": "approle", "role_id": "role", "secret_id": "known-only-here"}
@@ -111,7 +111,10 @@ def test_wrong_references(value: Any, message: str) -> None:
             {"vault": {**VAULT, "url": "http://bao.example.com"}},
             "app_secret_sources.vault.url is 'http://bao.example.com': it must be an https:// address",
         ),
-        ({"vault": {**VAULT, "auth": "password"}}, "app_secret_sources.vault.auth is 'password': known: approle, jwt, token"),
+        (
+            {"vault": {**VAULT, "auth": "password"}},
+            "app_secret_sources.vault.auth is 'password': known: approle, jwt, token",
+        ),
         (
             {"vault": {**VAULT, "secret_id": ["known-only-here"]}},
             "app_secret_sources.vault.secret_id must be a string, not a list",
@@ -138,4 +141,4 @@ def test_an_agent_on_the_same_machine_needs_no_tls() -> None:
     ],
 )
 def test_how_output_calls_one(given: dict[str, Any], version: str, text: str) -> None:
-    assert reference.described(given, version) == text
+    assert secret_reference.described(given, version) == text

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
-from ansible_collections.sluice.stack.plugins.module_utils.contract import rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import rollback, secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Problems,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import kind
-from ansible_collections.sluice.stack.plugins.module_utils.secrets import reference
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 
@@ -36,8 +35,8 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
         _check_kind(path, service, raw, problems)
     used = {secret for service in services.values() for secret in service["secrets"]}
     values = contract["app_secrets"]
-    references = {name: values[name] for name in sorted(used) if reference.is_reference(values.get(name))}
-    reference.check(references, contract["app_secret_sources"], problems, given)
+    elsewhere = {name: values[name] for name in sorted(used) if secret_reference.is_reference(values.get(name))}
+    secret_reference.check(elsewhere, contract["app_secret_sources"], problems, given)
     seen: dict[tuple[str | None, str], int] = {}
     for index, route in enumerate(contract["app_routes"]):
         path, raw = f"app_routes[{index}]", given["app_routes"][index]

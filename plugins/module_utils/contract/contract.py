@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, rollback, secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -24,7 +24,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 )
 from ansible_collections.sluice.stack.plugins.module_utils.edge.nginx import IDLE_SECONDS
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
-from ansible_collections.sluice.stack.plugins.module_utils.secrets import reference
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import closest, did_you_mean
 
 Contract = dict[str, Any]
@@ -156,8 +155,8 @@ VARIABLES: dict[str, Kind] = {
     "app_seed": SEED,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
-    "app_secrets": reference.secrets(ENV_NAME),
-    "app_secret_sources": reference.SOURCES,
+    "app_secrets": secret_reference.secrets(ENV_NAME),
+    "app_secret_sources": secret_reference.SOURCES,
     "app_confirm_seconds": number(60, 2, 3600),
     "app_drain_seconds": number(30, 0, 3600),
     "app_lease_seconds": number(15, 5, 3600),
@@ -250,9 +249,9 @@ def _resolved(contract: Contract) -> Contract:
     app, version = contract["app_name"], contract["app_version"]
     used = sorted({secret for service in contract["app_services"].values() for secret in service["secrets"]})
     values = contract["app_secrets"]
-    references = {name: values[name] for name in used if reference.is_reference(values[name])}
+    elsewhere = {name: values[name] for name in used if secret_reference.is_reference(values[name])}
     # The version of one that is kept elsewhere is known when it was read: see with_read.
-    versions = {name: UNREAD if name in references else secret_version(app, name, values[name]) for name in used}
+    versions = {name: UNREAD if name in elsewhere else secret_version(app, name, values[name]) for name in used}
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     routes = contract["app_routes"]
     return {
@@ -268,7 +267,7 @@ def _resolved(contract: Contract) -> Contract:
             }
             for name, service in contract["app_services"].items()
         },
-        "secret_references": references,
+        "secret_references": elsewhere,
         "routes": [
             {
                 **route,
