@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "\n".join(lines)}
         return {
             **result,
-            "values": {name: secret.value for name, secret in secrets.items()},
+            "secrets": {name: secret.value for name, secret in secrets.items()},
             "versions": {name: secret_version(args["app"], name, secret.value) for name, secret in secrets.items()},
             "read": {name: secret_reference.described(named[name], secret.version) for name, secret in secrets.items()},
             # Callbacks, and so every output, get a result without the values; a failure has none, and is shown.

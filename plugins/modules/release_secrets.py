@@ -53,7 +53,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-values:
+secrets:
   description: The secrets. Only the registered variable has them.
   returned: success
   type: dict

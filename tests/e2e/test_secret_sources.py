@@ -56,7 +56,8 @@ class App:
     def held(self, host: str) -> str:
         """The JWT key that the live backend has."""
         live = next(item for name, item in self.lab.containers(host).items() if "-backend-" in name)
-        return self.lab.shell(host, f"docker exec {live['id']} printenv JWT_SECRET").strip()
+        environment = self.lab.on(host, "docker", "inspect", "-f", "{{json .Config.Env}}", live["id"])
+        return dict(item.split("=", 1) for item in json.loads(environment))["JWT_SECRET"]
 
 
 @pytest.fixture(scope="module")
