@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import Tls
 from ansible_collections.sluice.stack.plugins.module_utils.plan import plan as plans
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
@@ -40,6 +41,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(
         (
             "contract",
+            "secrets",
             "run",
             "edges",
             "apps",
@@ -70,7 +72,7 @@ class ActionModule(ActionBase):
         hosts = {*args["edges"], *args["apps"]} - {*args["excluded"], *verdict["unreachable"]}
         desired = plans.Desired(
             action=args["run"]["action"],
-            contract=args["contract"],
+            contract=contracts.with_read(args["contract"], args.get("secrets") or {}),
             addresses={host: self._address(hostvars[host], host) for host in args["apps"]},
             edges=args["edges"],
             apps=args["apps"],

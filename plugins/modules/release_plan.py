@@ -21,6 +21,11 @@ options:
     description: The app, as M(sluice.stack.app_contract) returned it.
     type: dict
     required: true
+  secrets:
+    description: >-
+      The C(versions) of secrets that M(sluice.stack.release_secrets) read, and where it C(read) them; the release records both.
+    type: dict
+    default: {}
   run:
     description: The run, as M(sluice.stack.app_contract) returned it.
     type: dict

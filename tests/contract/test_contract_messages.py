@@ -64,7 +64,7 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
         ("release_action=deplyo", f"release_action is 'deplyo': did you mean 'deploy'? {COMMAND_LINE}"),
         (
             '{"app_secrets": {}}',
-            "app_services.web.secrets names TOKEN, which has no value: set app_secrets.TOKEN from the inventory's vault "
+            "app_services.web.secrets names TOKEN, which has no value: set app_secrets.TOKEN, from the inventory's vault or another source "
             f"(set in {FIXTURES}/inventory/group_vars/all.yml:5:5)",
         ),
         ('{"app_secrets": "hunter2"}', f"app_secrets must be a map, not a string {COMMAND_LINE}"),

@@ -193,11 +193,11 @@ def test_what_is_no_deploy_needs_no_version(variables: Variables) -> None:
         ),
         (
             {"app_secrets": {}},
-            "app_services.backend.secrets names DATABASE_URL, which has no value: set app_secrets.DATABASE_URL from the inventory's vault",
+            "app_services.backend.secrets names DATABASE_URL, which has no value: set app_secrets.DATABASE_URL, from the inventory's vault or another source",
         ),
         (
             {"app_secrets": {"DATABASE_URL": ""}},
-            "app_services.backend.secrets names DATABASE_URL, which has no value: set app_secrets.DATABASE_URL from the inventory's vault",
+            "app_services.backend.secrets names DATABASE_URL, which has no value: set app_secrets.DATABASE_URL, from the inventory's vault or another source",
         ),
         (
             {"app_env": {"DATABASE_URL": "x"}},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
-from ansible_collections.sluice.stack.plugins.module_utils.contract import gates, protection, rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import gates, protection, rollback, secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Problems,
 )
@@ -27,12 +27,16 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
             if not contract["app_secrets"].get(secret):
                 problems.add(
                     f"{path}.secrets",
-                    f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault",
+                    f"names {secret}, which has no value: set app_secrets.{secret}, from the inventory's vault or another source",
                     raw,
                 )
             if secret in service["env"] or secret in contract["app_env"]:
                 problems.add(f"{path}.env", f"sets {secret}, which is also a secret: keep it in one place", raw)
         _check_kind(path, service, raw, problems)
+    used = {secret for service in services.values() for secret in service["secrets"]}
+    values = contract["app_secrets"]
+    elsewhere = {name: values[name] for name in sorted(used) if secret_reference.is_reference(values.get(name))}
+    secret_reference.check(elsewhere, contract["app_secret_sources"], problems, given)
     seen: dict[tuple[str | None, str], int] = {}
     for index, route in enumerate(contract["app_routes"]):
         path, raw = f"app_routes[{index}]", given["app_routes"][index]

@@ -6,7 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.contract import coherence, gates, protection, rollback
+from ansible_collections.sluice.stack.plugins.module_utils.contract import (
+    coherence,
+    gates,
+    protection,
+    rollback,
+    secret_reference,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
     Kind,
@@ -161,7 +167,8 @@ VARIABLES: dict[str, Kind] = {
     "app_seed": SEED,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
-    "app_secrets": mapping(scalar(secret=True), {}, *ENV_NAME, secret=True),
+    "app_secrets": secret_reference.secrets(ENV_NAME),
+    "app_secret_sources": secret_reference.SOURCES,
     "app_confirm_seconds": number(60, 2, 3600),
     "app_drain_seconds": number(30, 0, 3600),
     "app_lease_seconds": number(15, 5, 3600),
@@ -171,6 +178,8 @@ VARIABLES: dict[str, Kind] = {
     "app_keep_releases": number(5, 1, 100, whole=True),
 }
 FREE_USE = "app_extra"
+# The version of a secret that was not read: only what makes a release needs it.
+UNREAD = "unread"
 
 
 class ContractError(Exception):
@@ -219,7 +228,8 @@ def resolve(
 ) -> Contract:
     """Resolve the ``app_*`` variables to the contract with every default filled in; raises ContractError.
 
-    The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions.
+    The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions, and ``secret_references`` names
+    those that are kept elsewhere.
     """
     problems = Problems(origin)
     given = {name: value for name, value in variables.items() if name in VARIABLES}
@@ -250,7 +260,10 @@ class _Unprefixed(Problems):
 def _resolved(contract: Contract) -> Contract:
     app, version = contract["app_name"], contract["app_version"]
     used = sorted({secret for service in contract["app_services"].values() for secret in service["secrets"]})
-    versions = {name: secret_version(app, name, contract["app_secrets"][name]) for name in used}
+    values = contract["app_secrets"]
+    elsewhere = {name: values[name] for name in used if secret_reference.is_reference(values[name])}
+    # The version of one that is kept elsewhere is known when it was read: see with_read.
+    versions = {name: UNREAD if name in elsewhere else secret_version(app, name, values[name]) for name in used}
     low, high = (int(part) for part in contract["app_port_range"].split("-"))
     routes = contract["app_routes"]
     return {
@@ -266,6 +279,7 @@ def _resolved(contract: Contract) -> Contract:
             }
             for name, service in contract["app_services"].items()
         },
+        "secret_references": elsewhere,
         "routes": [
             {
                 **{key: value for key, value in route.items() if key not in protection.KEYS},
@@ -294,6 +308,23 @@ def _resolved(contract: Contract) -> Contract:
         "disk_free": contract["app_disk_free"],
         "keep_releases": contract["app_keep_releases"],
     }
+
+
+def with_read(contract: Contract, secrets: Mapping[str, Any]) -> Contract:
+    """Return the contract with the ``versions`` of secrets that were read from their sources, and where they were ``read``."""
+    versions = secrets.get("versions") or {}
+    return {
+        **contract,
+        "services": {
+            name: {**service, "secrets": {**service["secrets"], **_those(versions, service["secrets"])}}
+            for name, service in contract["services"].items()
+        },
+        "secrets_read": dict(secrets.get("read") or {}),
+    }
+
+
+def _those(versions: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: versions[name] for name in names if name in versions}
 
 
 def _first_host(service: str, routes: Sequence[Mapping[str, Any]]) -> str | None:

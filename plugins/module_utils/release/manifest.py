@@ -30,6 +30,9 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
         "routes": contract["routes"],
         "migration": contract["migration"],
     }
+    # Where its secrets came from, and the source's version: for people and audits, not a part of what runs.
+    if contract.get("secrets_read"):
+        manifest["secrets_read"] = contract["secrets_read"]
     manifest["fingerprint"] = fingerprint(manifest)
     moment = now
     while release_id(moment, contract["version"]) in known:

@@ -1,0 +1,71 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_secrets
+short_description: Read an app's secrets from where they are kept
+version_added: 0.1.0
+description:
+  - Runs on the controller, once a run and before any host is changed. Reads from OpenBao or HashiCorp Vault (key-value engine version 2), AWS
+    Secrets Manager, files encrypted by SOPS, and the environment.
+  - All are read side by side. The task fails with one line for each that cannot be read, which names the secret and the reason.
+  - Output, also at the highest verbosity, has no value of a secret.
+author: Sluice maintainers (@sluice-stack)
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
+requirements:
+  - hvac and the collection community.hashi_vault, for C(vault)
+  - boto3, for C(aws)
+  - sops and the collection community.sops, for C(sops)
+options:
+  app:
+    description: The app. A version of a secret is a fingerprint that depends on it.
+    type: str
+    required: true
+  references:
+    description: The secrets by name, C(secret_references) of the contract that M(sluice.stack.app_contract) returned.
+    type: dict
+    required: true
+  sources:
+    description: How to reach the sources, the variable C(app_secret_sources). Relative paths begin at the inventory's folder.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Contract | Read the secrets from their sources
+  sluice.stack.release_secrets:
+    app: marketplace
+    references:
+      JWT_SECRET: {vault: marketplace/jwt, key: value, mount: null, version: null}
+    sources:
+      vault:
+        url: https://bao.example.com:8200
+        auth: approle
+        role_id: "{{ vault_bao_role_id }}"
+        secret_id: "{{ vault_bao_secret_id }}"
+        ca: files/bao-ca.pem
+  register: secrets
+  run_once: true
+"""
+
+RETURN = r"""
+secrets:
+  description: The secrets. Only the registered variable has them.
+  returned: success
+  type: dict
+  sample: {JWT_SECRET: "…"}
+versions:
+  description: The version of each, a fingerprint of its value.
+  returned: success
+  type: dict
+  sample: {JWT_SECRET: 5d2f0c9a41}
+read:
+  description: Where each was read, with the version of the source where it has one.
+  returned: success
+  type: dict
+  sample: {JWT_SECRET: "vault marketplace/jwt, key value, version 7"}
+"""

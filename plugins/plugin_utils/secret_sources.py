@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read secrets from where they are kept, on the controller: once a run, side by side.
+
+Each source is a class with one function, ``read``. The ecosystem's clients do the work: community.hashi_vault (hvac), boto3, community.sops.
+A message names the secret, its place and what was denied, never a value.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.plugins.loader import lookup_loader
+from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import LONGEST_ENV
+from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import Reference, source_of
+
+AT_ONCE = 8
+
+
+class SecretError(Exception):
+    """A secret cannot be read; the message says which, where and why."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that was read."""
+
+    value: str
+    version: str = ""  # by the source's own count; empty where it has none
+    created: str = ""  # when this version was written, ISO 8601, where the source knows
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the lookups of Ansible need, and where relative paths begin."""
+
+    loader: Any
+    templar: Any
+    folder: str
+
+    def lookup(self, name: str, term: str | None, **options: Any) -> Any:
+        """Run a lookup plugin with options of its own, and return its one answer."""
+        plugin = lookup_loader.get(name, loader=self.loader, templar=self.templar)
+        if plugin is None:
+            collection = name.rpartition(".")[0]
+            raise SecretError(f"the collection {collection} is missing: ansible-galaxy collection install {collection}")
+        given = {key: value for key, value in options.items() if value is not None}
+        return plugin.run([] if term is None else [term], {}, **given)[0]
+
+    def path(self, given: str) -> str:
+        """Return a path of the inventory; a relative one begins at the inventory's folder."""
+        return os.path.join(self.folder, os.path.expanduser(given))
+
+
+class Vault:
+    """OpenBao and HashiCorp Vault, the key-value engine version 2. It logs in once."""
+
+    def __init__(self, settings: Mapping[str, Any], around: Surroundings) -> None:
+        self.settings, self.around = settings, around
+        self.connection = {
+            "url": settings["url"],
+            "namespace": settings["namespace"],
+            "ca_cert": around.path(settings["ca"]) if settings["ca"] else None,
+            "timeout": int(settings["timeout"]),
+        }
+        self.token = settings["token"] if settings["auth"] == "token" else self._login()
+
+    def _login(self) -> str:
+        settings = self.settings
+        given = {key: settings[key] for key in ("role_id", "secret_id", "jwt")}
+        if settings["auth"] == "jwt":
+            given["role_id"] = settings["role"]
+        answer = self._call(
+            f"login by {settings['auth']}",
+            lambda: self.around.lookup(
+                "community.hashi_vault.vault_login",
+                None,
+                auth_method=settings["auth"],
+                mount_point=settings["auth_mount"],
+                **given,
+                **self.connection,
+            ),
+        )
+        return str(answer["auth"]["client_token"])
+
+    def read(self, reference: Reference) -> Secret:
+        """Read one field of one version."""
+        mount = reference["mount"] or self.settings["mount"]
+        answer = self._call(
+            f"{mount}/{reference['vault']}",
+            lambda: self.around.lookup(
+                "community.hashi_vault.vault_kv2_get",
+                reference["vault"],
+                engine_mount_point=mount,
+                version=reference["version"],
+                auth_method="token",
+                token=self.token,
+                **self.connection,
+            ),
+        )
+        about = answer["metadata"]
+        return Secret(
+            _field(answer["secret"], reference["key"]), str(about["version"]), str(about.get("created_time") or "")
+        )
+
+    def _call(self, what: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except Exception as error:  # hvac, requests and Ansible each have errors of their own
+            raise SecretError(f"{what}: {_vault_reason(error)} (at {self.settings['url']})") from None
+
+
+def _vault_reason(error: BaseException) -> str:
+    """Return why the store did not answer, in a few words: its own messages repeat the request."""
+    said = f"{type(error).__name__}: {error}"
+    for pattern, reason in (
+        (r"Forbidden|[Pp]ermission denied", "permission denied"),
+        (r"InvalidPath|[Ii]nvalid or missing path", "there is no such secret, or its version was deleted"),
+        (r"VaultDown|[Ss]ealed", "the store is sealed"),
+        (r"invalid role or secret ID|invalid secret id|invalid role ID", "the role id or the secret id is wrong"),
+        (r"CERTIFICATE_VERIFY_FAILED|SSLError", "its certificate is not trusted: set app_secret_sources.vault.ca"),
+        (r"[Tt]imeout|timed out", "it did not answer in time (app_secret_sources.vault.timeout)"),
+        (r"ConnectionError|refused|NewConnectionError|resolve", "it cannot be reached"),
+        (r"hvac", "the Python package hvac is missing on the controller: pip install hvac"),
+    ):
+        if re.search(pattern, said):
+            return reason
+    return re.sub(r"\s+", " ", said)[:200]
+
+
+class Aws:
+    """AWS Secrets Manager, by boto3 itself: the lookup of amazon.aws does not tell the version it read."""
+
+    def __init__(self, settings: Mapping[str, Any], around: Surroundings) -> None:
+        try:
+            import boto3  # noqa: PLC0415 - takes a third of a second, and only who uses it has it
+            from botocore.config import Config  # noqa: PLC0415
+        except ImportError:
+            raise SecretError("the Python package boto3 is missing on the controller: pip install boto3") from None
+        options = {
+            "endpoint_url": settings["endpoint"],
+            "verify": around.path(settings["ca"]) if settings["ca"] else None,
+            "config": Config(
+                connect_timeout=settings["timeout"], read_timeout=settings["timeout"], retries={"total_max_attempts": 2}
+            ),
+        }
+        try:
+            session = boto3.Session(region_name=settings["region"], profile_name=settings["profile"])
+            if settings["role"]:
+                held = session.client("sts", **options).assume_role(RoleArn=settings["role"], RoleSessionName="sluice")
+                keys = held["Credentials"]
+                session = boto3.Session(
+                    aws_access_key_id=keys["AccessKeyId"],
+                    aws_secret_access_key=keys["SecretAccessKey"],
+                    aws_session_token=keys["SessionToken"],
+                    region_name=settings["region"],
+                )
+            self.client = session.client("secretsmanager", **options)
+        except Exception as error:
+            raise SecretError(_aws_reason(error)) from None
+
+    def read(self, reference: Reference) -> Secret:
+        """Read a secret whole, or one key of its JSON."""
+        try:
+            answer = self.client.get_secret_value(SecretId=reference["aws"], VersionStage=reference["stage"])
+        except Exception as error:
+            raise SecretError(f"{reference['aws']}: {_aws_reason(error)}") from None
+        if "SecretString" not in answer:
+            raise SecretError(f"{reference['aws']}: it is binary; an environment variable holds text")
+        text = answer["SecretString"]
+        if reference["key"]:
+            try:
+                fields = json.loads(text)
+            except ValueError:
+                fields = None
+            if not isinstance(fields, Mapping):
+                raise SecretError(f"{reference['aws']}: it is no JSON object, so it has no key {reference['key']!r}")
+            text = _field(fields, reference["key"])
+        return Secret(text, answer["VersionId"], answer["CreatedDate"].isoformat())
+
+
+def _aws_reason(error: BaseException) -> str:
+    """Return AWS's error code and what it means here."""
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    known = {
+        "AccessDeniedException": "permission denied (secretsmanager:GetSecretValue)",
+        "ResourceNotFoundException": "there is no such secret, or it has no version at this stage",
+        "InvalidRequestException": "it is scheduled for deletion",
+        "UnrecognizedClientException": "the access key is not valid",
+        "ExpiredTokenException": "the credentials have expired",
+    }
+    return known.get(code) or code or re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")[:200]
+
+
+class Sops:
+    """Files encrypted by SOPS, by community.sops; each file is decrypted once."""
+
+    def __init__(self, settings: Mapping[str, Any], around: Surroundings) -> None:
+        self.settings, self.around = settings, around
+        self.files: dict[str, Any] = {}
+
+    def read(self, reference: Reference) -> Secret:
+        """Read one value; ``a.b`` is key b of the map a."""
+        path = self.around.path(reference["sops"])
+        if path not in self.files:
+            self.files[path] = self._decrypted(path)
+        return Secret(_field(self.files[path], reference["key"]))
+
+    def _decrypted(self, path: str) -> Any:
+        if not os.path.isfile(path):
+            raise SecretError(f"{path}: there is no such file")
+        key_file = self.settings["age_key_file"]
+        try:
+            text = self.around.lookup(
+                "community.sops.sops",
+                path,
+                output_type="json",
+                age_keyfile=self.around.path(key_file) if key_file else None,
+                empty_on_not_exist=False,
+            )
+            return json.loads(text)
+        except SecretError:
+            raise
+        except Exception as error:
+            said = re.sub(r"\s+", " ", str(error))
+            if "No such file or directory" in said and "sops" in said:
+                raise SecretError("the program sops is missing on the controller") from None
+            reason = "none of this machine's keys opens it" if "data key" in said else said[-200:]
+            raise SecretError(f"{path}: {reason}") from None
+
+
+class Environment:
+    """Variables of the controller's environment, as a CI sets them."""
+
+    def __init__(self, settings: Mapping[str, Any] | None, around: Surroundings) -> None:
+        pass
+
+    def read(self, reference: Reference) -> Secret:
+        """Read a variable."""
+        value = os.environ.get(reference["env"])
+        if not value:
+            raise SecretError(f"{reference['env']}: it is not set in the environment of this run")
+        return Secret(value)
+
+
+SOURCES: dict[str, Any] = {"vault": Vault, "aws": Aws, "sops": Sops, "env": Environment}
+
+
+def read(
+    references: Mapping[str, Reference], settings: Mapping[str, Any], around: Surroundings
+) -> tuple[dict[str, Secret], list[str]]:
+    """Read every secret, by name. The second result has a line for each that cannot be read."""
+    secrets: dict[str, Secret] = {}
+    problems: list[str] = []
+    opened: dict[str, Any] = {}
+    for source in sorted({source_of(reference) for reference in references.values()}):
+        try:
+            opened[source] = SOURCES[source](settings.get(source), around)
+        except SecretError as error:
+            names = [name for name, reference in references.items() if source_of(reference) == source]
+            problems.append(f"{', '.join(sorted(names))} cannot be read from {source}: {error}")
+
+    def one(name: str) -> Secret | str:
+        reference = references[name]
+        try:
+            secret: Secret = opened[source_of(reference)].read(reference)
+            _fits(secret.value)
+        except SecretError as error:
+            return f"{name} cannot be read from {source_of(reference)}: {error}"
+        return secret
+
+    names = sorted(name for name, reference in references.items() if source_of(reference) in opened)
+    # SOPS files are few and local, and are kept once decrypted: no two threads at the same one.
+    apart = [name for name in names if source_of(references[name]) != "sops"]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = dict(zip(apart, pool.map(one, apart), strict=True))
+    answers |= {name: one(name) for name in names if name not in answers}
+    for name, answer in sorted(answers.items()):
+        if isinstance(answer, Secret):
+            secrets[name] = answer
+        else:
+            problems.append(answer)
+    return secrets, problems
+
+
+def _field(fields: Any, key: str | None) -> str:
+    """Return one value of a map as text; ``a.b`` goes into the map a. Without a key the map has only one."""
+    if key is None:
+        if len(fields) != 1:
+            raise SecretError(f"it has {len(fields)} keys: name one with key ({', '.join(sorted(fields))})")
+        value = next(iter(fields.values()))
+    elif isinstance(fields, Mapping) and key in fields:
+        value = fields[key]
+    else:
+        value = fields
+        for part in key.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                names = ", ".join(sorted(map(str, fields))) if isinstance(fields, Mapping) else "none"
+                raise SecretError(f"it has no key {key!r}; its keys: {names}")
+            value = value[part]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping | list) or value is None:
+        raise SecretError(f"key {key!r} is no text" if key else "its only value is no text")
+    return str(value)
+
+
+def _fits(value: str) -> None:
+    """Refuse what an environment variable cannot hold."""
+    if not value:
+        raise SecretError("it is empty")
+    if "\0" in value or len(value.encode(errors="surrogatepass")) > LONGEST_ENV:
+        raise SecretError(f"it does not fit into an environment variable ({LONGEST_ENV} bytes, no NUL)")
