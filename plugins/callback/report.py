@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils import exit_code
 from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 
 DOCUMENTATION = r"""
@@ -39,6 +40,17 @@ options:
     default: ""
     env:
       - name: GITHUB_STEP_SUMMARY
+  exit_code:
+    description:
+      - End C(ansible-playbook) with the report's C(code), 0 done, 2 refused before any change, 3 failed with the release before serving, 4 failed
+        and somebody has to look. Otherwise it ends with Ansible's own code, which is 2 or 4 for every failure.
+    type: bool
+    default: true
+    env:
+      - name: SLUICE_EXIT_CODE
+    ini:
+      - section: callback_sluice_report
+        key: exit_code
 requirements:
   - enabled in configuration, C(callbacks_enabled = sluice.stack.report)
 """
@@ -66,6 +78,8 @@ class CallbackModule(Reader):
         if not self._record.worth_it():
             return
         data = self._record.data()
+        if self.get_option("exit_code"):
+            exit_code.end_with(data["code"])
         try:
             self._write(data)
         except OSError as error:

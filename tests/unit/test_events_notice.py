@@ -17,6 +17,7 @@ RUN = events.Run("3ece9e988bf1", "deploy", "shop", "r2", "ann@ci")
 AT: dict[str, Any] = {"time": 100.0, "run": RUN}
 PLANNED = events.Planned(**AT, lines=("Deploy shop v1.1.0", "  flip"))
 REFUSED = events.Planned(**AT, lines=())
+NOTHING = events.Planned(**AT, lines=("Nothing to do",), status="nothing")
 LIVE = events.Live(**AT, lines=("shop v1.1.0 is live",), notes=())
 BACK = events.RolledBack(**AT, lines=("shop v1.0.0 is live again",), notes=())
 FAILED = events.Failed(
@@ -44,6 +45,7 @@ def kinds(*happened: events.Event, wanted: Any = notice.KINDS) -> list[str]:
         ((PLANNED, FAILED, FAILED), ["started", "failed"]),
         ((FAILED,), []),
         ((REFUSED, FAILED), []),
+        ((NOTHING, events.Reported(**AT, lines=("already live",), notes=())), []),
     ],
 )
 def test_each_kind_once_and_nothing_of_what_was_refused_before_it_began(happened: Any, expected: list[str]) -> None:

@@ -35,10 +35,12 @@ class RunStarted(Event):
 class Planned(Event):
     """The printed plan; no lines when it was refused.
 
-    ``previous`` is the live release, or empty; ``images`` are the services of the planned one, each with its image by digest.
+    ``status`` is that of the plan: change, repair, nothing or refused. ``previous`` is the live release, or empty; ``images`` are the services of
+    the planned one, each with its image by digest.
     """
 
     lines: tuple[str, ...]
+    status: str = ""
     previous: str = ""
     images: tuple[tuple[str, str], ...] = ()
 

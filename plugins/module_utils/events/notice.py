@@ -29,8 +29,8 @@ class Notices:
         """The notice of an event, if it is worth one."""
         kind, lines = _kind(event)
         if isinstance(event, events.Planned):
-            self._began = bool(event.lines)
-        # What was refused before anything began concerns the one who typed it, not the others.
+            self._began = bool(event.lines) and event.status != "nothing"
+        # What changes nothing, or was refused before anything began, concerns the one who typed it, not the others.
         if kind not in self._kinds or kind in self._made or not self._began:
             return None
         self._made.add(kind)

@@ -198,6 +198,7 @@ class Stream:
             yield events.Planned(
                 **self._now(result.time),
                 lines=tuple(plan.get("lines", ())),
+                status=self._status,
                 previous=str((plan.get("live") or {}).get("release", "")),
                 images=tuple((name, str(one["image"])) for name, one in sorted(manifest.get("services", {}).items())),
             )
