@@ -16,6 +16,7 @@ class Run:
     release: str = ""
     who: str = ""
     revision: str = ""  # of the inventory's repository
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +37,15 @@ class Planned(Event):
     """The printed plan; no lines when it was refused.
 
     ``status`` is that of the plan: change, repair, nothing or refused. ``previous`` is the live release, or empty; ``images`` are the services of
-    the planned one, each with its image by digest.
+    the planned one, each with its image by digest, and ``previous_images`` those of the live one. ``changes`` are paths in the manifest: names, no values.
     """
 
     lines: tuple[str, ...]
     status: str = ""
     previous: str = ""
     images: tuple[tuple[str, str], ...] = ()
+    previous_images: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +55,58 @@ class StepStarted(Event):
     step: str
 
 
+@dataclass(frozen=True)
+class Built:
+    """What is known of a service's image in a release: the commit it was built from, and when; empty when unknown."""
+
+    release: str
+    service: str
+    revision: str
+    created: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepEnded(Event):
-    """Every host has finished the step. ``summary`` has a short text for what they did."""
+    """Every host has finished the step. ``summary`` has a short text for what they did.
+
+    ``migrations`` were applied or reverted; ``parts`` are each host's parts of the step with their seconds, where it measures them.
+    """
 
     step: str
     seconds: float
     hosts: tuple[str, ...]
     failed: tuple[str, ...]
     summary: tuple[str, ...]
+    migrations: tuple[str, ...] = ()
+    parts: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+    built: tuple[Built, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a canary check counted of one release. Latencies are seconds, None without a request."""
+
+    requests: int
+    errors: int
+    median: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Event):
+    """A canary check compared both releases while the new one had ``percent`` of the visitors; 0 when that is unknown."""
+
+    percent: int
+    decision: str
+    new: Sample
+    old: Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificatesLate(Event):
+    """A look at the hosts found certificates that were not renewed in time."""
+
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
