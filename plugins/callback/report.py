@@ -90,7 +90,7 @@ class CallbackModule(Reader):
         directory, summary = (os.path.expanduser(self.get_option(name)) for name in ("directory", "summary"))
         if directory:
             os.makedirs(directory, exist_ok=True)
-            path = os.path.join(directory, record.file_name(data))
+            path = os.path.join(directory, data["report"])
             for suffix, text in (
                 ("json", json.dumps(data, indent=2) + "\n"),
                 ("md", report.markdown(data)),

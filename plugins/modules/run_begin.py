@@ -18,7 +18,7 @@ options:
   action:
     description: What the run does.
     type: str
-    choices: [drill, files restore, backup status]
+    choices: [drill, restore, files restore, backup status]
     required: true
   subject:
     description: What it does that to, such as a host.

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import email.header
 import http.server
 import json
 import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,17 +31,21 @@ SECRET = "token-in-the-path"
 class Receiver:
     """An HTTP server that keeps what it is sent; the first requests get ``statuses``."""
 
-    def __init__(self, *statuses: int) -> None:
+    def __init__(self, *statuses: int, port: int = 0) -> None:
         receiver = self
         self.got: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.statuses = list(statuses)
         self.arrived = threading.Condition()
+        self.asked: list[int] = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status = receiver.statuses.pop(0) if receiver.statuses else 204
+                receiver.asked.append(status)
                 self.send_response(status)
+                if status == 429:
+                    self.send_header("Retry-After", "2")
                 self.end_headers()
                 if status == 204:
                     with receiver.arrived:
@@ -49,7 +55,7 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_address[1]}/{SECRET}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -83,7 +89,7 @@ class Said:
 
     def run(self, *happened: events.Event) -> list[str]:
         """A run with these events, to its end."""
-        self.plugin.read(happened)
+        self.plugin.read([*happened, events.RunEnded(**AT, hosts=("one",), seconds=1.0, check=False)])
         self.plugin.ended()
         return self.warnings
 
@@ -106,6 +112,83 @@ def test_a_receiver_that_was_down_at_first_gets_them_after_the_run(receiver: Rec
     receiver.statuses = [503, 503]
     Said(targets=receiver.address).run(PLANNED, FAILED)
     assert [body["kind"] for _unused, body, _more in receiver.wait_for(2)] == ["started", "failed"]
+
+
+def delivered(said: Said) -> None:
+    """The sender has done all it had to do."""
+    assert said.plugin._sender is not None
+    assert said.plugin._sender.wait(60) == 0
+
+
+def test_one_that_nobody_listens_for_yet_gets_each_once_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "LAST_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    said = Said(targets=f"slack+http://127.0.0.1:{port}/{SECRET}")
+    (warning,) = said.run(PLANNED, LIVE)
+    assert warning == "notify: slack+http://127.0.0.1 has not answered yet; tried again for 10 minutes"
+    late = Receiver(port=port)
+    delivered(said)
+    late.server.shutdown()
+    assert [body["text"].split("\n")[0] for _unused, body, _more in late.got] == [
+        "▶ shop: deploy started by ann@ci",
+        "✓ shop: deploy live by ann@ci",
+    ]
+
+
+def test_what_failed_is_sent_again_and_what_arrived_is_not(receiver: Receiver) -> None:
+    receiver.statuses = [500, 204, 429, 204]
+    said = Said(targets=receiver.address)
+    assert said.run(PLANNED, LIVE) == []
+    delivered(said)
+    assert receiver.asked == [500, 204, 429, 204]
+    assert [body["kind"] for _unused, body, _more in receiver.got] == ["started", "live"]
+
+
+def test_one_that_hangs_keeps_none_of_the_others_waiting(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+    monkeypatch.setattr(notify, "LAST_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        said = Said(targets=f"http://127.0.0.1:{mute.getsockname()[1]}/ {receiver.address}")
+        said.run(PLANNED, LIVE)
+        assert [body["kind"] for _unused, body, _more in receiver.wait_for(2)] == ["started", "live"]
+        assert said.plugin._sender is not None
+        said.plugin._sender.kill()
+
+
+class Mail(socketserver.StreamRequestHandler):
+    """An SMTP server that takes every mail (RFC 5321), as far as a test needs it."""
+
+    def handle(self) -> None:
+        mails: list[str] = self.server.mails  # type: ignore[attr-defined]
+        self.wfile.write(b"220 mail.test\r\n")
+        while line := self.rfile.readline().strip().upper():
+            if line.startswith(b"DATA"):
+                self.wfile.write(b"354 go on\r\n")
+                mails.append("".join(text.decode() for text in iter(self.rfile.readline, b".\r\n")))
+            self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 ok\r\n")
+
+
+def test_a_mail_has_the_headline_and_the_text() -> None:
+    pytest.importorskip("apprise", reason="make setup installs it")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mail) as server:
+        server.daemon_threads = True
+        server.mails = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{server.server_address[1]}"
+        said = Said(targets=f"mailto://{place}?from=sluice@shop.test&to=ops@shop.test&secure=no&name=Sluice")
+        assert said.run(PLANNED, LIVE) == []
+        delivered(said)
+        server.shutdown()
+        mails = [email.message_from_string(text) for text in server.mails]  # type: ignore[attr-defined]
+    subjects = [str(email.header.make_header(email.header.decode_header(mail["Subject"]))) for mail in mails]
+    assert subjects == ["▶ shop: deploy started by ann@ci", "✓ shop: deploy live by ann@ci"]
+    part = next(part for part in mails[1].walk() if part.get_content_type() == "text/plain")
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes) and content.decode().splitlines()[:2] == [
+        "shop v1.1.0 is live",
+        "https://ci.test/1",
+    ]
+    assert mails[0]["To"] == "ops@shop.test"
 
 
 def test_one_that_refuses_is_named_without_its_secret(receiver: Receiver) -> None:
@@ -137,7 +220,8 @@ def test_no_secret_is_in_the_arguments_of_a_process(receiver: Receiver) -> None:
 
 def test_a_kind_that_does_not_exist_and_no_target_at_all() -> None:
     assert Said(targets="", kinds=["alive"]).run(PLANNED, LIVE) == [
-        "notify: alive is no kind of notice (SLUICE_NOTIFY_KINDS): use started, waiting, live, rolled_back, failed"
+        "notify: alive is no kind of notice (SLUICE_NOTIFY_KINDS): use started, waiting, live, rolled_back, failed, "
+        "drill_failed, backup_problem, certificate_late"
     ]
 
 

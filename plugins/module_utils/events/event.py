@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -17,6 +18,15 @@ class Run:
     who: str = ""
     revision: str = ""  # of the inventory's repository
     reason: str = ""
+    started: str = ""  # UTC, in ISO 8601
+
+    @property
+    def report(self) -> str:
+        """The name of the run's reports, without suffix: they sort by time. It is safe in a path and in a URL."""
+        stamp = self.started.replace("-", "").replace(":", "")
+        return "-".join(
+            re.sub(r"[^\w.]+", "_", part, flags=re.ASCII) for part in (stamp, self.app, self.action, self.id)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

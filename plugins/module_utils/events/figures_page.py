@@ -47,14 +47,18 @@ def html(data: Mapping[str, Any]) -> str:
 
 
 def _head(name: str, figure: Mapping[str, Any]) -> str:
-    return "too few" if figure["value"] is None else figures.text(name, figure).partition(" (")[0].partition(",")[0]
+    return (
+        "too few"
+        if figure["value"] is None
+        else figures.text(name, figure).partition(" (")[0].partition(",")[0].partition(" of ")[0]
+    )
 
 
 def _tail(figure: Mapping[str, Any]) -> str:
     if figure["value"] is None:
         return str(figure["note"]).removeprefix("too few: ")
     if "p90" in figure:
-        return f"9 of 10 within {figures.duration(figure['p90'])}; of {figure['of']}"
+        return f"9 of 10 within {figures.duration(figure['p90'])} ({figure['of']})"
     return f"{figure['of']} deployments"
 
 

@@ -43,13 +43,14 @@ dt {{ color: var(--soft); }} dd {{ margin: 0; overflow-wrap: anywhere; }}
 table {{ border-collapse: collapse; width: 100%; }}
 th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }}
 th {{ font-weight: 500; white-space: nowrap; }}
-.wide {{ overflow-x: auto; }}
+.wide {{ overflow-x: auto; }} .wide td {{ min-width: 6.5rem; overflow-wrap: anywhere; }}
 .seconds {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
 .bar {{ width: 35%; }} .bar i {{ display: block; height: .7rem; margin-top: .4rem; min-width: 2px; border-radius: 2px; background: var(--one); }}
 tr.bad .bar i {{ background: var(--bad); }} tr.bad th, .bad {{ color: var(--bad); }} .good {{ color: var(--good); }} .warning {{ color: var(--warning); }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, monospace; padding: .7rem;
   border: 1px solid var(--line); border-radius: 4px; }}
-figure {{ margin: 1.2rem 0; overflow-x: auto; }} figcaption {{ margin-bottom: .5rem; }} figcaption span {{ margin-left: 1.2rem; color: var(--soft); }}
+figure {{ margin: 1.2rem 0; overflow-x: auto; }} figcaption {{ margin-bottom: .5rem; }}
+figcaption span {{ margin-left: 1.2rem; white-space: nowrap; color: var(--soft); }}
 figcaption i {{ display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; border-radius: 2px; vertical-align: -.05rem; }}
 svg {{ width: 100%; min-width: 40rem; height: auto; font: 13px system-ui, sans-serif; }} svg text {{ fill: currentColor; }}
 svg .grid {{ stroke: var(--line); }}

@@ -14,6 +14,8 @@ from html import escape
 WIDTH, LEFT, RIGHT, BOTTOM = 960, 120, 90, 22
 ROW, BAR, HEIGHT, TOP = 26, 16, 180, 12
 TICKS = 4
+# What an axis of durations is marked with, in seconds.
+DURATIONS = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 365 * 86400)
 Form = Callable[[float], str]
 
 
@@ -69,11 +71,12 @@ def columns(
 ) -> str:
     """A column for each label and, unless they are ``stacked``, for each kind beside each other."""
     add = sum if stacked else max
-    most = max((add(values) for _unused, values in groups), default=0) or 1.0
+    step = _step(max((add(values) for _unused, values in groups), default=0) or 1.0)
+    most = step * math.ceil(max((add(values) for _unused, values in groups), default=0) / step) or step
     pitch = (WIDTH - LEFT - 20) / max(len(groups), 1)
     wide = min(0.7 * pitch, 60.0)
     every = math.ceil(70 / pitch)  # labels that have room
-    drawn = list(_axis(most, form))
+    drawn = list(_axis(most, step, form))
     for index, (label, values) in enumerate(groups):
         left, y = LEFT + index * pitch + (pitch - wide) / 2, float(TOP + HEIGHT)
         one = wide if stacked else wide / len(kinds)
@@ -91,18 +94,20 @@ def columns(
 def dots(
     title: str, about: str, kinds: Sequence[Kind], found: Sequence[Dot], ends: tuple[str, str], form: Form = number
 ) -> str:
-    """Values over time between two ``ends``, on a logarithmic scale: minutes and weeks are in one picture."""
-    values = [dot.value for dot in found if dot.value > 0] or [1.0]
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    high = max(high, low + 1)
-    wide = WIDTH - LEFT - 20
+    """Durations over time between two ``ends``, on a logarithmic scale: minutes and weeks are in one picture."""
+    values = [dot.value for dot in found] or [1.0]
+    low = max([mark for mark in DURATIONS[:-1] if mark <= min(values)], default=DURATIONS[0])
+    high = min([mark for mark in DURATIONS if mark >= max(values) and mark > low], default=DURATIONS[-1])
+
+    def height(value: float) -> float:
+        share = math.log(min(max(value, low), high) / low) / math.log(high / low)
+        return TOP + HEIGHT - HEIGHT * share
+
     drawn = []
-    for power in range(low, high + 1):
-        y = TOP + HEIGHT - HEIGHT * (power - low) / (high - low)
-        drawn += [_line(y), _text(LEFT - 8, y + 4, form(10.0**power), "end")]
+    for mark in (mark for mark in DURATIONS if low <= mark <= high):
+        drawn += [_line(height(mark)), _text(LEFT - 8, height(mark) + 4, form(mark), "end")]
     for dot in found:
-        place = (math.log10(max(dot.value, 10.0**low)) - low) / (high - low)
-        x, y = LEFT + wide * dot.place, TOP + HEIGHT - HEIGHT * place
+        x, y = LEFT + (WIDTH - LEFT - 20) * dot.place, height(dot.value)
         drawn.append(
             f'<circle class="{dot.kind.name}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(dot.text)}</title></circle>'
         )
@@ -110,11 +115,17 @@ def dots(
     return _figure(title, about, kinds, TOP + HEIGHT + BOTTOM, drawn)
 
 
-def _axis(most: float, form: Form) -> Iterator[str]:
-    for tick in range(TICKS + 1):
-        y = TOP + HEIGHT - HEIGHT * tick / TICKS
+def _step(most: float) -> float:
+    """The distance of an axis' marks: 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(most / TICKS))
+    return next(step * power for step in (1, 2, 5, 10) if step * power * TICKS >= most * 0.999)
+
+
+def _axis(most: float, step: float, form: Form) -> Iterator[str]:
+    for tick in range(round(most / step) + 1):
+        y = TOP + HEIGHT - HEIGHT * tick * step / most
         yield _line(y)
-        yield _text(LEFT - 8, y + 4, form(most * tick / TICKS), "end")
+        yield _text(LEFT - 8, y + 4, form(tick * step), "end")
 
 
 def _line(y: float) -> str:

@@ -77,6 +77,7 @@ class Record:
         return {
             "schema": SCHEMA,
             "run": self._run.id,
+            "report": self._run.report,
             "action": self._run.action,
             "app": self._run.app,
             "release": self._run.release,
@@ -137,12 +138,6 @@ class Record:
         # A migration that went well suits the release before, too.
         done = {step.step for step in self._steps if step.step == "migrate" and not step.failed}
         return KEPT if begun <= {*PREPARING, *done} else ATTENTION
-
-
-def file_name(data: dict[str, Any]) -> str:
-    """The name of a run's reports, without suffix: they sort by time."""
-    stamp = str(data["started"]).replace("-", "").replace(":", "")
-    return f"{stamp}-{data['app']}-{data['action']}-{data['run']}"
 
 
 def _step(step: events.StepEnded) -> dict[str, Any]:

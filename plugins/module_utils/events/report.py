@@ -67,8 +67,8 @@ def images(data: Data) -> tuple[Row, list[Row]]:
     rows: list[Row] = []
     for service, image in sorted(data["images"].items()):
         before, commit = data["previous_images"].get(service, ""), data["commits"].get(service, {})
-        shown = "the same" if before == image else before.rpartition("@")[2]
-        rows.append((service, image, shown, commit.get("after", "")[:12], commit.get("before", "")[:12]))
+        shown = "the same" if before == image else before.rpartition("@")[2][:19]
+        rows.append((service, image, shown, commit.get("after", "")[:10], commit.get("before", "")[:10]))
     known = [index for index, name in enumerate(IMAGES) if any(row[index] for row in rows)]
     return tuple(IMAGES[index] for index in known), [tuple(row[index] for index in known) for row in rows]
 

@@ -194,6 +194,7 @@ class Stream:
                 who=str(run.get("who") or ""),
                 revision=str(run.get("revision") or ""),
                 reason=str(run.get("reason") or ""),
+                started=str(run.get("started") or ""),
             )
             yield events.RunStarted(**self._now(result.time))
         if isinstance(data.get("canary"), Mapping) and "old" in data["canary"].get("samples", {}):
