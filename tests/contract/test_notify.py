@@ -3,12 +3,7 @@
 
 from __future__ import annotations
 
-import email.header
-import http.server
-import json
 import socket
-import socketserver
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,8 @@ from ansible_collections.sluice.stack.plugins.callback.notify import CallbackMod
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events import notice
 
+from tests.support.receivers import Mails, Receiver
+
 AT: dict[str, Any] = {"time": 100.0, "run": events.Run("3ece9e988bf1", "deploy", "shop", "r2", "ann@ci")}
 PLANNED = events.Planned(**AT, lines=("Deploy shop v1.1.0",))
 LIVE = events.Live(**AT, lines=("shop v1.1.0 is live",), notes=())
@@ -28,47 +25,9 @@ FAILED = events.Failed(
 SECRET = "token-in-the-path"
 
 
-class Receiver:
-    """An HTTP server that keeps what it is sent; the first requests get ``statuses``."""
-
-    def __init__(self, *statuses: int, port: int = 0) -> None:
-        receiver = self
-        self.got: list[tuple[str, dict[str, Any], dict[str, str]]] = []
-        self.statuses = list(statuses)
-        self.arrived = threading.Condition()
-        self.asked: list[int] = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.statuses.pop(0) if receiver.statuses else 204
-                receiver.asked.append(status)
-                self.send_response(status)
-                if status == 429:
-                    self.send_header("Retry-After", "2")
-                self.end_headers()
-                if status == 204:
-                    with receiver.arrived:
-                        receiver.got.append((self.path, json.loads(body), dict(self.headers)))
-                        receiver.arrived.notify_all()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/{SECRET}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def wait_for(self, count: int) -> list[tuple[str, dict[str, Any], dict[str, str]]]:
-        """What arrived, once it is so many."""
-        with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.got) >= count, 30), self.got
-            return self.got
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    one = Receiver()
+    one = Receiver(path=SECRET)
     yield one
     one.server.shutdown()
 
@@ -127,7 +86,7 @@ def test_one_that_nobody_listens_for_yet_gets_each_once_when_it_is_there(monkeyp
     said = Said(targets=f"slack+http://127.0.0.1:{port}/{SECRET}")
     (warning,) = said.run(PLANNED, LIVE)
     assert warning == "notify: slack+http://127.0.0.1 has not answered yet; tried again for 10 minutes"
-    late = Receiver(port=port)
+    late = Receiver(path=SECRET, port=port)
     delivered(said)
     late.server.shutdown()
     assert [body["text"].split("\n")[0] for _unused, body, _more in late.got] == [
@@ -155,40 +114,14 @@ def test_one_that_hangs_keeps_none_of_the_others_waiting(monkeypatch: pytest.Mon
         said.plugin._sender.kill()
 
 
-class Mail(socketserver.StreamRequestHandler):
-    """An SMTP server that takes every mail (RFC 5321), as far as a test needs it."""
-
-    def handle(self) -> None:
-        mails: list[str] = self.server.mails  # type: ignore[attr-defined]
-        self.wfile.write(b"220 mail.test\r\n")
-        while line := self.rfile.readline().strip().upper():
-            if line.startswith(b"DATA"):
-                self.wfile.write(b"354 go on\r\n")
-                mails.append("".join(text.decode() for text in iter(self.rfile.readline, b".\r\n")))
-            self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 ok\r\n")
-
-
 def test_a_mail_has_the_headline_and_the_text() -> None:
     pytest.importorskip("apprise", reason="make setup installs it")
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mail) as server:
-        server.daemon_threads = True
-        server.mails = []  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        place = f"127.0.0.1:{server.server_address[1]}"
-        said = Said(targets=f"mailto://{place}?from=sluice@shop.test&to=ops@shop.test&secure=no&name=Sluice")
+    with Mails() as inbox:
+        said = Said(targets=inbox.url("ops@shop.test"))
         assert said.run(PLANNED, LIVE) == []
         delivered(said)
-        server.shutdown()
-        mails = [email.message_from_string(text) for text in server.mails]  # type: ignore[attr-defined]
-    subjects = [str(email.header.make_header(email.header.decode_header(mail["Subject"]))) for mail in mails]
-    assert subjects == ["▶ shop: deploy started by ann@ci", "✓ shop: deploy live by ann@ci"]
-    part = next(part for part in mails[1].walk() if part.get_content_type() == "text/plain")
-    content = part.get_payload(decode=True)
-    assert isinstance(content, bytes) and content.decode().splitlines()[:2] == [
-        "shop v1.1.0 is live",
-        "https://ci.test/1",
-    ]
-    assert mails[0]["To"] == "ops@shop.test"
+    assert inbox.subjects() == ["▶ shop: deploy started by ann@ci", "✓ shop: deploy live by ann@ci"]
+    assert inbox.texts()[1] == "shop v1.1.0 is live\nhttps://ci.test/1"
 
 
 def test_one_that_refuses_is_named_without_its_secret(receiver: Receiver) -> None:
