@@ -128,6 +128,8 @@ class Record:
         """Return the kind of ending: done, refused before any change, failed with the release before serving, or one for a person."""
         if not self._failures:
             return OK
+        if self._check:
+            return REFUSED
         if self._changed or (self._run.action == DRILL and self._hosts):
             return ATTENTION
         if any(step.failed for step in self._steps if step.step == "failure_revert"):
