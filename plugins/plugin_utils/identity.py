@@ -16,16 +16,17 @@ from typing import Any
 # What a CI hands over is text that somebody wrote: one pattern, and one line, before it goes anywhere. It is never templated.
 LOGIN = re.compile(r"[A-Za-z0-9][\w.\[\]-]{0,63}", re.ASCII)
 CI_LOGINS = (("GITHUB_ACTOR", "github"), ("GITLAB_USER_LOGIN", "gitlab"))
+REASONS = ("SLUICE_REASON", "CI_COMMIT_TITLE")
 REASON_LENGTH = 200
 
 
 def run(action: str, folder: str, reason: str = "", environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Identify a run; ``folder`` is that of the playbooks. Without a ``reason`` it is SLUICE_REASON's, such as a tag's message."""
+    """Identify a run; ``folder`` is that of the playbooks. Without a ``reason`` it is that of the environment, such as a tag's message."""
     return {
         "id": uuid.uuid4().hex[:12],
         "action": action,
         "who": who(environ),
-        "reason": one_line(reason or environ.get("SLUICE_REASON", "")),
+        "reason": one_line(reason or next((environ[name] for name in REASONS if environ.get(name)), "")),
         "revision": revision(folder),
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -127,3 +127,31 @@ def test_receivers_see_exactly_these_messages(lab: Lab, v1_0_0: str, variant: Va
     assert [secret for secret in secrets for text in told if secret in text] == []
     # The control: what is looked for would be found where it is.
     assert any(TOKEN in path for path, _body, _more in slack.got) and all(len(secret) > 7 for secret in secrets)
+
+
+@pytest.mark.soak
+def test_a_failed_drill_is_told_by_the_drill_and_by_the_next_look_at_the_backups(lab: Lab, world: World) -> None:
+    slack = Receiver(path=TOKEN, port=world.ports[0])
+    world.environ["SLUICE_NOTIFY"] = f"slack+http://127.0.0.1:{world.ports[0]}/{TOKEN}"
+    record, kept = "/var/lib/sluice/backup/drill.json", "/var/lib/sluice/backup/drill.kept"
+    lab.shell("db1", f"test -e {record} || sluice-backup drill", timeout=120)
+    assert world.run("playbooks/backup/status.yml").code == 0, "what is well is no news"
+    assert world.run("playbooks/backup/drill.yml", "-e", "drill_repository=nowhere").code == 4
+    lab.shell("db1", f'cp -p {record} {kept} && sed -i \'s/"verdict": "proved"/"verdict": "failed"/\' {record}')
+    try:
+        assert world.run("playbooks/backup/status.yml").code == 2
+    finally:
+        lab.shell("db1", f"mv {kept} {record}")
+    until(lambda: not senders(), 60, "the senders have ended")
+    slack.server.shutdown()
+    texts = [str(body["text"]).split("\n")[:2] for _unused, body, _more in slack.got]
+    assert [head for head, _unused in texts] == [
+        "✗ db1: drill failed by octocat@github",
+        f"✗ {APP}: backup problem by octocat@github",
+    ]
+    assert texts[0][1] == "db1: there is no repository nowhere; there are store, local"
+    assert re.fullmatch(r"db1: .*the last restore drill .* failed: .*", texts[1][1])
+    assert [json.loads(path.read_text())["action"] for path in sorted(world.reports.glob("*.json"))] == [
+        "drill",
+        "backup status",
+    ]

@@ -37,6 +37,7 @@ def test_a_login_that_is_none_is_not_taken(login: str) -> None:
 def test_why_is_one_line_that_no_terminal_obeys(text: str, line: str) -> None:
     assert identity.one_line(text) == line
     assert identity.run("deploy", "/", environ={"SLUICE_REASON": text, "SUDO_USER": "ann"})["reason"] == line
+    assert identity.run("deploy", "/", environ={"CI_COMMIT_TITLE": text, "SUDO_USER": "ann"})["reason"] == line
     assert identity.run("deploy", "/", "told", {"SLUICE_REASON": text, "SUDO_USER": "ann"})["reason"] == "told"
 
 
