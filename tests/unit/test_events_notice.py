@@ -98,6 +98,7 @@ def test_a_drill_that_failed_and_backups_with_a_problem_are_told_with_all_hosts(
 def test_a_restore_is_told_once_it_changed_something_and_other_looks_never() -> None:
     assert other("restore", FAILED) == other("status", FAILED) == other("history", FAILED) == []
     assert [one["kind"] for one in other("restore", FAILED, changed=True)] == ["failed"]
+    assert [one["kind"] for one in other("rollback", FAILED, changed=True)] == ["failed"], "of the data"
 
 
 def test_a_late_certificate_is_told_with_its_names() -> None:

@@ -27,7 +27,7 @@ BAD = "✗"
 # What a failure means that is not a release's.
 FAILURES = {"drill": DRILL_FAILED, "backup status": BACKUP_PROBLEM, "status": ""}
 # Runs whose failure others want to know of at once, and those where it matters once something was changed.
-WATCHED, CONFIRMED = ("drill", "backup status"), ("restore", "files restore")
+WATCHED, DATA = ("drill", "backup status"), ("restore", "files restore", "rollback")
 Notice = dict[str, Any]
 
 
@@ -74,7 +74,7 @@ class Notices:
                 self._began = bool(lines) and status != "nothing"
             case events.RunStarted(run=run):
                 self._began = run.action in WATCHED
-            case events.Changed(run=run) if run.action in CONFIRMED:
+            case events.Changed(run=run) if run.action in DATA:
                 self._began = True
             case events.CertificatesLate():
                 self._began = True
