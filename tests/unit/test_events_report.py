@@ -97,6 +97,7 @@ def step(name: str, *failed: str) -> events.StepEnded:
         ([FAILED], record.REFUSED),
         ([PLANNED, step("fence"), step("pending", "app1"), FAILED], record.REFUSED),
         ([PLANNED, step("migrate"), step("start", "app1"), step("failure"), FAILED], record.KEPT),
+        ([step("observe"), FAILED], record.REFUSED),
         ([PLANNED, step("migrate", "app1"), FAILED], record.ATTENTION),
         ([PLANNED, step("start"), step("flip"), step("confirm"), step("workers", "app1"), FAILED], record.ATTENTION),
     ],

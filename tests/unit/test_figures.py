@@ -81,9 +81,9 @@ def test_too_little_says_so_instead_of_a_figure() -> None:
     assert [figure["value"] for figure in found["figures"].values()] == [None] * 4
     assert figures.lines(found)[1:5] == [
         "  deployment frequency   too few: 3.0 days of history, 7 needed",
-        "  lead time for changes  too few: 0 deployments of images with a time, 5 needed",
-        "  change failure rate    too few: 1 deployments, 5 needed",
-        "  time to restore        too few: 0 failures that were put right, 3 needed",
+        "  lead time for changes  too few: 0 deployments with an image's time, 5 needed",
+        "  change failure rate    too few: 1 deployment, 5 needed",
+        "  time to restore        too few: 0 failures put right, 3 needed",
     ]
     assert all(value is None for value in [value(data(), name) for name in figures.NAMES])
 

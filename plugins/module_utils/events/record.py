@@ -15,6 +15,8 @@ SCHEMA = 1
 LOOKING = ("fence", "pending", "schema_check", "rollback_check", "rehearse", "restore_point")
 # Steps after which, when one of them fails, the release before serves all visitors as if nothing had been.
 PREPARING = (*LOOKING, "narrow", "reconcile", "start", "join", "configure", "canary", "flip")
+# Steps that end a run, and those of commands that only look.
+CLEANING, READING = ("failure", "failure_revert", "unlock"), ("observe", "logs", "list")
 # Runs on data, and of these the ones that only plan until their plan is confirmed.
 DRILL = "drill"
 CONFIRMED = ("restore", "files restore")
@@ -134,7 +136,7 @@ class Record:
             return ATTENTION
         if any(step.failed for step in self._steps if step.step == "failure_revert"):
             return ATTENTION
-        begun = {step.step for step in self._steps} - {"failure", "failure_revert", "unlock"}
+        begun = {step.step for step in self._steps} - {*CLEANING, *READING}
         if begun <= {*LOOKING}:
             return REFUSED
         # A migration that went well suits the release before, too.

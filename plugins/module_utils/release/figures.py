@@ -113,26 +113,26 @@ def _frequency(deployments: Sequence[Mapping[str, Any]], covered: float) -> dict
 def _lead_time(deployments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The median of seconds from the build to live."""
     known = [one["lead_seconds"] for one in deployments if one["lead_seconds"] is not None]
-    return _middle(known, ENOUGH, "deployments of images with a time")
+    return _middle(known, ENOUGH, "deployment", "with an image's time")
 
 
 def _failure_rate(deployments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The share of deployments that had to be put right, from 0 to 1."""
     count = len(deployments)
     if count < ENOUGH:
-        return _too_few(f"{count} deployments, {ENOUGH} needed", count)
+        return _too_few(f"{_count(count, 'deployment')}, {ENOUGH} needed", count)
     return {"value": round(sum(1 for one in deployments if one["failed"]) / count, 3), "of": count, "note": ""}
 
 
 def _restore(deployments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The median of seconds from a failed deployment's going live to the release that put it right."""
     known = [one["restored_seconds"] for one in deployments if one["restored_seconds"] is not None]
-    return _middle(known, ENOUGH_FAILURES, "failures that were put right")
+    return _middle(known, ENOUGH_FAILURES, "failure", "put right")
 
 
-def _middle(known: Sequence[float], enough: int, what: str) -> dict[str, Any]:
+def _middle(known: Sequence[float], enough: int, what: str, which: str) -> dict[str, Any]:
     if len(known) < enough:
-        return _too_few(f"{len(known)} {what}, {enough} needed", len(known))
+        return _too_few(f"{_count(len(known), what)} {which}, {enough} needed", len(known))
     return {
         "value": median(known),
         "p90": round(quantiles(known, n=10, method="inclusive")[-1], 1),
@@ -143,6 +143,10 @@ def _middle(known: Sequence[float], enough: int, what: str) -> dict[str, Any]:
 
 def _too_few(note: str, of: int) -> dict[str, Any]:
     return {"value": None, "of": of, "note": f"too few: {note}"}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _weeks(
@@ -194,11 +198,10 @@ def lines(data: Mapping[str, Any]) -> list[str]:
         if data["days"] < data["asked_days"]
         else ""
     )
-    stopped = len(data["stopped"])
     return [
         head + short,
         *(f"  {NAMES[name]:<22} {text(name, figure)}" for name, figure in data["figures"].items()),
-        f"  {'stopped before live':<22} {stopped} deploy{'' if stopped == 1 else 's'}",
+        f"  {'stopped before live':<22} {_count(len(data['stopped']), 'deploy')}",
     ]
 
 
@@ -208,7 +211,7 @@ def text(name: str, figure: Mapping[str, Any]) -> str:
     if value is None:
         return str(figure["note"])
     if name == "deployment_frequency":
-        return f"{value:g} a week ({figure['of']} deployments)"
+        return f"{value:g} a week ({_count(figure['of'], 'deployment')})"
     if name == "change_failure_rate":
         return f"{100 * value:.3g} % of {figure['of']} deployments"
     return f"{duration(value)}, 9 of 10 within {duration(figure['p90'])} ({figure['of']} of them)"
