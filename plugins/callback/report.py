@@ -16,11 +16,13 @@ from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 DOCUMENTATION = r"""
 name: report
 type: notification
-short_description: Write a report of each deploy, rollback and other run of the release engine
+short_description: Write a report of each deploy, rollback, restore and drill, and end with its exit code
 version_added: 0.1.0
 description:
-  - Writes a JSON file, a Markdown file and an HTML page for each run that planned something or failed, with its plan, its steps with their
-    seconds, the images by digest, and its result or error. They contain what the console prints, and no more.
+  - Writes a JSON file, a Markdown file and an HTML page for each run that planned something, restored or failed. They have who ran it and why, the plan,
+    the steps with their seconds, the images with digests and commits, what changed by name, health and canary figures, and the result or error. No values
+    of variables or secrets are in them.
+  - The process ends with the kind of the run's ending, see O(exit_code).
   - In GitHub Actions the Markdown also goes into the summary of the job.
   - A report that cannot be written is a warning and changes nothing about the run.
 author: Sluice maintainers (@sluice-stack)
