@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.sluice.stack.plugins.callback import notify
 from ansible_collections.sluice.stack.plugins.callback.notify import CallbackModule
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
@@ -22,6 +26,7 @@ LIVE = events.Live(**AT, lines=("shop v1.1.0 is live",), notes=())
 FAILED = events.Failed(
     **AT, host="one", task="", where="", message="deploy failed", worded=True, shared=True, unreachable=False
 )
+REPOSITORY = Path(__file__).resolve().parents[2]
 SECRET = "token-in-the-path"
 
 
@@ -162,3 +167,46 @@ def test_a_dry_run_is_not_announced(receiver: Receiver, monkeypatch: pytest.Monk
     monkeypatch.setattr(notify.context, "CLIARGS", {"check": True})
     said = Said(targets=receiver.address)
     assert said.run(PLANNED, LIVE) == [] and said.plugin._sender is None, "the other tests are the control"
+
+
+OBSERVED = {
+    "ledger": "",
+    "lease": {"run_id": None},
+    "edge": {
+        "record": None,
+        "pending_alive": False,
+        "certificates": {"time": 0.0, "age": 60.0, "names": [], "problems": ["shop.test ends in 5 days"]},
+    },
+}
+LOOK = [
+    {"sluice.stack.app_contract": {"action": "status", "needs_version": False, "edges": ["one"], "apps": ["one"]}},
+    {"sluice.stack.release_status": {"app": "shop", "edges": ["one"], "apps": [], "observed_by": "seen"}},
+]
+APP = {
+    "app_name": "shop",
+    "app_services": {"web": {"image": "registry.test/web", "port": 80}},
+    "app_routes": [{"path": "/", "service": "web"}],
+}
+
+
+def test_a_late_certificate_is_told_by_a_real_look(tmp_path: Path, receiver: Receiver) -> None:
+    play = {"hosts": "all", "gather_facts": False, "vars": APP, "tasks": LOOK}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    one = {"ansible_connection": "local", "seen": {"observation": OBSERVED}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"one": one}}}))
+    subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "-i", "hosts.yml", "play.yml"],
+        cwd=tmp_path,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GITHUB_"))},
+            "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".collections"),
+            "ANSIBLE_CALLBACKS_ENABLED": "sluice.stack.notify",
+            "SLUICE_NOTIFY": receiver.address,
+        },
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    ((_unused, told, _more),) = receiver.wait_for(1)
+    assert (told["kind"], told["app"]) == ("certificate_late", "shop")
+    assert "shop.test ends in 5 days" in told["text"] and told["text"].startswith("one")
