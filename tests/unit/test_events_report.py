@@ -247,6 +247,11 @@ def test_restores_and_drills_leave_reports_of_what_they_printed() -> None:
     assert other("files restore", SAID)["report"] == "20261128T080000Z-db1-files_restore-aa"
 
 
+def test_a_dry_run_that_failed_changed_nothing() -> None:
+    dry = events.RunEnded(**{**vars(END), "check": True})
+    assert added_up([PLANNED, step("migrate", "app1"), FAILED, dry]).data()["code"] == record.REFUSED
+
+
 def test_a_failure_that_could_not_be_cleaned_up_is_for_a_person() -> None:
     reverted = [PLANNED, step("migrate"), step("start", "app1"), step("failure_revert"), FAILED]
     assert added_up(reverted).data()["code"] == record.KEPT
