@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-import getpass
 import glob
 import os
-import socket
-import subprocess
 import time
-import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -25,6 +20,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import gates
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+from ansible_collections.sluice.stack.plugins.plugin_utils import identity
 
 try:  # where a value was set: ansible-core keeps it, but has no public API for it yet
     from ansible._internal._datatag._tags import Origin
@@ -99,17 +95,10 @@ class ActionModule(ActionBase):
             )
             self._check_rollback(args["action"], resolved, variables)
             self._check_automatic(args["action"], resolved, release.get("release_data"), variables)
-            who = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
-            gates = self._gates(resolved, args, who, variables)
+            gates = self._gates(resolved, args, identity.who(), variables)
         except contracts.ContractError as error:
             return {**result, "failed": True, "msg": str(error)}
-        run = {
-            "id": uuid.uuid4().hex[:12],
-            "action": args["action"],
-            "who": who,
-            "revision": _revision(self._loader.get_basedir()),
-            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+        run = identity.run(args["action"], self._loader.get_basedir(), str(release.get("release_reason") or ""))
         return {
             **result,
             "changed": False,
@@ -262,14 +251,3 @@ def _check_excluded(excluded: list[str], hosts: set[str]) -> list[str]:
         for name in excluded
         if name not in hosts
     ]
-
-
-def _revision(folder: str) -> str | None:
-    """Return the git revision of the playbooks, or None outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

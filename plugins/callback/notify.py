@@ -26,8 +26,8 @@ type: notification
 short_description: Send notices of a run to Slack, Teams, a webhook or by mail
 version_added: 0.1.0
 description:
-  - Sends a notice when a run began to change the app, when a release is live, when it was rolled back, and when it failed. A run sends each
-    kind once.
+  - Sends a notice when a run began to change the app, when a release is live, when it was rolled back, and when it failed; when a restore or a drill failed;
+    when a look at the backups or at the certificates found a problem. A run sends each kind once.
   - A process apart from the run sends them, and tries again for ten minutes. A receiver that is down delays the end of a run by five seconds at
     most, and never fails it.
   - A webhook gets JSON with C(id), C(kind), C(app), C(action), C(release), C(who), C(run), C(time), C(text) and C(link). With O(secret) it is
@@ -45,10 +45,11 @@ options:
     env:
       - name: SLUICE_NOTIFY
   kinds:
-    description: Which notices to send; C(started), C(waiting), C(live), C(rolled_back) or C(failed).
+    description: Which notices to send; C(started), C(waiting), C(live), C(rolled_back), C(failed), C(drill_failed), C(backup_problem) or
+      C(certificate_late).
     type: list
     elements: str
-    default: [started, live, rolled_back, failed]
+    default: [started, live, rolled_back, failed, drill_failed, backup_problem, certificate_late]
     env:
       - name: SLUICE_NOTIFY_KINDS
     ini:
@@ -61,7 +62,7 @@ options:
     env:
       - name: SLUICE_NOTIFY_SECRET
   link:
-    description: A link to the run, for the notice. By default the run of the GitHub Actions or GitLab job.
+    description: A link to the run, for the notice; C({report}) in it is the name of the run's report. By default the run of the GitHub Actions or GitLab job.
     type: str
     default: ""
     env:
@@ -86,7 +87,6 @@ class CallbackModule(Reader):
         super().__init__()
         self._notices: notice.Notices | None = None
         self._targets: list[str] = []
-        self._link = ""
         self._sender: subprocess.Popen[bytes] | None = None
         self._open: set[tuple[str, str]] = set()
 
@@ -102,15 +102,14 @@ class CallbackModule(Reader):
             self._display.warning(
                 f"notify: {unknown[0]} is no kind of notice (SLUICE_NOTIFY_KINDS): use {', '.join(notice.KINDS)}"
             )
-        self._notices = notice.Notices(kinds)
+        self._notices = notice.Notices(kinds, self.get_option("link") or _job(os.environ))
         # A dry run concerns the one who typed it.
         self._targets = [] if context.CLIARGS.get("check") else self.get_option("targets").split()
-        self._link = self.get_option("link") or _job(os.environ)
 
     def read(self, happened: Iterable[Event]) -> None:
         """Hand over a notice of each event that is worth one."""
         for event in happened:
-            made = self._notices.of(event, self._link) if self._notices and self._targets else None
+            made = self._notices.of(event) if self._notices and self._targets else None
             for target in self._targets if made else ():
                 self._hand_over(target, made or {})
 

@@ -10,16 +10,19 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils import exit_code
 from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 
 DOCUMENTATION = r"""
 name: report
 type: notification
-short_description: Write a report of each deploy, rollback and other run of the release engine
+short_description: Write a report of each deploy, rollback, restore and drill, and end with its exit code
 version_added: 0.1.0
 description:
-  - Writes a JSON file, a Markdown file and an HTML page for each run that planned something or failed, with its plan, its steps with their
-    seconds, the images by digest, and its result or error. They contain what the console prints, and no more.
+  - Writes a JSON file, a Markdown file and an HTML page for each run that planned something, restored or failed. They have who ran it and why, the plan,
+    the steps with their seconds, the images with digests and commits, what changed by name, health and canary figures, and the result or error. No values
+    of variables or secrets are in them.
+  - The process ends with the kind of the run's ending, see O(exit_code).
   - In GitHub Actions the Markdown also goes into the summary of the job.
   - A report that cannot be written is a warning and changes nothing about the run.
 author: Sluice maintainers (@sluice-stack)
@@ -39,6 +42,17 @@ options:
     default: ""
     env:
       - name: GITHUB_STEP_SUMMARY
+  exit_code:
+    description:
+      - End C(ansible-playbook) with the report's C(code), 0 done, 2 refused before any change, 3 failed with the release before serving, 4 failed
+        and somebody has to look. Otherwise it ends with Ansible's own code, which is 2 or 4 for every failure.
+    type: bool
+    default: true
+    env:
+      - name: SLUICE_EXIT_CODE
+    ini:
+      - section: callback_sluice_report
+        key: exit_code
 requirements:
   - enabled in configuration, C(callbacks_enabled = sluice.stack.report)
 """
@@ -66,6 +80,8 @@ class CallbackModule(Reader):
         if not self._record.worth_it():
             return
         data = self._record.data()
+        if self.get_option("exit_code"):
+            exit_code.end_with(data["code"])
         try:
             self._write(data)
         except OSError as error:
@@ -76,7 +92,7 @@ class CallbackModule(Reader):
         directory, summary = (os.path.expanduser(self.get_option(name)) for name in ("directory", "summary"))
         if directory:
             os.makedirs(directory, exist_ok=True)
-            path = os.path.join(directory, record.file_name(data))
+            path = os.path.join(directory, data["report"])
             for suffix, text in (
                 ("json", json.dumps(data, indent=2) + "\n"),
                 ("md", report.markdown(data)),

@@ -60,6 +60,10 @@ options:
     description: The timeout for a registry, in seconds.
     type: float
     default: 15
+  ledger_lines:
+    description: How many lines of the ledger to return at least; 0 for all. What decides anything is always among them.
+    type: int
+    default: 60
 attributes:
   check_mode:
     description: In check mode the host is observed and not fenced.
@@ -161,6 +165,7 @@ ARGUMENTS: dict[str, Any] = {
         "wait_seconds": {"type": "float", "default": 0},
         "lease_seconds": {"type": "float", "default": 15},
         "registry_seconds": {"type": "float", "default": 15},
+        "ledger_lines": {"type": "int", "default": 60},
     },
     "supports_check_mode": True,
 }
@@ -184,7 +189,7 @@ def main() -> None:
                 preempt=params["preempt"],
             )
             fenced = time.monotonic()
-        observation = every_host(app)
+        observation = every_host(app, params["ledger_lines"])
         # The run that lost its lease to this one, for the ledgers.
         taken = before is not None and before.alive(host_now()) and before.run_id != run["id"]
         observation["superseded"] = [before.run_id] if before and taken else []

@@ -84,6 +84,11 @@ started:
   returned: success
   type: list
   elements: str
+built:
+  description: The commit that each service's image was built from, and when it was built, as far as its labels tell.
+  returned: success
+  type: dict
+  sample: {backend: {revision: 0f3c2d1, created: "2026-11-22T22:58:11Z"}}
 seconds:
   description: How long each part took.
   returned: success
@@ -136,7 +141,9 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
         pull_seconds=params["pull_seconds"],
         drain_seconds=params["drain_seconds"],
     )
-    return {**done, "changed": bool(done["started"] or done["discarded"] or done["pulled"])}
+    images = {name: manifest["services"][name]["image"] for name in params["services"]}
+    built = {name: docker_host.origin(engine, image) for name, image in images.items()}
+    return {**done, "built": built, "changed": bool(done["started"] or done["discarded"] or done["pulled"])}
 
 
 FAULTS = (

@@ -9,6 +9,8 @@ independent of each other, and the notices of one keep their order.
 from __future__ import annotations
 
 import contextlib
+import email.utils
+import http.client
 import json
 import queue
 import sys
@@ -24,6 +26,14 @@ ATTEMPT_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
 # Answers after which another attempt makes sense, besides all 5xx.
 LATER = (408, 425, 429)
+
+
+class Later(OSError):
+    """The receiver said when to try again."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Undeliverable(Exception):
@@ -47,10 +57,21 @@ def post(item: dict[str, Any]) -> None:
             pass
     except urllib.error.HTTPError as error:
         if error.code in LATER or error.code >= 500:
-            raise OSError(f"status {error.code}") from None
+            raise Later(f"status {error.code}", _retry_after(error.headers.get("Retry-After"))) from None
         raise Undeliverable(f"status {error.code}") from None
     except urllib.error.URLError as error:
         raise OSError(str(error.reason)) from None
+    except http.client.HTTPException as error:
+        raise OSError(f"no HTTP: {error}") from None
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds to wait, at most as long as the whole attempt; 0 when it does not say: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after."""
+    text = (value or "").strip()
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        seconds = float(text) if text.isdecimal() else email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        return min(max(seconds, 0.0), KEEP_TRYING_SECONDS)
+    return 0.0
 
 
 def apprise(item: dict[str, Any]) -> None:
@@ -66,19 +87,19 @@ def apprise(item: dict[str, Any]) -> None:
         raise OSError("apprise could not deliver it")
 
 
-def deliver(item: dict[str, Any], pause: Callable[[float], object] = time.sleep) -> str:
-    """Try until it is delivered or the time is over; returns the last error, or nothing."""
-    send = post if "url" in item else apprise
-    deadline, wait = time.monotonic() + KEEP_TRYING_SECONDS, 1.0
+def deliver(item: dict[str, Any], deadline: float, pause: Callable[[float], object] = time.sleep) -> str:
+    """Try until it is delivered or the deadline, by the monotonic clock; returns the last error, or nothing."""
+    send, wait = post if "url" in item else apprise, 1.0
     while True:
         try:
             send(item)
         except Undeliverable as error:
             return str(error)
         except OSError as error:
-            if time.monotonic() + wait > deadline:
+            this = max(wait, error.seconds) if isinstance(error, Later) else wait
+            if time.monotonic() + this > deadline:
                 return str(error)
-            pause(wait)
+            pause(this)
             wait = min(2 * wait, LONGEST_PAUSE)
         else:
             return ""
@@ -86,7 +107,7 @@ def deliver(item: dict[str, Any], pause: Callable[[float], object] = time.sleep)
 
 def _work(waiting: queue.Queue[dict[str, Any] | None], said: threading.Lock) -> None:
     for item in iter(waiting.get, None):
-        answer = {"id": item["id"], "target": item["target"], "error": deliver(item)}
+        answer = {"id": item["id"], "target": item["target"], "error": deliver(item, item["deadline"])}
         # The run may be over, and nobody reads it.
         with said, contextlib.suppress(OSError):
             print(json.dumps(answer), flush=True)
@@ -109,7 +130,8 @@ def main() -> None:
             queues[key] = queue.Queue()
             threads.append(threading.Thread(target=_work, args=(queues[key], said)))
             threads[-1].start()
-        queues[key].put(item)
+        # From here on: what waited behind another one has no more time than that.
+        queues[key].put({**item, "deadline": time.monotonic() + KEEP_TRYING_SECONDS})
     for waiting in queues.values():
         waiting.put(None)
     for thread in threads:

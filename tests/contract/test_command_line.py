@@ -54,6 +54,8 @@ def test_the_text_does_what_it_says_where_ansible_fills_it_in(planted: Path) -> 
         ("playbooks/backup/restore.yml", "restore_host"),
         ("playbooks/backup/drill.yml", "drill_host"),
         ("playbooks/backup/files_restore.yml", "files_host"),
+        ("playbooks/backup/status.yml", "app_name"),
+        ("playbooks/app/report.yml", "report_days"),
         ("playbooks/database/promote.yml", "promote_confirm"),
         ("playbooks/database/rejoin.yml", "rejoin_confirm"),
     ],

@@ -13,7 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.events import event a
 from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
 
 REPO = Path(__file__).resolve().parents[2]
-RUN = events.Run("3ece9e988bf1", "deploy", "shop", "r2", "ann@ci", "abc1234")
+RUN = events.Run("3ece9e988bf1", "deploy", "shop", "r2", "ann@ci", "abc1234", "Fix the till", "2026-11-28T08:00:00Z")
 NOW = 1795852800.0  # 2026-11-28T08:00:00Z
 
 
@@ -69,7 +69,7 @@ def test_a_deploy_adds_up() -> None:
         {"step": "start", "seconds": 4.0, "hosts": ["app1", "app2"], "failed": [], "summary": ["2 images pulled"]}
     ]
     assert data["images"] == {"web": "registry.test/shop/web@sha256:aa"}
-    assert record.file_name(data) == "20261128T080000Z-shop-deploy-3ece9e988bf1"
+    assert data["report"] == "20261128T080000Z-shop-deploy-3ece9e988bf1"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,7 @@ def step(name: str, *failed: str) -> events.StepEnded:
         ([FAILED], record.REFUSED),
         ([PLANNED, step("fence"), step("pending", "app1"), FAILED], record.REFUSED),
         ([PLANNED, step("migrate"), step("start", "app1"), step("failure"), FAILED], record.KEPT),
+        ([step("observe"), FAILED], record.REFUSED),
         ([PLANNED, step("migrate", "app1"), FAILED], record.ATTENTION),
         ([PLANNED, step("start"), step("flip"), step("confirm"), step("workers", "app1"), FAILED], record.ATTENTION),
     ],
@@ -151,3 +152,108 @@ def test_a_page_shows_when_each_step_ran() -> None:
     page = report.html(added_up([PLANNED, START, FLIP, LIVE, END]).data())
     assert "margin-left:0.00%;width:90.91%" in page and "margin-left:90.91%;width:9.09%" in page
     assert "<tr class=bad><th>flip</th>" in page and "Warning: retire: app2: timed out" in page
+
+
+# what a run changed, and how it went
+
+BUILT = (
+    events.Built("r2", "web", "def5678", "2026-11-28T07:00:00+00:00"),
+    events.Built("r1", "web", "abc1234"),
+    events.Built("r0", "web", "0000000"),
+)
+RICH = [
+    events.Planned(
+        **at(1),
+        lines=("Deploy shop v1.1.0",),
+        previous="r1",
+        images=(("web", "registry.test/shop/web@sha256:bb"),),
+        previous_images=(("web", "registry.test/shop/web@sha256:aa"),),
+        changes=("services.web.env.GREETING", "services.web.image", "services.web.secrets.TOKEN", "version"),
+    ),
+    events.StepEnded(
+        **at(5),
+        step="start",
+        seconds=4.0,
+        hosts=("app1", "app2"),
+        failed=(),
+        summary=(),
+        parts=(
+            ("app1", (("pull", 1.5), ("start", 0.4), ("healthy", 2.0))),
+            ("app2", (("pull", 0.1), ("healthy", 0.5))),
+        ),
+        built=BUILT,
+    ),
+    events.StepEnded(
+        **at(4), step="migrate", seconds=1.0, hosts=("app1",), failed=(), summary=(), migrations=("1_add", "2_fill")
+    ),
+    events.Compared(
+        **at(6),
+        percent=10,
+        decision="pass",
+        new=events.Sample(200, 1, 0.01, 0.08),
+        old=events.Sample(1800, 4, 0.011, 0.07),
+    ),
+    LIVE,
+    END,
+]
+
+
+def test_a_report_has_what_changed_by_name_the_commits_and_why() -> None:
+    data = added_up(RICH).data()
+    assert data["reason"] == "Fix the till"
+    assert data["commits"] == {"web": {"before": "abc1234", "after": "def5678", "created": "2026-11-28T07:00:00+00:00"}}
+    assert report.changed(data) == [
+        ("Images", "web"),
+        ("Environment", "web: GREETING"),
+        ("Secrets", "web: TOKEN"),
+        ("Settings", "version"),
+        ("Migrations", "1_add, 2_fill"),
+    ]
+    text = report.markdown(data)
+    assert "| web | registry.test/shop/web\\@sha256:bb | sha256:aa | def5678 | abc1234 |" in text
+    assert "| Why | Fix the till |" in text
+    assert "| 10 % | pass | 200 | 1 | 80 ms | 1800 | 4 | 70 ms |" in text
+
+
+def test_a_page_plots_the_start_and_the_canary_for_all_eyes() -> None:
+    page = report.html(added_up(RICH).data())
+    assert page.count("<svg ") == 3 and page.count('role="img"') == 3
+    assert "app1: pull 1.5 s" in page and "app2: 0.6 s" in page
+    assert "10 %: new 0.5 %, old 0.222 %" in page and "10 %: new 80 ms, old 70 ms" in page
+    assert "<svg" not in report.html(added_up([PLANNED, START, LIVE, END]).data()), "where nothing was measured"
+
+
+def other(action: str, *happened: events.Event) -> dict[str, Any]:
+    run = events.Run("aa", action, "db1", started="2026-11-28T08:00:00Z")
+    found = record.Record()
+    for event in (events.RunStarted(time=NOW, run=run), *happened, END):
+        found.add(type(event)(**{**vars(event), "run": run}))
+    assert found.worth_it()
+    return found.data()
+
+
+SAID = events.Message(**at(1), lines=("plan 7c1", "restored to 10:15"))
+CHANGED = events.Changed(**at(2), host="db1", task="restore", diff="", check=False)
+
+
+def test_restores_and_drills_leave_reports_of_what_they_printed() -> None:
+    drill = other("drill", SAID)
+    assert (drill["outcome"], drill["code"], drill["result"]) == ("done", record.OK, ["plan 7c1", "restored to 10:15"])
+    assert other("drill", FAILED)["code"] == record.ATTENTION
+    assert other("restore", SAID)["outcome"] == "planned"
+    assert other("restore", SAID, CHANGED)["outcome"] == "done"
+    assert other("restore", FAILED)["code"] == record.REFUSED
+    assert other("restore", CHANGED, FAILED)["code"] == record.ATTENTION
+    assert other("files restore", SAID)["report"] == "20261128T080000Z-db1-files_restore-aa"
+
+
+def test_a_dry_run_that_failed_changed_nothing() -> None:
+    dry = events.RunEnded(**{**vars(END), "check": True})
+    assert added_up([PLANNED, step("migrate", "app1"), FAILED, dry]).data()["code"] == record.REFUSED
+
+
+def test_a_failure_that_could_not_be_cleaned_up_is_for_a_person() -> None:
+    reverted = [PLANNED, step("migrate"), step("start", "app1"), step("failure_revert"), FAILED]
+    assert added_up(reverted).data()["code"] == record.KEPT
+    stuck = [*reverted[:3], step("failure_revert", "app1"), FAILED]
+    assert added_up(stuck).data()["code"] == record.ATTENTION

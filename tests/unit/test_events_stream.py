@@ -200,3 +200,61 @@ def test_a_sign_of_life_comes_after_ten_quiet_seconds_and_then_every_minute() ->
     assert stream.waiting(80.0) == [] and len(stream.waiting(82.0)) == 1
     stream.result(Result(START, "app2", 83.0, {}))
     assert stream.waiting(500.0) == [], "nobody is waited for"
+
+
+def test_what_a_release_is_made_of_and_how_long_it_took_is_in_its_steps() -> None:
+    container = {"release": "r1", "service": "web", "revision": "abc", "state": "running"}
+    run = Recorded()
+    run.task(CONTRACT, {"edge1": {"run": {**RUN, "reason": "why", "started": "then"}, "contract": {"app": "shop"}}})
+    run.task(FENCE, {"app1": {"observation": {"containers": [container]}}, "app2": {"observation": {}}})
+    live = {"live": {"release": "r1"}, "live_images": {"web": "w@1"}, "changes": ["version"]}
+    run.task(DECIDE, {"edge1": {"plan": {**PLAN, **live}}})
+    built = {"web": {"revision": "def", "created": "2026-11-28T07:00:00+00:00"}}
+    run.task(MIGRATE, {"app1": {"applied": ["1_a"], "reverted": ["0_z"]}})
+    run.task(START, {host: {"built": built, "seconds": {"pull": 1.5}} for host in ("app1", "app2")})
+    run.end()
+    (planned,) = run.only(events.Planned)
+    assert (planned.status, planned.previous, planned.previous_images, planned.changes) == (
+        "change",
+        "r1",
+        (("web", "w@1"),),
+        ("version",),
+    )
+    assert planned.run == events.Run("3ece9e988bf1", "deploy", "shop", "r2", reason="why", started="then")
+    fence, migrate, start = run.only(events.StepEnded)
+    assert fence.built == (events.Built("r1", "web", "abc"),)
+    assert migrate.migrations == ("1_a", "0_z")
+    assert start.built == (events.Built("r2", "web", "def", "2026-11-28T07:00:00+00:00"),)
+    assert start.parts == (("app1", (("pull", 1.5),)), ("app2", (("pull", 1.5),)))
+
+
+SHARE = Task("h", "Canary | Send a part", "sluice.stack.edge_split", "release")
+JUDGE = Task("j", "Canary | Judge", "sluice.stack.canary_verdict", "release", run_once=True)
+
+
+def test_a_canary_check_has_its_share_and_both_releases() -> None:
+    arm = {"requests": 10, "errors": 1, "median": 0.1, "p99": None}
+    run = Recorded().planned()
+    run.task(SHARE, {"edge1": {"served": [{"release": "r1", "percent": 75}, {"release": "r2", "percent": 25}]}})
+    run.task(JUDGE, {"edge1": {"canary": {"decision": "pass", "samples": {"new": arm, "old": arm, "blocks": 3}}}})
+    run.task(JUDGE, {"edge1": {"canary": {"decision": "inconclusive", "samples": {}}}})
+    (found,) = run.only(events.Compared)
+    sample = events.Sample(10, 1, 0.1, None)
+    assert (found.percent, found.decision, found.new, found.old) == (25, "pass", sample, sample)
+
+
+BEGIN = Task("b", "Restore drill | Begin", "sluice.stack.run_begin")
+STATUS = Task("t", "Status | Show it", "sluice.stack.release_status", "release", run_once=True)
+
+
+def test_a_run_that_is_no_release_begins_too_and_late_certificates_are_told_by_status_alone() -> None:
+    drill = Recorded().task(BEGIN, {"localhost": {"run": {"id": "aa", "action": "drill"}, "subject": "db1"}})
+    (begun,) = drill.only(events.RunStarted)
+    assert begun.run == events.Run("aa", "drill", "db1")
+    for action, told in (("status", 1), ("history", 0)):
+        run = Recorded()
+        run.task(CONTRACT, {"edge1": {"run": {**RUN, "action": action}, "contract": {"app": "shop"}}})
+        run.task(STATUS, {"edge1": {"problems": ["edge1 CERTIFICATE late"], "lines": ["x"]}})
+        assert len(run.only(events.CertificatesLate)) == told
+    well = Recorded().task(CONTRACT, {"edge1": {"run": {**RUN, "action": "status"}, "contract": {"app": "shop"}}})
+    assert not well.task(STATUS, {"edge1": {"problems": [], "lines": ["x"]}}).only(events.CertificatesLate)

@@ -59,6 +59,15 @@ def test_a_confirmed_release_records_what_it_migrated_and_where_it_can_be_restor
     )
 
 
+def test_a_confirmed_release_records_when_its_newest_image_was_built() -> None:
+    old = {"revision": "a", "created": "2026-11-22T23:30:00+02:00"}
+    new = {"revision": "b", "created": "2026-11-22T22:00:00+00:00"}
+    unknown = {"revision": "c", "created": ""}
+    entries = outcome(plan(), start={"built": {"backend": old, "frontend": new, "mail": unknown}})["entries"]
+    assert entries["confirmed"]["built"] == new and "built" not in entries["failed"]
+    assert "built" not in outcome(plan(), start={"built": {"mail": unknown}})["entries"]["confirmed"]
+
+
 def test_a_failed_release_records_its_step_and_the_first_line_and_no_manifest() -> None:
     entry = outcome(plan(), failed("start"), listed=LISTED)["entries"]["failed"]
     assert (entry["event"], entry["seq"], entry["step"], entry["message"]) == ("failed", 3, "start", "app1: boom")

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL
@@ -71,6 +74,36 @@ def has_image(engine: Engine, image: str) -> bool:
     return True
 
 
+# What an image's labels say is text that others wrote: https://github.com/opencontainers/image-spec/blob/main/annotations.md
+_REVISION = re.compile(r"[0-9A-Za-z][\w.+/-]{0,63}", re.ASCII)
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def revision(labels: Mapping[str, str] | None) -> str:
+    """Return the commit an image was built from, as its labels have it; empty when they do not."""
+    found = str((labels or {}).get("org.opencontainers.image.revision", ""))
+    return found if _REVISION.fullmatch(found) else ""
+
+
+def origin(engine: Engine, image: str) -> dict[str, str]:
+    """Return an image's ``revision``, and when it was ``created``, in ISO 8601: its label, else what the builder recorded. Unknown is empty."""
+    try:
+        details = engine.get(f"/images/{image}/json")
+    except EngineError:
+        return {"revision": "", "created": ""}
+    labels = (details.get("Config") or {}).get("Labels") or {}
+    moments = map(_moment, (labels.get("org.opencontainers.image.created"), details.get("Created")))
+    return {"revision": revision(labels), "created": next(filter(None, moments), "")}
+
+
+def _moment(text: object) -> str:
+    """Return a time in ISO 8601 without fractions of a second; empty when it is none."""
+    found = _MOMENT.fullmatch(str(text or ""))
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat("".join(found.groups())).isoformat() if found else ""
+    return ""
+
+
 def app_containers(engine: Engine, app: str) -> list[dict[str, Any]]:
     """Return the containers of an app as plain data, without those of one-off commands and migrations, which have no slot.
 
@@ -95,6 +128,8 @@ def _container(engine: Engine, item: Mapping[str, Any]) -> dict[str, Any]:
         "state": "starting" if starting else item["State"],
         "status": item["Status"],
         "image": item["Image"],
+        # Docker gives a container its image's labels.
+        "revision": revision(label),
         # Its published address, when it runs.
         "address": next(([port["IP"], port["PublicPort"]] for port in item["Ports"] if "PublicPort" in port), None),
     }

@@ -29,12 +29,9 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import host_now, read_lease
 
-# A plan needs the rollback targets and the last runs, not the whole history.
-LEDGER_TAIL = 60
 
-
-def every_host(app: str) -> dict[str, Any]:
-    """Observe what edges and app hosts have in common."""
+def every_host(app: str, ledger_lines: int) -> dict[str, Any]:
+    """Observe what edges and app hosts have in common. A plan needs the last lines of the ledger; 0 is all of it."""
     lease = read_lease(app)
     return {
         "now": time.time(),
@@ -42,7 +39,7 @@ def every_host(app: str) -> dict[str, Any]:
         "lease": {**lease.to_dict(), "left": lease.left(host_now())},
         "highest": lease.highest,
         # As text: the plan verifies each line's checksum, and text passes through Ansible faster than nested data.
-        "ledger": ledger.text(ledger_file(app), LEDGER_TAIL),
+        "ledger": ledger.text(ledger_file(app), ledger_lines or None),
         "ports": read_json(ports_file(), {}),
         "listening": docker_host.listening_ports(),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -16,6 +17,16 @@ class Run:
     release: str = ""
     who: str = ""
     revision: str = ""  # of the inventory's repository
+    reason: str = ""
+    started: str = ""  # UTC, in ISO 8601
+
+    @property
+    def report(self) -> str:
+        """The name of the run's reports, without suffix: they sort by time. It is safe in a path and in a URL."""
+        stamp = self.started.replace("-", "").replace(":", "")
+        return "-".join(
+            re.sub(r"[^\w.]+", "_", part, flags=re.ASCII) for part in (stamp, self.app, self.action, self.id)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +46,16 @@ class RunStarted(Event):
 class Planned(Event):
     """The printed plan; no lines when it was refused.
 
-    ``previous`` is the live release, or empty; ``images`` are the services of the planned one, each with its image by digest.
+    ``status`` is that of the plan: change, repair, nothing or refused. ``previous`` is the live release, or empty; ``images`` are the services of
+    the planned one, each with its image by digest, and ``previous_images`` those of the live one. ``changes`` are paths in the manifest: names, no values.
     """
 
     lines: tuple[str, ...]
+    status: str = ""
     previous: str = ""
     images: tuple[tuple[str, str], ...] = ()
+    previous_images: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +65,58 @@ class StepStarted(Event):
     step: str
 
 
+@dataclass(frozen=True)
+class Built:
+    """What is known of a service's image in a release: the commit it was built from, and when; empty when unknown."""
+
+    release: str
+    service: str
+    revision: str
+    created: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepEnded(Event):
-    """Every host has finished the step. ``summary`` has a short text for what they did."""
+    """Every host has finished the step. ``summary`` has a short text for what they did.
+
+    ``migrations`` were applied or reverted; ``parts`` are each host's parts of the step with their seconds, where it measures them.
+    """
 
     step: str
     seconds: float
     hosts: tuple[str, ...]
     failed: tuple[str, ...]
     summary: tuple[str, ...]
+    migrations: tuple[str, ...] = ()
+    parts: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+    built: tuple[Built, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a canary check counted of one release. Latencies are seconds, None without a request."""
+
+    requests: int
+    errors: int
+    median: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(Event):
+    """A canary check compared both releases while the new one had ``percent`` of the visitors; 0 when that is unknown."""
+
+    percent: int
+    decision: str
+    new: Sample
+    old: Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificatesLate(Event):
+    """A look at the hosts found certificates that were not renewed in time."""
+
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,26 +12,45 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
 
-STARTED, WAITING, LIVE, ROLLED_BACK, FAILED = KINDS = ("started", "waiting", "live", "rolled_back", "failed")
-MARKS = {STARTED: "▶", WAITING: "…", LIVE: "✓", ROLLED_BACK: "↩", FAILED: "✗"}
+STARTED, WAITING, LIVE, ROLLED_BACK, FAILED, DRILL_FAILED, BACKUP_PROBLEM, CERTIFICATE_LATE = KINDS = (
+    "started",
+    "waiting",
+    "live",
+    "rolled_back",
+    "failed",
+    "drill_failed",
+    "backup_problem",
+    "certificate_late",
+)
+MARKS = {STARTED: "▶", WAITING: "…", LIVE: "✓", ROLLED_BACK: "↩"}
+BAD = "✗"
+# What a failure means that is not a release's.
+FAILURES = {"drill": DRILL_FAILED, "backup status": BACKUP_PROBLEM, "status": ""}
+# Runs whose failure others want to know of at once, and those where it matters once something was changed.
+WATCHED, DATA = ("drill", "backup status"), ("restore", "files restore", "rollback")
 Notice = dict[str, Any]
 
 
 class Notices:
-    """Makes notices of events: one of a kind for each run, and only the first failure."""
+    """Makes notices of events: one of a kind for each run."""
 
-    def __init__(self, kinds: Collection[str]) -> None:
+    def __init__(self, kinds: Collection[str], link: str = "") -> None:
+        """``{report}`` in the link is the name of the run's report."""
         self._kinds = kinds
+        self._link = link
         self._made: set[str] = set()
         self._began = False
+        self._failures: list[str] = []
 
-    def of(self, event: Event, link: str = "") -> Notice | None:
+    def of(self, event: Event) -> Notice | None:
         """The notice of an event, if it is worth one."""
-        kind, lines = _kind(event)
-        if isinstance(event, events.Planned):
-            self._began = bool(event.lines)
-        # What was refused before anything began concerns the one who typed it, not the others.
-        if kind not in self._kinds or kind in self._made or not self._began:
+        self._begin(event)
+        if not self._began:
+            return None
+        if isinstance(event, events.Failed):
+            self._failures.append(_failure(event))
+        kind, lines = self._kind(event)
+        if kind not in self._kinds or kind in self._made:
             return None
         self._made.add(kind)
         run = event.run
@@ -45,29 +64,50 @@ class Notices:
             "run": run.id,
             "time": round(event.time, 3),
             "text": "\n".join(lines),
-            "link": link,
+            "link": self._link.replace("{report}", run.report),
         }
 
+    def _begin(self, event: Event) -> None:
+        """What changes nothing, or was refused before anything began, concerns the one who typed it, not the others."""
+        match event:
+            case events.Planned(lines=lines, status=status):
+                self._began = bool(lines) and status != "nothing"
+            case events.RunStarted(run=run):
+                self._began = run.action in WATCHED
+            case events.Changed(run=run) if run.action in DATA:
+                self._began = True
+            case events.CertificatesLate():
+                self._began = True
 
-def _kind(event: Event) -> tuple[str, tuple[str, ...]]:
-    match event:
-        case events.Planned(lines=lines):
-            return STARTED, lines[:1]
-        case events.Waiting(step=step, hosts=hosts, seconds=seconds) if step:
-            return WAITING, (f"{step}: waiting for {', '.join(hosts)}, {seconds:.0f} s",)
-        case events.Live(lines=lines):
-            return LIVE, lines
-        case events.RolledBack(lines=lines):
-            return ROLLED_BACK, lines
-        case events.Failed(message=message):
-            return FAILED, (message.split("\n", 1)[0],)
-    return "", ()
+    def _kind(self, event: Event) -> tuple[str, tuple[str, ...]]:
+        match event:
+            case events.Planned(lines=lines):
+                return STARTED, lines[:1]
+            case events.Waiting(step=step, hosts=hosts, seconds=seconds) if step:
+                return WAITING, (f"{step}: waiting for {', '.join(hosts)}, {seconds:.0f} s",)
+            case events.Live(lines=lines):
+                return LIVE, lines
+            case events.RolledBack(lines=lines):
+                return ROLLED_BACK, lines
+            case events.CertificatesLate(lines=lines):
+                return CERTIFICATE_LATE, lines
+            # At the end, with what failed on each host.
+            case events.RunEnded(run=run) if self._failures:
+                return FAILURES.get(run.action, FAILED), tuple(dict.fromkeys(self._failures))
+        return "", ()
+
+
+def _failure(failed: events.Failed) -> str:
+    first = failed.message.split("\n", 1)[0]
+    return first if failed.worded else f"{failed.host}: {failed.task}: {first}"
 
 
 def headline(notice: Mapping[str, Any]) -> str:
     """One line for people."""
     by = f" by {notice['who']}" if notice["who"] else ""
-    return f"{MARKS[notice['kind']]} {notice['app']}: {notice['action']} {notice['kind'].replace('_', ' ')}{by}"
+    kind = notice["kind"].replace("_", " ")
+    what = kind if notice["kind"] in (DRILL_FAILED, BACKUP_PROBLEM, CERTIFICATE_LATE) else f"{notice['action']} {kind}"
+    return f"{MARKS.get(notice['kind'], BAD)} {notice['app']}: {what}{by}"
 
 
 def slack(notice: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.events import page, plot
+
 Data = Mapping[str, Any]
+Row = tuple[str, ...]
 
 # Characters that mean something in a Markdown table or paragraph.
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~$@])")
@@ -25,6 +28,7 @@ def facts(data: Data) -> list[tuple[str, str]]:
         ("Release", data["release"]),
         ("Before", data["previous"]),
         ("By", data["who"]),
+        ("Why", data["reason"]),
         ("Revision", data["revision"]),
         ("Started", data["started"]),
         ("Duration", f"{data['seconds']:.1f} s"),
@@ -32,6 +36,55 @@ def facts(data: Data) -> list[tuple[str, str]]:
         ("Run", data["run"]),
     ]
     return [(name, str(value)) for name, value in found if value]
+
+
+IMAGES = ("service", "image", "before", "commit", "commit before")
+CANARY = ("share", "verdict", "requests", "errors", "p99", "requests before", "errors before", "p99 before")
+# Paths in a manifest below a service, and what a reader calls them.
+NAMED = {"env": "Environment", "secrets": "Secrets"}
+
+
+def changed(data: Data) -> list[tuple[str, str]]:
+    """What the release changes, by kind, then the migrations that ran. Names only: a report has no values."""
+    found: dict[str, list[str]] = {}
+    for path in data["changes"]:
+        match str(path).split("."):
+            case ["services", service, kind, *rest] if kind in NAMED and rest:
+                found.setdefault(NAMED[kind], []).append(f"{service}: {'.'.join(rest)}")
+            case ["services", service, "image"]:
+                found.setdefault("Images", []).append(service)
+            case _unused:
+                found.setdefault("Settings", []).append(str(path))
+    order = ("Images", *NAMED.values(), "Settings")
+    return [
+        *((kind, ", ".join(found[kind])) for kind in order if kind in found),
+        *([("Migrations", ", ".join(data["migrations"]))] if data["migrations"] else []),
+    ]
+
+
+def images(data: Data) -> tuple[Row, list[Row]]:
+    """Each service's image by digest and its commit, now and before, below a head; without columns of which nothing is known."""
+    rows: list[Row] = []
+    for service, image in sorted(data["images"].items()):
+        before, commit = data["previous_images"].get(service, ""), data["commits"].get(service, {})
+        shown = "the same" if before == image else before.rpartition("@")[2][:19]
+        rows.append((service, image, shown, commit.get("after", "")[:10], commit.get("before", "")[:10]))
+    known = [index for index, name in enumerate(IMAGES) if any(row[index] for row in rows)]
+    return tuple(IMAGES[index] for index in known), [tuple(row[index] for index in known) for row in rows]
+
+
+def _canary(check: Data) -> tuple[str, ...]:
+    share = f"{check['percent']} %" if check["percent"] else ""
+    arms = (check["new"], check["old"])
+    return (
+        share,
+        check["decision"],
+        *(text for arm in arms for text in (str(arm["requests"]), str(arm["errors"]), _milliseconds(arm["p99"]))),
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1000 * seconds:.0f} ms"
 
 
 def markdown(data: Data) -> str:
@@ -43,8 +96,12 @@ def markdown(data: Data) -> str:
     parts.append(_table(("", ""), facts(data)))
     if data["steps"]:
         parts.append(_table(("step", "seconds", "hosts", ""), [_cells(step) for step in data["steps"]]))
+    if changed(data):
+        parts.append(_table(("changed", ""), changed(data)))
     if data["images"]:
-        parts.append(_table(("service", "image"), sorted(data["images"].items())))
+        parts.append(_table(*images(data)))
+    if data["canary"]:
+        parts.append(_table(CANARY, map(_canary, data["canary"])))
     if data["plan"]:
         parts.append(f"<details><summary>Plan</summary>\n\n{_code(data['plan'])}\n\n</details>")
     return "\n\n".join(parts) + "\n"
@@ -84,19 +141,20 @@ def html(data: Data) -> str:
     body += [f'<pre class="bad">{escape(error)}</pre>' for error in data["errors"]]
     body += [f'<p class="good">{escape(line)}</p>' for line in data["result"]]
     body += [f'<p class="warning">Warning: {escape(line)}</p>' for line in data["warnings"]]
-    body.append(_definitions(facts(data)))
+    body.append(page.definitions(facts(data)))
     if data["steps"]:
         body.append(f"<h2>Steps</h2>{_bars(data['steps'])}")
+    if changed(data):
+        body.append(f"<h2>Changes</h2>{page.definitions(changed(data))}")
     if data["images"]:
-        body.append(f"<h2>Images</h2>{_definitions(sorted(data['images'].items()))}")
+        body.append(f"<h2>Images</h2>{page.table(*images(data))}")
+    if data["health"]:
+        body.append(f"<h2>Start</h2>{_health(data['health'])}")
+    if data["canary"]:
+        body.append(f"<h2>Canary</h2>{_compared(data['canary'])}{page.table(CANARY, map(_canary, data['canary']))}")
     if data["plan"]:
         body.append(f"<h2>Plan</h2><pre>{escape(chr(10).join(data['plan']))}</pre>")
-    state = "bad" if data["errors"] else "good"
-    return _PAGE.format(title=escape(title(data)), state=state, body="\n".join(body))
-
-
-def _definitions(rows: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows) + "</dl>"
+    return page.page(title(data), body, good=not data["errors"])
 
 
 def _bars(steps: Sequence[Data]) -> str:
@@ -115,33 +173,47 @@ def _bars(steps: Sequence[Data]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --good: light-dark(#176b3a, #5fd08c); --bad: light-dark(#a4161a, #ff8a8a);
-  --warning: light-dark(#8a5a00, #f2c14e); --line: light-dark(#d9dde3, #333a44); --bar: light-dark(#3b6ea5, #6fa8dc); }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.5rem; border-left: .4rem solid var(--{state}); padding-left: .7rem; }}
-h2 {{ font-size: 1.1rem; margin-top: 2rem; }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.5rem; }}
-dt {{ opacity: .7; }} dd {{ margin: 0; overflow-wrap: anywhere; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }}
-th {{ font-weight: 500; white-space: nowrap; }}
-.seconds {{ text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }}
-.bar {{ width: 35%; }} .bar i {{ display: block; height: .7rem; margin-top: .4rem; min-width: 2px; border-radius: 2px; background: var(--bar); }}
-tr.bad .bar i {{ background: var(--bad); }} tr.bad th, .bad {{ color: var(--bad); }} .good {{ color: var(--good); }} .warning {{ color: var(--warning); }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.45 ui-monospace, monospace; padding: .7rem;
-  border: 1px solid var(--line); border-radius: 4px; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+PARTS = {
+    "pull": plot.Kind("k-three", "pull"),
+    "discard": plot.Kind("k-bad", "clear the slot"),
+    "start": plot.Kind("k-two", "start"),
+    "healthy": plot.Kind("k-one", "until healthy"),
+}
+ARMS = (plot.Kind("k-one", "new release"), plot.Kind("k-two", "old release"))
+
+
+def _health(health: Mapping[str, Mapping[str, float]]) -> str:
+    """How long each host took until the release was healthy."""
+    kinds = [name for name in PARTS if any(name in parts for parts in health.values())]
+    rows = [(host, [parts.get(name, 0.0) for name in kinds]) for host, parts in sorted(health.items())]
+    about = "; ".join(f"{host}: {sum(values):.1f} s" for host, values in rows)
+    return plot.bars(
+        "Until it was healthy", about, [PARTS[name] for name in kinds], rows, lambda value: f"{value:.1f} s"
+    )
+
+
+def _compared(checks: Sequence[Data]) -> str:
+    """Errors and latency of both releases at each check."""
+    labels = [f"{check['percent']} %" if check["percent"] else str(index) for index, check in enumerate(checks, 1)]
+
+    def groups(value: Callable[[Data], float]) -> list[tuple[str, list[float]]]:
+        return [
+            (label, [value(check[arm]) for arm in ("new", "old")]) for label, check in zip(labels, checks, strict=True)
+        ]
+
+    errors = groups(lambda arm: 100 * arm["errors"] / arm["requests"] if arm["requests"] else 0.0)
+    latency = groups(lambda arm: 1000 * (arm["p99"] or 0.0))
+    plots = (("Errors", errors, _percent), ("99 of 100 requests within", latency, _ms))
+    return "".join(plot.columns(name, _told(rows, form), ARMS, rows, form, stacked=False) for name, rows, form in plots)
+
+
+def _told(rows: Sequence[tuple[str, Sequence[float]]], form: plot.Form) -> str:
+    return "; ".join(f"{label}: new {form(new)}, old {form(old)}" for label, (new, old) in rows)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.3g} %"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f} ms"

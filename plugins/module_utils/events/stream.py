@@ -82,6 +82,7 @@ class Stream:
         self._step: _Step | None = None
         self._open: dict[tuple[str, str], tuple[Task, float]] = {}
         self._output: list[tuple[str, tuple[str, ...]]] = []
+        self._percent = 0  # the canary's share
 
     def task_started(self, task: Task, now: float) -> list[Event]:
         """A task starts on its hosts, so the previous one is done everywhere."""
@@ -163,6 +164,8 @@ class Stream:
         step.hosts[host] = {**step.hosts.get(host, {}), **result.data}
         if result.status != "ok" and host not in step.failed:
             step.failed.append(host)
+        shares = [one for one in result.data.get("served") or () if one.get("release") == self._run.release]
+        self._percent = int(shares[0]["percent"]) if shares else self._percent
 
     def _step_ended(self) -> Iterator[Event]:
         step, self._step = self._step, None
@@ -174,21 +177,37 @@ class Stream:
                 hosts=tuple(sorted(step.hosts)),
                 failed=tuple(sorted(step.failed)),
                 summary=tuple(_summary(step.hosts.values())),
+                migrations=tuple(_names(step.hosts.values(), "applied", "reverted")),
+                parts=tuple((host, _parts(data)) for host, data in sorted(step.hosts.items()) if _parts(data)),
+                built=tuple(dict.fromkeys(_built(step.hosts.values(), self._run.release))),
             )
 
     def _answered(self, result: Result) -> Iterator[Event]:
         """Derive events from the result of a plugin of the collection."""
         data = result.data
-        if isinstance(data.get("run"), Mapping) and isinstance(data.get("contract"), Mapping):
-            run = data["run"]
+        if isinstance(data.get("run"), Mapping) and "id" in data["run"]:
+            run, contract = data["run"], data.get("contract") or {}
             self._run = events.Run(
                 str(run["id"]),
                 str(run["action"]),
-                str(data["contract"]["app"]),
+                str(contract.get("app") or data.get("subject") or ""),
                 who=str(run.get("who") or ""),
                 revision=str(run.get("revision") or ""),
+                reason=str(run.get("reason") or ""),
+                started=str(run.get("started") or ""),
             )
             yield events.RunStarted(**self._now(result.time))
+        if isinstance(data.get("canary"), Mapping) and "old" in data["canary"].get("samples", {}):
+            samples = data["canary"]["samples"]
+            yield events.Compared(
+                **self._now(result.time),
+                percent=self._percent,
+                decision=str(data["canary"]["decision"]),
+                new=events.Sample(**samples["new"]),
+                old=events.Sample(**samples["old"]),
+            )
+        if self._run.action == "status" and data.get("problems"):
+            yield events.CertificatesLate(**self._now(result.time), lines=tuple(map(str, data["problems"])))
         if isinstance(data.get("plan"), Mapping):
             yield from self._step_ended()
             plan = data["plan"]
@@ -198,8 +217,11 @@ class Stream:
             yield events.Planned(
                 **self._now(result.time),
                 lines=tuple(plan.get("lines", ())),
+                status=self._status,
                 previous=str((plan.get("live") or {}).get("release", "")),
                 images=tuple((name, str(one["image"])) for name, one in sorted(manifest.get("services", {}).items())),
+                previous_images=tuple((plan.get("live_images") or {}).items()),
+                changes=tuple(plan.get("changes") or ()),
             )
         elif "notes" in data and "lines" in data:
             yield from self._step_ended()
@@ -282,7 +304,27 @@ def _summary(answers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         ("reverted", "migration reverted", "migrations reverted"),
         ("pulled", "image pulled", "images pulled"),
     ):
-        # Every app host pulls the same images.
-        found = {str(name) for answer in answers if isinstance(answer.get(key), list) for name in answer[key]}
+        found = _names(answers, key)
         if found:
             yield f"{len(found)} {one if len(found) == 1 else many}"
+
+
+def _names(answers: Iterable[Mapping[str, Any]], *keys: str) -> list[str]:
+    """The names that results list under the keys, each once: every app host pulls the same images."""
+    lists = [answer[key] for answer in answers for key in keys if isinstance(answer.get(key), list)]
+    return list(dict.fromkeys(str(name) for names in lists for name in names))
+
+
+def _parts(data: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    found = data.get("seconds")
+    return tuple((str(part), float(seconds)) for part, seconds in found.items()) if isinstance(found, Mapping) else ()
+
+
+def _built(answers: Iterable[Mapping[str, Any]], release: str) -> Iterator[events.Built]:
+    """What the images of a release were built from, by its own step, or of all that hosts have, by their containers."""
+    for answer in answers:
+        built = answer.get("built")
+        for service, one in built.items() if isinstance(built, Mapping) else ():
+            yield events.Built(release, str(service), str(one.get("revision", "")), str(one.get("created", "")))
+        for one in (answer.get("observation") or {}).get("containers") or ():
+            yield events.Built(str(one["release"]), str(one["service"]), str(one.get("revision", "")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.plan import barrier
@@ -53,7 +54,7 @@ def entries(run: Run) -> dict[str, Entry]:
     bare = plan["started_entry"]
     found = {
         "started": started,
-        "confirmed": {**started, **outcome, **_event("confirmed"), "migrations": _applied(run)},
+        "confirmed": {**started, **outcome, **_event("confirmed"), "migrations": _applied(run), **_built(run)},
         "failed": {
             **bare,
             **outcome,
@@ -95,6 +96,14 @@ def _restore_point(run: Run) -> dict[str, Any]:
         return {}
     through = next(iter(run.plan["through"].values()))
     return {"restore_point": (run.results("restore_point", through) or {}).get("restore_point")}
+
+
+def _built(run: Run) -> dict[str, Any]:
+    """When the newest of the release's images was built, and of which commit: its lead time counts from there."""
+    answers = [run.results("start", host) or {} for host in run.plan["start"]] if "start" in run.plan["steps"] else []
+    known = [one for answer in answers for one in answer.get("built", {}).values() if one["created"]]
+    # The newest by the moment, whatever the offset it is written with.
+    return {"built": max(known, key=lambda one: datetime.fromisoformat(one["created"]))} if known else {}
 
 
 def _applied(run: Run) -> list[str]:

@@ -98,9 +98,15 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         if plan["steps"] != ["unlock"]
         else "nothing"
     )
+    plan["live_images"] = _images(live_manifest)
+    plan["changes"] = manifests.changes(live_manifest, target) if plan["status"] == "change" else []
     pulls = _pulls(now, plan)
     plan["lines"] = plan_text.lines(plan, live_manifest, facts.of(plan, live_manifest, observed, pulls))
     return plan
+
+
+def _images(manifest: Manifest | None) -> dict[str, str]:
+    return {name: one["image"] for name, one in sorted((manifest or {"services": {}})["services"].items())}
 
 
 # The part of a plan that is empty when the run changes nothing.
