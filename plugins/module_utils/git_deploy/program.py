@@ -36,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
                 return 0
             case ["update", ref, old, new]:
                 return _update(settings, Update(old, new, ref))
-            case ["run", name]:
-                return _run(settings, name)
+            case ["run" | "settle" as what, name]:
+                return _run(settings, what, name)
     except (RefusedError, QueueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -133,11 +133,14 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run(settings: dict[str, Any], name: str) -> int:
+def _run(settings: dict[str, Any], what: str, name: str) -> int:
     """The service of an environment."""
     (environment,) = (policy.Environment(**one) for one in settings["environments"] if one["name"] == name)
     runner = Runner(environment, settings, Queue(name))
     signal.signal(signal.SIGTERM, runner.stop)
     signal.signal(signal.SIGALRM, runner.kill)
-    runner.run()
+    if what == "run":
+        runner.run()
+    else:
+        runner.settle()
     return 0

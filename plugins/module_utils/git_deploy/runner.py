@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
@@ -42,16 +43,20 @@ class Runner:
         self.stopped = False
 
     def run(self) -> None:
-        """Run what waits. A run that has no result was interrupted with its machine: the next push goes on from there."""
-        for identity in self._queue.runs():
-            if not self._queue.ended(identity):
-                self._end(identity, BROKEN, "interrupted: this host, or its service, went down")
+        """Run what waits."""
+        self.settle()
         while not self.stopped:
             taken = self._queue.take()
             if taken is None:
                 return
             self._one(taken)
             self._forget()
+
+    def settle(self) -> None:
+        """Give a result to runs that have none, as they ended with this program or its machine."""
+        for identity in self._queue.runs():
+            if not self._queue.ended(identity):
+                self._end(identity, BROKEN, "interrupted: what ran it went down")
 
     def stop(self, *_unused: Any) -> None:
         """End the run at hand. Its leases expire at once, by processes that watch it."""
@@ -122,6 +127,8 @@ class Runner:
                 f"the commit has no {self._environment.inventory}: git_deploy_environments names it as the inventory of {self._environment.name}"
             )
         argv = [
+            # Nobody would read what it says without us.
+            *("setpriv", "--pdeathsig", "TERM"),
             f"{program}/bin/ansible-playbook",
             "sluice.stack.deploy",
             *("--inventory", inventory),
@@ -166,7 +173,9 @@ class Runner:
         line = f"{self._environment.name}: {version} {ENDINGS.get(code, ENDINGS[BROKEN])}{f' ({why})' if why else ''}"
         with open(self._queue.path(identity, "log"), "ab") as log:
             log.write(f"{line}\n".encode())
-        write_json(self._queue.path(identity, "result.json"), {"code": code, "result": line}, mode=0o640)
+        write_json(
+            self._queue.path(identity, "result.json"), {"code": code, "result": line, "ended": time.time()}, mode=0o640
+        )
 
     def _forget(self) -> None:
         for identity in self._queue.runs()[: -int(self._settings["keep_runs"])]:
