@@ -18,7 +18,7 @@ import yaml
 
 from tests.support import scenario
 
-CONTROL, APP = "10.213.72.12", "10.213.72.11"
+CONTROL, CONTROL12, APP = "10.213.72.12", "10.213.72.13", "10.213.72.11"
 CLIENT = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "client"
 RUNS = "/var/lib/sluice-deploy/production/runs"
 REPOSITORY = "/var/lib/sluice-deploy/git/marketplace.git"

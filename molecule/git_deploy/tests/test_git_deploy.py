@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import APP, CONTROL, REPOSITORY, RUNS, Clone, lease, live, runs, ssh, state, until
+from conftest import APP, CONTROL, CONTROL12, REPOSITORY, RUNS, Clone, lease, live, runs, ssh, state, until
 
 from tests.support import scenario
 from tests.support.load import Ask, Load
@@ -214,6 +214,13 @@ def test_a_push_that_loses_its_connection_is_released(clone: Clone, ctl1: scenar
     # Nobody was there to be told that it may have its tag.
     again = clone.push("v1.5.0")
     assert again.returncode == 0 and clone.deployed() >= {"v1.5.0"}, again.stdout
+
+
+def test_a_host_of_debian_12_does_the_same(clone: Clone) -> None:
+    clone.tag("v1.6.0", "v1.1.0")
+    done = clone.git("push", f"deploy@{CONTROL12}:marketplace.git", "v1.6.0")
+    assert done.returncode == 0 and "production: v1.6.0 is deployed" in done.stdout, done.stdout
+    assert live()["banner"] == "v1.6.0"
 
 
 def test_secrets_are_in_nothing_that_was_said_or_kept(clone: Clone, ctl1: scenario.Host) -> None:
