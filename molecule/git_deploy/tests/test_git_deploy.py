@@ -183,7 +183,9 @@ def test_a_run_that_is_stopped_leaves_nothing_locked(clone: Clone, ctl1: scenari
         told, _ = push.communicate(timeout=60)
     clone.told.append(told)
     assert (
-        push.returncode != 0 and "v1.4.0 the run broke or was stopped" in told and "(stopped on this host)" in told
+        push.returncode != 0
+        and "v1.4.0 did not end: the run broke or was stopped" in told
+        and "(stopped on this host)" in told
     ), told
     assert live() == before and "v1.4.0" not in clone.deployed()
     assert ctl1.run("pgrep -f bin/ansible-playbook").returncode, "it goes on"
@@ -214,6 +216,17 @@ def test_a_push_that_loses_its_connection_is_released(clone: Clone, ctl1: scenar
     # Nobody was there to be told that it may have its tag.
     again = clone.push("v1.5.0")
     assert again.returncode == 0 and clone.deployed() >= {"v1.5.0"}, again.stdout
+
+
+def test_with_an_inventory_of_the_host_a_commit_gives_the_version_only(clone: Clone, ctl1: scenario.Host) -> None:
+    clone.tag("r1")
+    done = clone.push("r1")
+    assert done.returncode != 0 and "this host has no /etc/sluice/review" in done.stdout, done.stdout
+    # One without an app: what the commit has of it is not seen.
+    ctl1.must("mkdir -p /etc/sluice/review && printf '[edge]\\none1\\n[app]\\none1\\n' > /etc/sluice/review/hosts")
+    done = clone.push("r1")
+    assert done.returncode != 0 and "Error: app_name" in done.stdout, done.stdout
+    assert "r1 was refused before any change" in done.stdout, done.stdout
 
 
 def test_a_host_of_debian_12_does_the_same(clone: Clone) -> None:

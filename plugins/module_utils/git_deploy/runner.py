@@ -22,7 +22,7 @@ DONE, BROKEN = 0, 1
 # The codes of a report, and what each means to whoever pushes.
 ENDINGS = {
     DONE: "is deployed",
-    BROKEN: "the run broke or was stopped; the hosts serve what they served, and nothing is locked",
+    BROKEN: "did not end: the run broke or was stopped; nothing is locked, and pushing again continues",
     2: "was refused before any change",
     3: "failed; the release before serves",
     4: "failed, and somebody has to look",
@@ -91,7 +91,7 @@ class Runner:
         elif reports:
             self._end(identity, int(read_json(reports[-1])["code"]))
         else:
-            self._end(identity, DONE if returned == 0 else 2)
+            self._end(identity, DONE if returned == 0 else BROKEN)
 
     @contextlib.contextmanager
     def _files(self, identity: str) -> Iterator[str]:
@@ -123,8 +123,9 @@ class Runner:
         vaults = sorted(glob.glob(os.path.join(self._held, "vault", "*")))
         inventory = os.path.join(folder, self._environment.inventory)
         if not os.path.exists(inventory):
+            where = "the commit" if self._environment.pushed else "this host"
             raise QueueError(
-                f"the commit has no {self._environment.inventory}: git_deploy_environments names it as the inventory of {self._environment.name}"
+                f"{where} has no {self._environment.inventory}, the inventory of {self._environment.name} (git_deploy_environments)"
             )
         argv = [
             # Nobody would read what it says without us.
@@ -141,7 +142,7 @@ class Runner:
             # For what Ansible keeps. SSH looks into the user's own home, which is the directory above.
             "HOME": self._work,
             "LANG": "C.UTF-8",
-            **read_json(os.path.join(self._held, "variables.json"), {}),
+            **{name: str(value) for name, value in read_json(os.path.join(self._held, "variables.json"), {}).items()},
             "ANSIBLE_CONFIG": os.path.join(SETTINGS, "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": f"{program}/collections",
             "SLUICE_REPORT_DIRECTORY": self._queue.path(identity, "report"),
