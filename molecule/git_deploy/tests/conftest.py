@@ -126,12 +126,12 @@ def one1() -> scenario.Host:
 
 
 @pytest.fixture(scope="session")
-def clone(ctl1: scenario.Host, tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """The clone all tests push from. The repository is new, also when the tests run again."""
-    ctl1.must(
-        f"cd / && git --git-dir={REPOSITORY} -c safe.directory='*' for-each-ref --format='delete %(refname)' > /tmp/refs"
-    )
-    ctl1.must(f"chmod 644 /tmp/refs; runuser -u deploy -- git --git-dir={REPOSITORY} update-ref --stdin < /tmp/refs")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """The clone all tests push from. Tests that run again find repositories without refs, and no runs."""
+    for name in ("ctl1", "ctl2"):
+        scenario.Host(name).must(
+            f"rm -rf {RUNS}/*; runuser -u deploy -- sh -c 'cd {REPOSITORY} && git for-each-ref --format=\"delete %(refname)\" | git update-ref --stdin'"
+        )
     return Clone(tmp_path_factory.mktemp("clone") / "marketplace")
 
 

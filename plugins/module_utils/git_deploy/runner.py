@@ -22,7 +22,7 @@ DONE, BROKEN = 0, 1
 # The codes of a report, and what each means to whoever pushes.
 ENDINGS = {
     DONE: "is deployed",
-    BROKEN: "did not end: the run broke or was stopped; nothing is locked, and pushing again continues",
+    BROKEN: "was broken off; nothing is locked, and pushing again continues",
     2: "was refused before any change",
     3: "failed; the release before serves",
     4: "failed, and somebody has to look",
