@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -86,7 +87,11 @@ def _git(program: str, path: str, pusher: str) -> None:
 def _log(queue: Queue) -> int:
     """The log of the newest run."""
     for identity in queue.runs()[-1:]:
-        with open(queue.path(identity, "log"), encoding="utf-8", errors="replace") as handle:
+        # A run that was just taken has none yet.
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(queue.path(identity, "log"), encoding="utf-8", errors="replace") as handle,
+        ):
             print(handle.read(), end="")
     return 0
 
