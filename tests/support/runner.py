@@ -7,12 +7,16 @@ stands in for what.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
+import ssl
 import subprocess
 import tarfile
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +170,21 @@ class Runner:
             self.write({"/root/tag": tag})
             self.shell('git tag --force "$(cat /root/tag)"')
         return self.shell("git rev-parse HEAD").strip()
+
+    def tags(self, service: str) -> set[str]:
+        """The tags of a service's images in the registry."""
+        host, _, name = IMAGES.partition("/")
+        login = base64.b64encode(f"marketplace:{self.secrets['REGISTRY_PASSWORD']}".encode()).decode()
+        request = urllib.request.Request(f"https://{host}/v2/{name}/{service}/tags/list")
+        request.add_header("Authorization", f"Basic {login}")
+        try:
+            with urllib.request.urlopen(
+                request, timeout=10, context=ssl.create_default_context(cafile=REPO / ".lab/ca/ca.pem")
+            ) as answer:
+                return set(json.load(answer)["tags"] or [])
+        except urllib.error.HTTPError as error:
+            assert error.code == 404, error
+            return set()
 
 
 def stand_ins() -> list[str]:

@@ -34,6 +34,7 @@ docker buildx build "${flags[@]}" \
 
 digest=$(jq --raw-output '."containerimage.digest"' "results/$service.json")
 printf 'image=%s@%s\n' "$image" "$digest" >>"${GITHUB_OUTPUT:-/dev/null}"
+# shellcheck disable=SC2016  # marks of Markdown
 {
     printf '### %s\n\n`%s@%s`\n\n' "$service" "$image" "$digest"
     printf -- '- `%s`\n' "${tags[@]}"

@@ -127,7 +127,8 @@ def allow_list(entries: Any) -> list[Allowed]:
             raise InputError(f"entry {number} of the allow list has no {' and no '.join(missing)}")
         if type(one["until"]) is not datetime.date:
             raise InputError(f"entry {number} of the allow list: until is {one['until']!r}, no date such as 2027-01-31")
-        allowed.append(Allowed(**{name: value if name == "until" else str(value) for name, value in one.items()}))
+        texts = {name: str(one[name]) for name in ("rule", "path", "why", "who")}
+        allowed.append(Allowed(until=one["until"], **texts))
     return allowed
 
 
