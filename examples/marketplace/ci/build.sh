@@ -32,7 +32,7 @@ docker buildx build "${flags[@]}" \
     --label "org.opencontainers.image.created=$(git show --no-patch --format=%cI HEAD)" \
     --metadata-file "results/$service.json" --progress plain "$service"
 
-digest=$(jq --raw-output '."containerimage.digest"' "results/$service.json")
+digest=$(jq --raw-output '."containerimage.digest" // "not pushed"' "results/$service.json")
 printf 'image=%s@%s\n' "$image" "$digest" >>"${GITHUB_OUTPUT:-/dev/null}"
 # shellcheck disable=SC2016  # marks of Markdown
 {

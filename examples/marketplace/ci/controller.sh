@@ -18,7 +18,7 @@ ansible-galaxy collection install "${SLUICE:-sluice.stack:==0.1.0}"
 install -d -m 0700 ~/.ssh
 printf '%s\n' "$SLUICE_KNOWN_HOSTS" >~/.ssh/known_hosts
 ssh-agent -a "$RUNNER_TEMP/sluice-agent" >/dev/null
-printf '%s\n' "$SLUICE_SSH_KEY" | tr -d '\r' | SSH_AUTH_SOCK="$RUNNER_TEMP/sluice-agent" ssh-add -q -
+printf '%s\n' "$SLUICE_SSH_KEY" | tr -d '\r' | SSH_AUTH_SOCK="$RUNNER_TEMP/sluice-agent" ssh-add -q -t 7200 -
 # shellcheck disable=SC2016  # expands when Ansible asks
 printf '#!/bin/sh\nprintf "%%s\\n" "${SLUICE_VAULT_KEY:?is empty: set the secret with the key of the vault}"\n' >"$RUNNER_TEMP/sluice-vault-key"
 chmod 0700 "$RUNNER_TEMP/sluice-vault-key"
