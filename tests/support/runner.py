@@ -146,6 +146,8 @@ class Runner:
             }
         )
         command = [
+            # Its time is up in the runner too: what goes on there would deploy.
+            *("timeout", "--kill-after=20", str(timeout)),
             *("act", event, "--eventpath", "/root/event.json", "--workflows", f".github/workflows/{workflow}.yml"),
             *("--platform", "ubuntu-24.04=-self-hosted", "--concurrent-jobs", "2"),
             *("--secret-file", "/run/secrets.env", "--var-file", "/run/vars.env"),
@@ -157,7 +159,7 @@ class Runner:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=timeout,
+            timeout=timeout + 30,
             check=False,
         )
         return Workflow(done.returncode, done.stdout + done.stderr)
