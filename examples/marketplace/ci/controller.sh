@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # What the machine has already is left as it is.
 python3 -m pip --disable-pip-version-check install --quiet --require-hashes --requirement ci/controller.txt
-ansible-galaxy collection install "${SLUICE:-sluice.stack:==0.1.0}"
+ansible-galaxy collection install --force "${SLUICE:-sluice.stack:==0.1.0}"
 
 install -d -m 0700 ~/.ssh
 printf '%s\n' "$SLUICE_KNOWN_HOSTS" >~/.ssh/known_hosts
