@@ -11,5 +11,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 service=${1:?which service: backend or frontend}
 image=${REGISTRY:?is empty}
 image=${image,,}/$service
-: "${COSIGN_PRIVATE_KEY:?is empty: an image without a signature is refused at the deploy}"
+: "${COSIGN_PRIVATE_KEY:?is empty: set the secret with the key that cosign generate-key-pair makes}"
 cosign sign --yes --key env://COSIGN_PRIVATE_KEY "$image@$(jq --raw-output '."containerimage.digest"' "results/$service.json")"
