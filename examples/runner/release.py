@@ -59,7 +59,9 @@ def run(inventory: Path, action: str, version: str) -> int:
             # Stopped, or there was no run of the release engine.
             return 0 if result.status == "successful" else BROKEN
         report = json.loads(written[-1].read_text())
-    print(f"{report['action']} {report['app']}: {report['outcome']} in {report['seconds']} s", *report["errors"], sep="\n")
+    print(
+        f"{report['action']} {report['app']}: {report['outcome']} in {report['seconds']} s", *report["errors"], sep="\n"
+    )
     return int(report["code"])
 
 

@@ -40,7 +40,7 @@ test('closing says "going away" to every socket, and cuts off the one that does 
   const codes = Promise.all(sockets.map(async (socket) => ((await once(socket, 'close')) as [number])[0]));
   const deaf = connect(port, '127.0.0.1');
   deaf.write('GET /api/live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n');
-  deaf.write('Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+  deaf.write('Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'); // The key of RFC 6455's example. gitleaks:allow
   await once(deaf, 'data');
   const cut = once(deaf, 'close');
   const begin = Date.now();
