@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.sluice.stack.plugins.modules import host_access
-from ansible_collections.sluice.stack.plugins.plugin_utils.host_module import HostModule
+from ansible_collections.sluice.stack.plugins.plugin_utils.host_module import HostFilesModule
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
 
 # Before the host's timer ends there is no more confirming; some time after it, the host is back.
@@ -17,7 +17,7 @@ BEFORE_SECONDS, AFTER_SECONDS = 5.0, 45.0
 POLL_SECONDS = 3.0
 
 
-class ActionModule(HostModule):
+class ActionModule(HostFilesModule):
     """See the documentation in plugins/modules/host_access.py."""
 
     PROGRAM = Program(host_access)

@@ -33,7 +33,7 @@ class AccessError(Exception):
 
 def desired_of(params: Mapping[str, Any]) -> list[Desired]:
     """Return the desired files of a module's parameters, with those of its users."""
-    return host_files.desired_of({**params, "hidden_files": [], "blocks": []})
+    return host_files.desired_of({**params, "blocks": []})
 
 
 def missing_users(wanted: Sequence[str], known: Iterable[str]) -> list[str]:

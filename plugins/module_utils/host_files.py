@@ -65,6 +65,42 @@ class Change:
         return f"{self.desired.path}: {', '.join(self.what) or f'not read since {self.desired.reader} was written'}"
 
 
+def attributes(mode: str) -> dict[str, Any]:
+    """Return the options that every path has."""
+    return {
+        "path": {"type": "path", "required": True},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+        "mode": {"type": "str", "default": mode},
+    }
+
+
+def file_options(**content: Any) -> dict[str, Any]:
+    """Return the options of a file; those of its content have ``content`` added."""
+    return {
+        **attributes("0644"),
+        "content": {"type": "str", **content},
+        "src": {"type": "str"},
+        "validate": {"type": "str"},
+        "reader": {"type": "path"},
+        "diff": {"type": "bool", "default": True},
+    }
+
+
+def entries(options: dict[str, Any]) -> dict[str, Any]:
+    """Return an option that is a list of such maps."""
+    return {"type": "list", "elements": "dict", "default": [], "options": options}
+
+
+# What every module that writes a set of files is asked for; documented in plugins/doc_fragments/files.py.
+OPTIONS: dict[str, Any] = {
+    "directories": entries(attributes("0755")),
+    "files": entries(file_options()),
+    "hidden_files": entries(file_options(no_log=True)),
+    "absent": {"type": "list", "elements": "path", "default": []},
+}
+
+
 def desired_of(params: Mapping[str, Any]) -> list[Desired]:
     """Return the desired state of a module's parameters in the order it is made: directories, files, blocks, absent paths."""
     result = [

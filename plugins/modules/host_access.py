@@ -13,78 +13,15 @@ description:
   - Compares users and files with the desired ones, and the loaded firewall rules with those that were loaded last. Where nothing differs, nothing happens.
   - Otherwise it keeps copies, starts a timer that restores them, changes the files and loads them. Then the controller opens a new connection
     to the host, with privilege escalation. That stops the timer; if none is possible, the host undoes the change when the timer ends, and the task fails.
-  - A change that is interrupted between, also by a reboot, is undone.
+  - A change that is interrupted between, also by a reboot, is undone. Directories stay.
   - It needs what the role P(sluice.stack.baseline#role) installs before it.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.files]
 options:
   users:
     description: Users to create. They have no password. Users are never removed.
     type: list
     elements: str
-    default: []
-  directories:
-    description: As of M(sluice.stack.host_files). They are not undone.
-    type: list
-    elements: dict
-    default: []
-    suboptions: &attributes
-      path:
-        description: Its path.
-        type: path
-        required: true
-      owner:
-        description: Its owner.
-        type: str
-        default: root
-      group:
-        description: Its group.
-        type: str
-        default: root
-      mode:
-        description: Its mode, in octal digits.
-        type: str
-        default: "0755"
-  files:
-    description: As of M(sluice.stack.host_files).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: Its path.
-        type: path
-        required: true
-      owner:
-        description: Its owner.
-        type: str
-        default: root
-      group:
-        description: Its group.
-        type: str
-        default: root
-      mode:
-        description: Its mode, in octal digits.
-        type: str
-        default: "0644"
-      content:
-        description: Its content.
-        type: str
-        required: true
-      validate:
-        description: A command that checks the new file by its exit code. C(%s) is its path.
-        type: str
-      reader:
-        description: As of M(sluice.stack.host_files).
-        type: path
-      diff:
-        description: Whether the diff shows its content.
-        type: bool
-        default: true
-  absent:
-    description: Files to remove.
-    type: list
-    elements: path
     default: []
   seconds:
     description: When the host undoes an unconfirmed change, in seconds. The timer's own setting is the role's.
@@ -143,26 +80,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils import access, host_files
 
-PATH: dict[str, Any] = {
-    "path": {"type": "path", "required": True},
-    "owner": {"type": "str", "default": "root"},
-    "group": {"type": "str", "default": "root"},
-}
-FILE: dict[str, Any] = {
-    **PATH,
-    "mode": {"type": "str", "default": "0644"},
-    "content": {"type": "str", "required": True},
-    "validate": {"type": "str"},
-    "reader": {"type": "path"},
-    "diff": {"type": "bool", "default": True},
-}
-DIRECTORY: dict[str, Any] = {**PATH, "mode": {"type": "str", "default": "0755"}}
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "users": {"type": "list", "elements": "str", "default": []},
-        "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
-        "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
-        "absent": {"type": "list", "elements": "path", "default": []},
+        **host_files.OPTIONS,
         "seconds": {"type": "int", "default": 60},
         "state": {"type": "str", "choices": ["changed", "confirmed", "asked"], "default": "changed"},
         "token": {"type": "str", "default": "", "no_log": False},

@@ -95,3 +95,24 @@ class HostModule(ActionBase):
             action=self, interpreter_name="python", discovery_mode=python or "auto", task_vars=variables
         )
         return str(found), {FACT: found}
+
+
+class HostFilesModule(HostModule):
+    """The action of modules that write a set of files: it sends the content of the controller's files instead of their names."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Read the controller's files, then send everything."""
+        args = dict(self._task.args)
+        for name in ("files", "hidden_files"):
+            args[name] = [self._filled(name, item) for item in args.get(name) or []]
+        self._task.args = args
+        return super().run(tmp, task_vars)
+
+    def _filled(self, name: str, item: dict[str, Any]) -> dict[str, Any]:
+        """Return a file's options with its content instead of its source."""
+        if ("content" in item) == ("src" in item):
+            raise AnsibleActionFail(f"{self.PROGRAM.name}: {name} {item.get('path')}: set one of content and src")
+        if "src" not in item:
+            return item
+        with open(self._find_needle("files", item["src"]), encoding="utf-8") as handle:
+            return {**{key: value for key, value in item.items() if key != "src"}, "content": handle.read()}

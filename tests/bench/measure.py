@@ -32,7 +32,7 @@ ENVIRONMENT = {
 REMOTE = {
     f"sluice.stack.{path.stem}"
     for path in (REPO / "plugins" / "action").glob("*.py")
-    if "host_module import HostModule" in path.read_text()
+    if "host_module import Host" in path.read_text()
 } | {"ansible.builtin.ping"}
 # What the run itself says of its steps: "deploy took 2.1 s: fence 0.4, start 0.9, …"
 STEPS = re.compile(r"took [\d.]+ s: (.+)$", re.MULTILINE)

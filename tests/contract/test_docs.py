@@ -17,7 +17,7 @@ PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 PACKAGE = "ansible_collections.sluice.stack.plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py") if path.stem != "__init__")
 # Those of host modules are all the same one, which sends the module.
-SENT = {path.stem for path in (PLUGINS / "action").glob("*.py") if "host_module import HostModule" in path.read_text()}
+SENT = {path.stem for path in (PLUGINS / "action").glob("*.py") if "host_module import Host" in path.read_text()}
 BLOCKS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("*.py") if path.stem not in SENT)
 

@@ -139,6 +139,18 @@ def test_ports_and_sources_of_the_inventory_are_used(tmp_path: Path) -> None:
     assert "\n    tcp dport { 22 } accept\n" not in files["app1"]
 
 
+def test_networks_of_the_rules_of_postgres_are_let_in(tmp_path: Path) -> None:
+    opened, _unused = rules(
+        tmp_path,
+        {"db": hosts(db1=DATA), "cache": hosts(cache1=OTHER)},
+        postgres_hba=[
+            {"databases": ["shop"], "users": ["reports"], "addresses": ["10.8.0.0/24", "10.9.0.5/32", "samenet"]},
+            {"databases": ["all"], "users": ["all"], "addresses": ["0.0.0.0/0"], "method": "reject"},
+        ],
+    )
+    assert opened == {"db1": {f"tcp 5432 {DATA}", "tcp 5432 10.8.0.0/24", "tcp 5432 10.9.0.5/32"}, "cache1": set()}
+
+
 @pytest.mark.parametrize("port", ["22", "80", "443", "app_port_range", "5432", "5500", "6379"])
 def test_the_page_names_what_is_opened(port: str) -> None:
     rows = [line for line in (REPOSITORY / "docs/hardening.md").read_text().splitlines() if line.startswith("| ")]

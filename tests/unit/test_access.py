@@ -143,7 +143,7 @@ def controller(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]
 
         monkeypatch.setattr(plugin, "on_host", on_host)
         monkeypatch.setattr(
-            action.HostModule,
+            action.HostFilesModule,
             "run",
             lambda self, tmp, variables: {"changed": True, "changes": ["/etc/nftables.d/sluice.nft: content"]},
         )

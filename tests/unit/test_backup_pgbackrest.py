@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import Repository
-from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client
+from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client, restore
 
 HOST = {"stanza": "main"}
 FORKED = "ERROR: [058]: target timeline 3 forked from backup timeline 2 at 0/f000b1b0 which is before backup lsn of 0/fc000028"
@@ -39,6 +41,19 @@ def test_a_timeline_that_was_asked_for_is_not_replaced(monkeypatch: pytest.Monke
     commands = Commands(Done(58, "", FORKED))
     monkeypatch.setattr(client, "pgbackrest", commands)
     assert client.restore_files(HOST, "3", timeout=1).code == 58
+
+
+@pytest.mark.parametrize(("cores", "used"), [(8, 8), (1, 4)])
+def test_a_restore_uses_every_core_and_no_fewer_processes_than_a_backup(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int, used: int
+) -> None:
+    commands = Commands(Done(0, "", ""))
+    monkeypatch.setattr(client, "pgbackrest", commands)
+    monkeypatch.setattr(restore.shutil, "chown", lambda *_: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    plan = {"number": 1, "repository": "store", "backup": "new", "kind": "latest", "value": "", "timeline": "latest"}
+    restore._restore({**HOST, "jobs": 4, "data": str(tmp_path / "main")}, plan)
+    assert f"--process-max={used}" in commands.asked[0]
 
 
 def test_the_last_file_of_an_older_timeline(monkeypatch: pytest.MonkeyPatch) -> None:

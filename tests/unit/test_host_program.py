@@ -15,9 +15,7 @@ import pytest
 from ansible_collections.sluice.stack.plugins.plugin_utils import host_program
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-SENT = sorted(
-    path.stem for path in (PLUGINS / "action").glob("*.py") if "host_module import HostModule" in path.read_text()
-)
+SENT = sorted(path.stem for path in (PLUGINS / "action").glob("*.py") if "host_module import Host" in path.read_text())
 
 
 def program(name: str) -> host_program.Program:

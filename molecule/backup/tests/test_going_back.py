@@ -149,7 +149,9 @@ def settled(host: Host) -> None:
 @pytest.fixture(scope="module")
 def begun(db1: Host) -> Iterator[None]:
     """The tables as v1.0.0 has them, in a backup; and no trace of them afterwards."""
-    db1.must("rm -rf /var/lib/postgresql/17/main.before-* /var/lib/postgresql/17/main.left-*")
+    # Nor of an earlier run of these tests.
+    aside = "/var/lib/postgresql/17/main.before-* /var/lib/postgresql/17/main.left-*"
+    db1.must(f"rm -rf {aside} /var/lib/sluice/backup/rewind.json")
     db1.sql(
         "drop table if exists tasks, events; create table tasks (id bigint primary key, text text); create table events (what text);"
         f"insert into tasks select n, 'first ' || n from generate_series(0, {ROWS - 1}) n;"
@@ -159,7 +161,7 @@ def begun(db1: Host) -> Iterator[None]:
     time.sleep(1.5)
     yield
     db1.sql("drop table if exists tasks, events, made")
-    db1.must("sluice-backup full; rm -rf /var/lib/postgresql/17/main.before-* /var/lib/postgresql/17/main.left-*")
+    db1.must(f"sluice-backup full; rm -rf {aside}")
     assert db1.backup("status")[0] == 0
 
 
@@ -322,7 +324,7 @@ def test_killed_while_it_counts_the_next_run_ends_it(db1: Host, released: dict[s
         "kill -9 $p; wait $p || true"
     )
     status, answer = db1.backup("status")
-    assert status == 1 and any("a rewind has not ended" in line for line in answer["problems"]), answer["problems"]
+    assert status == 1 and any("a rewind that has not ended" in line for line in answer["problems"]), answer["problems"]
     deadline = time.monotonic() + 60
     while db1.run("runuser -u postgres -- psql -c 'select 1'").returncode:
         assert time.monotonic() < deadline

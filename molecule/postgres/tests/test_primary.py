@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 
@@ -48,6 +49,11 @@ def test_listens_on_localhost_and_the_private_address_only(shell: Ask) -> None:
     listening = {line.split()[3].rsplit(":", 1)[0] for line in shell("db1", "ss -Hltn sport = :5432").splitlines()}
     assert "10.213.54.11" in listening
     assert listening <= {"10.213.54.11", "127.0.0.1", "[::1]"}
+
+
+def test_the_firewall_lets_the_networks_of_postgres_hba_in() -> None:
+    """This machine is in no group of the inventory."""
+    socket.create_connection(("10.213.54.11", 5432), timeout=10).close()
 
 
 def test_a_client_that_checks_everything_gets_in(client: Ask) -> None:

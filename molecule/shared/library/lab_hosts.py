@@ -231,9 +231,18 @@ class Lab:
         """Make sure the key opens the host; also a kept one, whose creation may have been interrupted here."""
         add = 'umask 077; key=$(cat); cd ~/.ssh; grep -qsxF "$key" authorized_keys || echo "$key" >>authorized_keys'
         name = self.container(host)
-        docker(
-            "exec", "--interactive", "--user", "admin", "--env", "HOME=/home/admin", name, "sh", "-c", add, stdin=key
-        )
+        words = ("--interactive", "--user", "admin", "--env", "HOME=/home/admin", name, "sh", "-c", add)
+        try:
+            docker("exec", *words, stdin=key)
+        except LabError:
+            known = inspect("container", name)
+            if known is None or known["State"]["Running"]:
+                raise
+            limit = pathlib.Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="utf-8").strip()
+            raise LabError(
+                f"host {host.name} ended while it booted. Each host takes about 7 inotify instances, and this machine has {limit} "
+                "(sysctl fs.inotify.max_user_instances): raise that, or remove other scenarios' hosts"
+            ) from None
 
     def wait_for_boot(self, host: Host) -> str:
         """Wait until systemd has settled and sshd answers; returns the host's public key."""

@@ -203,6 +203,8 @@ def _restore(host: Host, plan: Mapping[str, Any]) -> None:
     os.mkdir(host["data"], mode=0o700)
     shutil.chown(host["data"], USER, USER)
     options = recovery(host, plan["number"], plan["backup"], plan["kind"], plan["value"])
+    # Nobody uses the host meanwhile: it restores with all its cores.
+    options.append(f"--process-max={max(host['jobs'], os.cpu_count() or 1)}")
     done = restore_files(host, plan["timeline"], f"--repo={plan['number']}", *options, timeout=RESTORE_SECONDS)
     if done.code:
         raise HostError(f"{plan['repository']}: {output.explain(done.output, readable=True).message}")
