@@ -103,11 +103,16 @@ def test_protection_is_no_part_of_a_release(variables: Variables) -> None:
             {"basic_auth": {"team": "OTHER"}},
             "app_protection.basic_auth.team names OTHER, which has no value: set app_secrets.OTHER from the inventory's vault",
         ),
+        (
+            {"basic_auth": {"team": "STORED"}},
+            "app_protection.basic_auth.team names STORED, which is kept in a store of secrets: set app_secrets.STORED to its value or hash, "
+            "from the inventory's vault",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(variables: Variables, protection: dict[str, Any], problem: str) -> None:
     with pytest.raises(contracts.ContractError) as caught:
-        contracts.resolve(variables(app_protection=protection, app_secrets=SECRETS))
+        contracts.resolve(variables(app_protection=protection, app_secrets={**SECRETS, "STORED": {"env": "STORED"}}))
     assert caught.value.problems == [problem]
 
 

@@ -79,9 +79,12 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
             problems.add(f"{path}.deny", f"has {both[0]}, which is also in allow: the smaller network decides", value)
 
 
-def _password_fault(secret: str, password: str | None) -> str | None:
+def _password_fault(secret: str, password: Any) -> str | None:
     if not password:
         return f"names {secret}, which has no value: set app_secrets.{secret} from the inventory's vault"
+    if isinstance(password, Mapping):
+        # Every run that writes an edge's configuration needs it, a rollback too, which must not need the store.
+        return f"names {secret}, which is kept in a store of secrets: set app_secrets.{secret} to its value or hash, from the inventory's vault"
     if not is_hash(password) and (len(password.encode()) > LONGEST_PASSWORD or not password.isprintable()):
         return f"names {secret}, which is no password for a browser: at most {LONGEST_PASSWORD} bytes on one line, or a hash made by htpasswd -nB"
     return None
