@@ -105,6 +105,8 @@ def converge(**variables: str | bool) -> None:
         ],
         capture_output=True,
         text=True,
+        cwd=SCENARIO.parents[1],
+        env={**os.environ, "MOLECULE_PROJECT_DIRECTORY": str(SCENARIO.parents[1])},
         timeout=200,
         check=False,
     )
