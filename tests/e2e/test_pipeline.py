@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 
 from tests.support import cosign
@@ -26,11 +27,21 @@ SERVICES = ("backend", "frontend")
 
 
 @pytest.fixture(scope="module")
-def pipeline(lab: Lab, v1_0_0: str) -> Iterator[Runner]:
-    """A runner, with a key to sign images."""
+def key() -> Any:
+    """The key that images are signed with."""
+    return cosign.new_key()
+
+
+@pytest.fixture(scope="module")
+def pipeline(lab: Lab, v1_0_0: str, key: Any) -> Iterator[Runner]:
+    """A runner. Production takes signed images only."""
     with running(lab) as runner:
         form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        runner.secrets["COSIGN_PRIVATE_KEY"] = cosign.new_key().private_bytes(*form).decode()
+        runner.secrets["COSIGN_PRIVATE_KEY"] = key.private_bytes(*form).decode()
+        signature = {"app_signature": {"keys": [cosign.public(key)]}, "app_gates": ["signature"]}
+        runner.commit(
+            "Ask for signatures", {"inventories/production/group_vars/all/gates.yml": yaml.safe_dump(signature)}
+        )
         yield runner
 
 
@@ -128,6 +139,14 @@ def test_a_secret_in_the_history_stops_before_any_image_also_when_it_was_taken_o
     run = sound.act(DEVELOP, "deploy-staging", *UNIT).failed("scan: Verdict")
     assert "| stops | gitleaks | github-pat | backend/src/key.ts:1 |" in run.output
     assert sound.tags("backend") == tags
+    untouched(lab, before)
+
+
+def test_an_image_that_nobody_signed_is_refused(lab: Lab, sound: Runner) -> None:
+    before = lab.state()
+    sound.commit("Unsigned", {"ci/sign.sh": "#!/bin/sh\nexit 0\n"}, tag="v7.0.1")
+    run = sound.act("refs/tags/v7.0.1", "deploy-production", *UNIT).failed("deploy: Deploy")
+    assert "deploy refused: gate signature failed: image " in run.output and "is not signed" in run.output
     untouched(lab, before)
 
 
