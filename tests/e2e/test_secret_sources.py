@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +108,25 @@ def test_secrets_of_three_stores(app: App) -> None:
     app.run("rollback", variables=variables).good()
     assert {app.held(host) for host in APP_HOSTS} == {f"{PLANTED}-1"}
     bao.unseal()
+
+
+def test_the_check_tells_what_is_not_fit(app: App, tmp_path: Path) -> None:
+    bao = app.stores.bao
+    bao.put("marketplace/jwt", value=secrets.token_hex(32))
+    report = tmp_path / "staging.json"
+    app.run("playbooks/secrets/check", "-e", f"secrets_report={report}", "-e", "secrets_max_age_days=1").good()
+    text = report.read_text()
+    assert json.loads(text)["fingerprints"].keys() == {"DATABASE_URL", "JWT_SECRET", "REDIS_URL"}
+    assert [value for value in app.values if value in text] == []
+
+    shared = app.run("playbooks/secrets/check", "-e", f"secrets_against={report}")
+    assert shared.error() == "secrets: 3 of 3 do not pass: DATABASE_URL, JWT_SECRET, REDIS_URL"
+    assert "the same as in lab" in shared.output
+
+    bao.put("marketplace/jwt", value="changemechangeme")
+    weak = app.run("playbooks/secrets/check")
+    assert weak.error() == "secrets: 1 of 3 do not pass: JWT_SECRET"
+    assert "changemechangeme" not in weak.output
 
 
 @pytest.mark.parametrize(

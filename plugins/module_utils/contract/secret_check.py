@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an app's secrets are fit for use: readable, hard to guess, not too old, not those of another environment. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote, urlsplit
+
+# What a generator makes has more: 16 random hexadecimal digits have 64 bits. What a person makes up seldom has.
+STRONG_BITS = 60.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of one secret. ``fingerprint`` is equal for equal values of one app and name."""
+
+    name: str
+    place: str  # where it is kept
+    problem: str = ""  # why it could not be read
+    bits: float | None = None  # a guess at its strength; None: it holds no password
+    fingerprint: str = ""
+    created: str = ""  # ISO 8601, where its source knows
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One answer, in the fields of a gate."""
+
+    name: str
+    state: str  # ok, failed or unknown
+    evidence: str
+    fix: str = ""
+
+
+def strength(value: str) -> float | None:
+    """Return a guess at the random bits of a secret: its length times the entropy of its characters; of a URL, of its password.
+
+    It is an upper bound for what a person made up, and close for what a generator made. None for a URL without a password.
+    """
+    secret: str | None = value
+    if "://" in value:
+        try:
+            secret = urlsplit(value).password
+        except ValueError:
+            secret = value
+    if secret is None:
+        return None
+    secret = unquote(secret)
+    counts = Counter(secret)
+    each = -sum(count / len(secret) * math.log2(count / len(secret)) for count in counts.values()) if secret else 0.0
+    return each * len(secret)
+
+
+def judge(
+    secrets: Sequence[Seen], others: Mapping[str, Mapping[str, str]], now: datetime, max_age_days: float | None
+) -> list[Finding]:
+    """Return a line for each secret; ``others`` has the fingerprints of other environments, by their names."""
+    return [_one(secret, others, now, max_age_days) for secret in sorted(secrets, key=lambda one: one.name)]
+
+
+def _one(secret: Seen, others: Mapping[str, Mapping[str, str]], now: datetime, max_age_days: float | None) -> Finding:
+    if secret.problem:
+        return Finding(secret.name, "failed", secret.problem, "mend what the line says, then check again")
+    shared = [place for place, known in sorted(others.items()) if known.get(secret.name) == secret.fingerprint]
+    if shared:
+        return Finding(
+            secret.name,
+            "failed",
+            f"{secret.place}; the same as in {', '.join(shared)}",
+            "give each environment its own",
+        )
+    if secret.bits is not None and secret.bits < STRONG_BITS:
+        return Finding(
+            secret.name,
+            "failed",
+            f"{secret.place}; about {secret.bits:.0f} bits, fewer than {STRONG_BITS:.0f}",
+            "make one at random: openssl rand -hex 32",
+        )
+    if max_age_days is not None:
+        if not secret.created:
+            return Finding(
+                secret.name,
+                "unknown",
+                f"{secret.place}; its source does not say how old it is",
+                "keep it in a store that does",
+            )
+        age = (now - datetime.fromisoformat(secret.created)).total_seconds() / 86400
+        if age > max_age_days:
+            return Finding(
+                secret.name,
+                "failed",
+                f"{secret.place}; {age:.0f} days old, more than {max_age_days:g}",
+                "change it where it is kept, and deploy",
+            )
+        return Finding(secret.name, "ok", f"{secret.place}; {age:.0f} days old")
+    return Finding(secret.name, "ok", secret.place)
