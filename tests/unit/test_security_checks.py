@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.security import checks
+from ansible_collections.sluice.stack.plugins.module_utils.security import checks, sites
 from ansible_collections.sluice.stack.plugins.module_utils.security.check import SEVERITIES, Look
 
 NOW = 1_800_000_000.0
@@ -198,19 +198,19 @@ def test_an_engine_that_listens_on_the_network_is_found() -> None:
 )
 def test_a_missing_header_is_named(name: str, problem: str) -> None:
     headers = {key: value for key, value in SITE["headers"]["/"].items() if key != name}  # type: ignore[index]
-    assert list(checks.header_problems(headers, tls=True)) == [problem]
+    assert list(sites.header_problems(headers, tls=True)) == [problem]
 
 
 @pytest.mark.parametrize(("name", "value"), [("server", "nginx/1.26.3"), ("x-powered-by", "Express")])
 def test_a_program_that_names_itself_is_named(name: str, value: str) -> None:
     headers = {**SITE["headers"]["/"], name: value}  # type: ignore[dict-item]
-    assert list(checks.header_problems(headers, tls=True)) == [f"{name} says {value}"]
+    assert list(sites.header_problems(headers, tls=True)) == [f"{name} says {value}"]
 
 
 def test_frame_ancestors_do_what_x_frame_options_does() -> None:
     headers = {**SITE["headers"]["/"], "content-security-policy": "frame-ancestors 'none'"}  # type: ignore[index]
     del headers["x-frame-options"]
-    assert list(checks.header_problems(headers, tls=True)) == []
+    assert list(sites.header_problems(headers, tls=True)) == []
 
 
 @pytest.mark.parametrize(
