@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.contract import gates as contract_gates
+from ansible_collections.sluice.stack.plugins.module_utils.contract import promotion
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
@@ -88,11 +90,11 @@ class ActionModule(ActionBase):
                 raise contracts.ContractError(problems)
             given = {name: self._value(name, variables) for name in contracts.VARIABLES if name in variables}
             given.setdefault("app_version", _version_of_the_environment())
-            resolved = contracts.resolve(
-                given,
-                needs_version=bool(args.get("needs_version", True)),
-                origin=where_set,
-            )
+            needs_version = bool(args.get("needs_version", True))
+            promoted = self._promoted(release.get("release_from"), given) if needs_version else None
+            resolved = contracts.resolve(given, needs_version=needs_version, origin=where_set)
+            if promoted:
+                resolved = _with_images(resolved, promoted, str(release["release_from"]))
             self._check_rollback(args["action"], resolved, variables)
             self._check_automatic(args["action"], resolved, release.get("release_data"), variables)
             gates = self._gates(resolved, args, identity.who(), variables)
@@ -172,6 +174,25 @@ class ActionModule(ActionBase):
         problems.add("release_data", "is 'restore': set it on the command line, with -e", variables["release_data"])
         return problems.lines
 
+    def _promoted(self, path: str | None, given: dict[str, Any]) -> promotion.Promotion | None:
+        """Return what the report of another environment proved, and take its version over; a version of one's own must be the same."""
+        if not path:
+            return None
+        try:
+            with open(path, encoding="utf-8") as handle:
+                found = promotion.read(json.load(handle))
+        except OSError as error:
+            raise contracts.ContractError([f"release_from is {path!r}: {error.strerror}"]) from None
+        except ValueError:
+            raise contracts.ContractError([f"release_from is {path!r}, which is no JSON"]) from None
+        except promotion.PromotionError as error:
+            raise contracts.ContractError([f"release_from: {path} {error}"]) from None
+        if given["app_version"] not in (None, "", found.version):
+            line = f"release_from: {path} is of version {found.version}, and app_version is {given['app_version']!r}: leave that out"
+            raise contracts.ContractError([line])
+        given["app_version"] = found.version
+        return found
+
     def _check_rollback(self, action: str, resolved: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
         """Require an explicit release_data where app_rollback.data is 'restore': rollback.yml is assembled before it reads an inventory."""
         if action != "rollback" or resolved["rollback"]["data"] != "restore" or variables.get("release_data"):
@@ -236,6 +257,14 @@ class ActionModule(ActionBase):
             where = where_set(variables[name])
             suffix = f" (set in {where})" if where else ""
             raise contracts.ContractError([f"{name} cannot be resolved: {error.message}{suffix}"]) from error
+
+
+def _with_images(resolved: dict[str, Any], promoted: promotion.Promotion, path: str) -> dict[str, Any]:
+    """Return the contract with the images that were promoted."""
+    try:
+        return promotion.pinned(resolved, promoted)
+    except promotion.PromotionError as error:
+        raise contracts.ContractError([f"release_from: {path} {error}"]) from None
 
 
 def _version_of_the_environment() -> str | None:

@@ -45,6 +45,7 @@ def test_a_limit_that_names_all_hosts_limits_nothing() -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        ("release_from=nothing.json", "release_from is 'nothing.json': No such file or directory"),
         ("app_version=", "app_version is empty: set the version to deploy with -e app_version=... or in APP_VERSION"),
         ('{"app_version": 1.10}', f"app_version must be a string, not 1.1 {COMMAND_LINE}"),
         ("app_nmae=shop", f"app_nmae is not a variable of the contract: did you mean 'app_name'? {COMMAND_LINE}"),
