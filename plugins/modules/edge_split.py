@@ -324,10 +324,11 @@ def main() -> None:
     """Parse, decide, write, verify, exit."""
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
+    seconds: dict[str, Any] = {}
     try:
         if module.check_mode:
             before = read(params["app"])
-            after, seconds = wanted(params, before), {}
+            after = wanted(params, before)
         else:
             before, after, seconds = apply(params)
     except Failure as error:

@@ -152,7 +152,8 @@ def newest(repositories: list[Mapping[str, Any]]) -> dict[str, float]:
 def main() -> None:
     """Parse, look, exit."""
     module = AnsibleModule(**ARGUMENTS)
-    params, facts = module.params, {}
+    params = module.params
+    facts: dict[str, Any] = {}
     try:
         if params["release"]:
             facts |= observe(params["app"], params["roles"])

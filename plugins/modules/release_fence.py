@@ -109,6 +109,7 @@ held:
 
 import contextlib
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -199,7 +200,7 @@ def main() -> None:
                 push(observation["edge"]["record"])
         if "app" in roles:
             engine = Engine()
-            look = [
+            look: list[Callable[[], Any]] = [
                 lambda: app_host(app, engine),
                 *(partial(image_of, engine, image, params["registry_seconds"]) for image in params["images"]),
             ]

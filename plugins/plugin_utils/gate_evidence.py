@@ -67,8 +67,8 @@ def read(place: str, app: str, keys: Sequence[str]) -> Evidence:
             # Any JSON may lie there; only reports of runs are of interest.
             if kind != "migrations" or file == ABOUT:
                 unreadable.setdefault(kind, []).append(f"{plain(file)}: {plain(error, 160)}")
-    lists: dict[str, Any] = {FIELDS[kind]: tuple(items) for kind, items in found.items()}
-    return Evidence(place=place, **head, **lists, unreadable={kind: tuple(said) for kind, said in unreadable.items()})
+    parts: dict[str, Any] = {**head, **{FIELDS[kind]: tuple(items) for kind, items in found.items()}}
+    return Evidence(place=place, **parts, unreadable={kind: tuple(said) for kind, said in unreadable.items()})
 
 
 def _files(place: str) -> list[str]:

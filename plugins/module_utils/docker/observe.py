@@ -30,7 +30,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import host_now, read_lease
 
 
-def every_host(app: str, ledger_lines: int) -> dict[str, Any]:
+def every_host(app: str, ledger_lines: int = 60) -> dict[str, Any]:
     """Observe what edges and app hosts have in common. A plan needs the last lines of the ledger; 0 is all of it."""
     lease = read_lease(app)
     return {
