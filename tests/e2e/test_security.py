@@ -13,11 +13,11 @@ STATE = (
     "find /etc /root /home /usr/local /var/lib/sluice /var/lib/apt /var/lib/dpkg /var/cache -xdev "
     "-not -path '/var/lib/sluice/certificates*' -not -path '/var/lib/sluice/apps/*' -printf '%p %m %u %g %s %T@ %C@\\n'"
 )
-# No names, so no certificates.
+# It serves plain HTTP beside TLS, for the tests.
 LACKS = {("plain_http", "edge1")}
 
 
-def test_the_lab_lacks_tls_and_nothing_else_and_is_left_as_it_was(lab: Lab, v1_0_0: str, tmp_path: Path) -> None:
+def test_the_lab_lacks_a_redirect_and_nothing_else_and_is_left_as_it_was(lab: Lab, v1_0_0: str, tmp_path: Path) -> None:
     path = tmp_path / "security.json"
     hosts = ("edge1", *APP_HOSTS)
     before = {host: set(lab.shell(host, STATE).splitlines()) for host in hosts}

@@ -177,11 +177,13 @@ class Site:
         """``ports`` are those of HTTP and of TLS, 0 without; ``ca`` is a file that vouches besides what this machine trusts."""
         self.address, self.host = address, host
         self.http, self.https = ports
+        # Routes without a host name are asked for by the address, and their certificate has to have it.
+        self.name = host or address
         self._ca = ca
 
     def look(self, paths: Iterable[str]) -> dict[str, Any]:
         """Return the facts about it."""
-        found: dict[str, Any] = {"host": self.host, "tls": bool(self.https)}
+        found: dict[str, Any] = {"host": self.name if self.https else self.host, "tls": bool(self.https)}
         try:
             if not self.https:
                 return {**found, "headers": {path: self._ask(path, secure=False)[1] for path in paths}}
@@ -189,11 +191,11 @@ class Site:
                 "redirect": self._plain(),
                 "certificate": self.certificate(),
                 "old_versions": [name for name, version in OLD.items() if self._accepts(version)],
-                "sslyze": sslyze(self.address, self.https, self.host),
+                "sslyze": sslyze(self.address, self.https, self.name),
                 "headers": {path: self._ask(path, secure=True)[1] for path in paths},
             }
         except (OSError, http.client.HTTPException) as error:
-            return {**found, "missing": f"{self.host or self.address}: {error}"}
+            return {**found, "missing": f"{self.name}: {error}"}
         return found
 
     def _ask(self, path: str, *, secure: bool) -> tuple[int, dict[str, str]]:
@@ -202,11 +204,9 @@ class Site:
             self.address, self.https if secure else self.http, timeout=ANSWER_SECONDS
         )
         if secure:
-            connection.sock = _trusting().wrap_socket(self._connect(), server_hostname=self.host)
+            connection.sock = _trusting().wrap_socket(self._connect(), server_hostname=self.name)
         try:
-            connection.request(
-                "GET", path, headers={"Host": self.host or self.address, "User-Agent": "sluice-security"}
-            )
+            connection.request("GET", path, headers={"Host": self.name, "User-Agent": "sluice-security"})
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}
         finally:
@@ -225,7 +225,7 @@ class Site:
         """Return when the certificate begins and ends, and why clients do not trust it."""
         from cryptography import x509  # noqa: PLC0415  (on the controller only)
 
-        with self._connect() as plain, _trusting().wrap_socket(plain, server_hostname=self.host) as connection:
+        with self._connect() as plain, _trusting().wrap_socket(plain, server_hostname=self.name) as connection:
             raw = connection.getpeercert(binary_form=True)
         if not raw:
             return {"missing": "no certificate"}
@@ -241,7 +241,7 @@ class Site:
         if self._ca:
             context.load_verify_locations(cadata=self._ca)
         try:
-            with self._connect() as plain, context.wrap_socket(plain, server_hostname=self.host):
+            with self._connect() as plain, context.wrap_socket(plain, server_hostname=self.name):
                 return ""
         except ssl.SSLCertVerificationError as error:
             return error.verify_message
@@ -251,7 +251,7 @@ class Site:
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = context.maximum_version = version
         try:
-            with self._connect() as plain, context.wrap_socket(plain, server_hostname=self.host):
+            with self._connect() as plain, context.wrap_socket(plain, server_hostname=self.name):
                 return True
         except (ssl.SSLError, ConnectionResetError):
             return False

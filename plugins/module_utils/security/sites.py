@@ -9,6 +9,9 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import LATE_AT, span
 from ansible_collections.sluice.stack.plugins.module_utils.security.rule import Answer, Facts, NotHere, Unknown
 
+# How HTTP is answered where it is sent on to TLS; 0: not at all.
+REDIRECTED = (0, 301, 308)
+
 
 def plain_http(facts: Facts) -> Answer:
     """Every route is served over TLS, and HTTP is sent on to it."""
@@ -16,7 +19,7 @@ def plain_http(facts: Facts) -> Answer:
     for site in _sites(facts):
         if not site["tls"]:
             wrong.append(f"{site['host'] or 'routes without a host'}: served without TLS")
-        elif site["redirect"] not in (0, 301, 308):
+        elif site["redirect"] not in REDIRECTED:
             wrong.append(f"{site['host']}: HTTP is answered with {site['redirect']} instead of a redirect")
     return Answer(wrong, "all of it is over TLS")
 
@@ -62,7 +65,9 @@ def headers(facts: Facts) -> Answer:
     wrong = []
     for site in _sites(facts):
         for path, found in site["headers"].items():
-            wrong += [f"{site['host']}{path}: {line}" for line in header_problems(found, site["tls"])]
+            # Without the redirect no edge sends HSTS, and plain_http says so.
+            secure = site["tls"] and site["redirect"] in REDIRECTED
+            wrong += [f"{site['host']}{path}: {line}" for line in header_problems(found, secure)]
     return Answer(wrong, "as they should be")
 
 
