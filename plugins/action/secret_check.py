@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Read, judge, print; fails when a secret does not pass."""
+        """Read, judge, print."""
         result = {**super().run(tmp, task_vars), "changed": False}
         args = self._task.args
         try:
@@ -38,7 +38,6 @@ class ActionModule(ActionBase):
         seen = self._seen(args, str((task_vars or {}).get("inventory_dir") or os.getcwd()))
         oldest = args.get("max_age_days")
         found = secret_check.judge(seen, others, datetime.now(UTC), float(oldest) if oldest else None)
-        say.show(_lines(found))
         if args.get("json_file"):
             report = {
                 "app": args["app"],
@@ -47,12 +46,12 @@ class ActionModule(ActionBase):
                 "fingerprints": {one.name: one.fingerprint for one in seen if one.fingerprint},
             }
             write_atomic(args["json_file"], json.dumps(report, indent=2) + "\n")
-        result["checks"] = [asdict(one) for one in found]
-        failed = [one.name for one in found if one.state == "failed"]
-        if failed:
-            message = f"secrets: {len(failed)} of {len(found)} do not pass: {', '.join(failed)}"
-            return {**result, "failed": True, "msg": message}
-        return result
+        return {
+            **result,
+            "checks": [asdict(one) for one in found],
+            "failed_names": [one.name for one in found if one.state == "failed"],
+            "lines": say.show(_lines(found)),
+        }
 
     def _seen(self, args: Mapping[str, Any], folder: str) -> list[secret_check.Seen]:
         """Read the secrets that services list."""

@@ -11,7 +11,7 @@ short_description: Check that an app's secrets can be read and are fit for use
 version_added: 0.1.0
 description:
   - Runs on the controller. Reads the secrets that services list, from the inventory and from their sources, and prints a line for each.
-  - A secret fails that cannot be read, is easy to guess, is older than O(max_age_days), or has the value of another environment.
+  - A secret does not pass that cannot be read, is easy to guess, is older than O(max_age_days), or has the value of another environment.
   - No value is printed, returned or written, only fingerprints made by scrypt.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
@@ -47,7 +47,7 @@ options:
     elements: path
     default: []
   max_age_days:
-    description: The greatest age of a secret. A source that does not tell it makes a secret V(unknown), which does not fail.
+    description: The greatest age of a secret. A source that does not tell it makes a secret V(unknown), which passes.
     type: float
   json_file:
     description: Where to write the report.
@@ -77,4 +77,10 @@ checks:
   elements: dict
   sample:
     - {name: JWT_SECRET, state: ok, evidence: "vault marketplace/jwt, key value, version 7; 12 days old", fix: ""}
+failed_names:
+  description: The secrets that do not pass. The task itself does not fail for them.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 """
