@@ -7,6 +7,7 @@ What stands in for GitHub is listed in tests/act/README.md.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 
 from tests.support import cosign
-from tests.support.lab import Lab
+from tests.support.lab import APP, APP_HOSTS, STATE, Lab
 from tests.support.runner import Runner, Workflow, running
 
 pytestmark = pytest.mark.soak
@@ -58,6 +59,15 @@ def sound(pipeline: Runner) -> Iterator[Runner]:
 def version(lab: Lab) -> str:
     """What a visitor sees."""
     return str(lab.ask("/api/version").json()["version"])
+
+
+def at_rest(lab: Lab) -> dict[str, Any]:
+    """The hosts' state, once the release of the test before has drained and stopped."""
+    deadline = time.monotonic() + 120
+    while any(lab.shell(host, f"ls {STATE}/apps/{APP}/retire.json 2>/dev/null", check=False) for host in APP_HOSTS):
+        assert time.monotonic() < deadline, "a release does not end"
+        time.sleep(0.5)
+    return lab.state()
 
 
 def untouched(lab: Lab, before: dict[str, Any]) -> None:
@@ -117,7 +127,7 @@ def test_a_tag_is_live_on_production_and_a_rollback_by_hand_goes_back(lab: Lab, 
 
 
 def test_a_red_test_stops_before_any_image(lab: Lab, sound: Runner) -> None:
-    before, tags = lab.state(), sound.tags("backend")
+    before, tags = at_rest(lab), sound.tags("backend")
     test = "import test from 'node:test';\nimport assert from 'node:assert/strict';\ntest('red', () => { assert.equal(1, 2); });\n"
     sound.commit("Red", {"backend/test/unit/red.test.ts": test})
     sound.act(DEVELOP, "deploy-staging", *UNIT).failed("unit: Test")
@@ -128,7 +138,7 @@ def test_a_red_test_stops_before_any_image(lab: Lab, sound: Runner) -> None:
 def test_a_secret_in_the_history_stops_before_any_image_also_when_it_was_taken_out_again(
     lab: Lab, sound: Runner
 ) -> None:
-    before, tags = lab.state(), sound.tags("backend")
+    before, tags = at_rest(lab), sound.tags("backend")
     # In pieces: it is none here.
     sound.commit(
         "A secret",
@@ -143,7 +153,7 @@ def test_a_secret_in_the_history_stops_before_any_image_also_when_it_was_taken_o
 
 
 def test_an_image_that_nobody_signed_is_refused(lab: Lab, sound: Runner) -> None:
-    before = lab.state()
+    before = at_rest(lab)
     sound.commit("Unsigned", {"ci/sign.sh": "#!/bin/sh\nexit 0\n"}, tag="v7.0.1")
     run = sound.act("refs/tags/v7.0.1", "deploy-production", *UNIT).failed("deploy: Deploy")
     assert "deploy refused: gate signature failed: image " in run.output and "is not signed" in run.output
@@ -161,7 +171,7 @@ def test_a_broken_smoke_test_goes_back(lab: Lab, sound: Runner) -> None:
 
 @pytest.mark.parametrize("tag", ["v1{{lookup('pipe','id')}}", "v1.0.{{lookup('pipe','id')}}"])
 def test_a_hostile_tag_stops_first(tag: str, lab: Lab, sound: Runner) -> None:
-    before, tags = lab.state(), sound.tags("backend")
+    before, tags = at_rest(lab), sound.tags("backend")
     sound.commit("Hostile", tag=tag)
     run: Workflow = sound.act(f"refs/tags/{tag}", "deploy-production").failed("version: Is the tag a version?")
     assert "is no version" in run.output and "uid=" not in run.output
