@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_check, secret_reference
+from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.gates import registry, secret_check
+from ansible_collections.sluice.stack.plugins.module_utils.gates.result import FAILED
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
 from ansible_collections.sluice.stack.plugins.plugin_utils import say, secret_sources
 
@@ -49,8 +51,8 @@ class ActionModule(ActionBase):
         return {
             **result,
             "checks": [asdict(one) for one in found],
-            "failed_names": [one.name for one in found if one.state == "failed"],
-            "lines": say.show(_lines(found)),
+            "failed_names": [one.name for one in found if one.state == FAILED],
+            "lines": say.show(registry.lines(found)),
         }
 
     def _seen(self, args: Mapping[str, Any], folder: str) -> list[secret_check.Seen]:
@@ -86,13 +88,3 @@ def _fingerprints(path: str) -> tuple[str, Mapping[str, str]]:
     with open(path, encoding="utf-8") as handle:
         report = json.load(handle)
     return f"{report['environment']} ({path})", report["fingerprints"]
-
-
-def _lines(found: list[secret_check.Finding]) -> list[str]:
-    wide = max((len(one.name) for one in found), default=0)
-    lines = []
-    for one in found:
-        lines.append(f"{one.name:<{wide}}  {one.state if one.state == 'ok' else one.state.upper():<7}  {one.evidence}")
-        if one.fix:
-            lines.append(f"{'':<{wide}}           → {one.fix}")
-    return lines

@@ -6,20 +6,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_check
-from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_check import Finding, Seen
+from ansible_collections.sluice.stack.plugins.module_utils.gates import secret_check
+from ansible_collections.sluice.stack.plugins.module_utils.gates.result import Result
+from ansible_collections.sluice.stack.plugins.module_utils.gates.secret_check import Seen
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 GOOD = Seen("TOKEN", "vault shop/token, version 2", bits=128.0, fingerprint="aa", created="2026-11-18T00:00:00Z")
 
 
-def judged(seen: Seen, others: dict[str, dict[str, str]] | None = None, days: float | None = None) -> Finding:
+def judged(seen: Seen, others: dict[str, dict[str, str]] | None = None, days: float | None = None) -> Result:
     (found,) = secret_check.judge([seen], others or {}, NOW, days)
     return found
 
 
 def test_a_good_one() -> None:
-    assert judged(GOOD) == Finding("TOKEN", "ok", "vault shop/token, version 2")
+    assert judged(GOOD) == Result("TOKEN", "ok", "vault shop/token, version 2")
     assert judged(GOOD, {"staging": {"TOKEN": "bb", "OTHER": "aa"}}, 30).evidence.endswith("10 days old")
 
 

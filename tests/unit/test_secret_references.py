@@ -87,7 +87,7 @@ def test_only_secrets_that_a_service_lists_are_read() -> None:
         ({"sops": "a.yaml"}, "app_secrets.TOKEN.key is missing"),
         (
             {"env": "a-b"},
-            "app_secrets.TOKEN.env is 'a-b': it must be a name of an environment variable: letters, digits and underscores",
+            "app_secrets.TOKEN.env is 'a-b': it must be letters, digits and '_'",
         ),
         (["hunter2"], "app_secrets.TOKEN must be a string, number or boolean, not a list"),
     ],

@@ -35,7 +35,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.suggest import closes
 Contract = dict[str, Any]
 
 NAME = (r"[a-z][a-z0-9-]{0,30}", "lower-case letters, digits and '-', a letter first, at most 31 characters")
-ENV_NAME = (r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_'")
+ENV_NAME = secret_reference.ENV_NAME
 TAG = (r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "a tag: letters, digits, '_', '.' and '-'")
 URL_PATH = (r"/[^\s{};\"'$\\]*", "a URL path that begins with '/'")
 HOST_NAME = (r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", "a DNS name in lower case")

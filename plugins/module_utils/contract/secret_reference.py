@@ -23,7 +23,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 
 Reference = Mapping[str, Any]
 
-ENV_NAME = (r"[A-Za-z_][A-Za-z0-9_]*", "a name of an environment variable: letters, digits and underscores")
+ENV_NAME = (r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_'")
 _VAULT_PATH = (r"[^/\s][^\s]*", "a path below the mount, such as 'marketplace/jwt'")
 
 # What a map may hold, by the key that names its source.

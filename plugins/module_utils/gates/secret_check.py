@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.sluice.stack.plugins.module_utils.gates.result import FAILED, OK, UNKNOWN, Result
+
 # What a generator makes has more: 16 random hexadecimal digits have 64 bits. What a person makes up seldom has.
 STRONG_BITS = 60.0
 
@@ -24,16 +26,6 @@ class Seen:
     bits: float | None = None  # a guess at its strength; None: it holds no password
     fingerprint: str = ""
     created: str = ""  # ISO 8601, where its source knows
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One answer, in the fields of a gate."""
-
-    name: str
-    state: str  # ok, failed or unknown
-    evidence: str
-    fix: str = ""
 
 
 def strength(value: str) -> float | None:
@@ -57,44 +49,44 @@ def strength(value: str) -> float | None:
 
 def judge(
     secrets: Sequence[Seen], others: Mapping[str, Mapping[str, str]], now: datetime, max_age_days: float | None
-) -> list[Finding]:
+) -> list[Result]:
     """Return a line for each secret; ``others`` has the fingerprints of other environments, by their names."""
     return [_one(secret, others, now, max_age_days) for secret in sorted(secrets, key=lambda one: one.name)]
 
 
-def _one(secret: Seen, others: Mapping[str, Mapping[str, str]], now: datetime, max_age_days: float | None) -> Finding:
+def _one(secret: Seen, others: Mapping[str, Mapping[str, str]], now: datetime, max_age_days: float | None) -> Result:
     if secret.problem:
-        return Finding(secret.name, "failed", secret.problem, "mend what the line says, then check again")
+        return Result(secret.name, FAILED, secret.problem, "mend what the line says, then check again")
     shared = [place for place, known in sorted(others.items()) if known.get(secret.name) == secret.fingerprint]
     if shared:
-        return Finding(
+        return Result(
             secret.name,
-            "failed",
+            FAILED,
             f"{secret.place}; the same as in {', '.join(shared)}",
             "give each environment its own",
         )
     if secret.bits is not None and secret.bits < STRONG_BITS:
-        return Finding(
+        return Result(
             secret.name,
-            "failed",
+            FAILED,
             f"{secret.place}; about {secret.bits:.0f} bits, fewer than {STRONG_BITS:.0f}",
             "make one at random: openssl rand -hex 32",
         )
     if max_age_days is not None:
         if not secret.created:
-            return Finding(
+            return Result(
                 secret.name,
-                "unknown",
+                UNKNOWN,
                 f"{secret.place}; its source does not say how old it is",
                 "keep it in a store that does",
             )
         age = (now - datetime.fromisoformat(secret.created)).total_seconds() / 86400
         if age > max_age_days:
-            return Finding(
+            return Result(
                 secret.name,
-                "failed",
+                FAILED,
                 f"{secret.place}; {age:.0f} days old, more than {max_age_days:g}",
                 "change it where it is kept, and deploy",
             )
-        return Finding(secret.name, "ok", f"{secret.place}; {age:.0f} days old")
-    return Finding(secret.name, "ok", secret.place)
+        return Result(secret.name, OK, f"{secret.place}; {age:.0f} days old")
+    return Result(secret.name, OK, secret.place)
