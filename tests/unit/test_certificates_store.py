@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.certificates import peers, program, settings, store
+from ansible_collections.sluice.stack.plugins.module_utils.certificates import edge as here
+from ansible_collections.sluice.stack.plugins.module_utils.certificates import peers, settings, store
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.store import CertificateError
 
 DAY = 86400.0
@@ -111,9 +112,9 @@ def edge(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     (places["etc"] / "shop.json").write_text('{"defaults": {"source": "none"}, "hosts": {}}')
     monkeypatch.setattr(settings.read, "__defaults__", (str(places["etc"]),))
     monkeypatch.setattr(settings, "FOLDER", str(places["etc"]))
-    monkeypatch.setattr(program, "EDGE_CONFIGS", str(places["nginx"]))
+    monkeypatch.setattr(here, "EDGE_CONFIGS", str(places["nginx"]))
     for name, file in (("CERTBOT", "certbot"), ("FAILURES", "failures.json"), ("UNUSED", "unused.json")):
-        monkeypatch.setattr(program, name, str(places["state"] / file))
+        monkeypatch.setattr(here, name, str(places["state"] / file))
     for function in (store.folders, store.folder_of, store.live, store.live_text):
         defaults = tuple(
             str(places["tls"]) if value == store.FOLDER else value for value in function.__defaults__ or ()
@@ -128,12 +129,12 @@ def test_certificates_and_keys_of_names_that_are_gone_are_removed(edge: dict[str
         return sorted(str(path.relative_to(edge["tls"].parent)) for path in kept)
 
     before = left()
-    program.Edge().forget(NOW)
+    here.Edge().forget(NOW)
     (edge["nginx"] / "blog.conf").write_text("server {\n    server_name x.b.test;\n}\n")
-    program.Edge().forget(NOW + DAY)
-    program.Edge().forget(NOW + 6 * DAY)
+    here.Edge().forget(NOW + DAY)
+    here.Edge().forget(NOW + 6 * DAY)
     assert left() == before, "not before a week has passed"
-    program.Edge().forget(NOW + 9 * DAY)
+    here.Edge().forget(NOW + 9 * DAY)
     kept = [
         "etc/shop.json",
         "state/certbot/archive/_.b.test",
@@ -144,7 +145,7 @@ def test_certificates_and_keys_of_names_that_are_gone_are_removed(edge: dict[str
     assert left() == kept, "a name that an app has got again keeps its wildcard; the default and the role's old file go"
     (edge["nginx"] / "blog.conf").unlink()
     for day in (10, 17):
-        program.Edge().forget(NOW + day * DAY)
+        here.Edge().forget(NOW + day * DAY)
     assert left() == ["etc/shop.json", "state/certbot/live/a.test", "tls/a.test"]
 
 
@@ -159,7 +160,7 @@ def test_edges_ask_each_other_only_where_there_is_something_to_share(
         found: list[str] = []
         answer = {"names": [], "account": False}
         monkeypatch.setattr(peers, "talk", lambda peer, message: found.append(peer["name"]) or answer)
-        program.Edge().spread()
+        here.Edge().spread()
         return found
 
     assert asked("files") == [] and asked("self_signed") == ["edge2"]
