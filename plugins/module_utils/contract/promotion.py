@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RELEASE = re.compile(r"\d{8}T\d{6}Z-(.+)")
+from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import version_in
+
 PINNED = re.compile(r"(?P<repository>[^@\s]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
@@ -38,13 +39,13 @@ def read(report: Any) -> Promotion:
             f"is of a {report['action']} that ended as {report.get('outcome')!r}: only a live release can be promoted"
         )
     images = report.get("images")
-    named = RELEASE.fullmatch(str(report.get("release", "")))
-    if not named or not isinstance(images, Mapping) or not images:
+    version = version_in(str(report.get("release", "")))
+    if not version or not isinstance(images, Mapping) or not images:
         raise PromotionError("names no release with images: deploy it there with this version of the collection")
     wrong = [name for name, image in images.items() if not PINNED.fullmatch(str(image))]
     if wrong:
         raise PromotionError(f"names no digest for {', '.join(sorted(wrong))}")
-    return Promotion(str(report.get("app", "")), named[1], {str(name): str(image) for name, image in images.items()})
+    return Promotion(str(report.get("app", "")), version, {str(name): str(image) for name, image in images.items()})
 
 
 def pinned(contract: Mapping[str, Any], promotion: Promotion) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.gates.facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.gates.result import FAILED, OK, UNKNOWN, Result, named, span
 from ansible_collections.sluice.stack.plugins.module_utils.plan import status
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, manifest
 
 Options = Mapping[str, Any]
 # sluice-certificates looks every few minutes.
@@ -109,7 +109,7 @@ def rollback_target(facts: Facts, _unused: Options) -> Result:
             "waive it for the first release",
         )
     live = found["live"]["release"]
-    if live.partition("-")[2] == facts.version and found["previous"]:
+    if manifest.version_in(live) == facts.version and found["previous"]:
         live = found["previous"]
         history = ledger.merge_texts(
             item["observation"]["ledger"] for item in facts.hosts.values() if "observation" in item

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 Manifest = dict[str, Any]
 
+RELEASE_ID = re.compile(r"\d{8}T\d{6}Z-(?P<version>.+)")
 _CONTENT = ("app", "version", "services", "routes", "migration")
 
 
@@ -62,6 +64,12 @@ def of_kind(manifest: Mapping[str, Any], *kinds: str) -> dict[str, dict[str, Any
 def release_id(moment: datetime, version: str) -> str:
     """Build a release id from the time of the plan and the version; ids sort by time."""
     return f"{moment.strftime('%Y%m%dT%H%M%SZ')}-{version}"
+
+
+def version_in(release: str) -> str | None:
+    """Return the version of a release by its id, or None when it is no id of a release."""
+    found = RELEASE_ID.fullmatch(release)
+    return found["version"] if found else None
 
 
 def pinned(reference: str, digest: str) -> str:
