@@ -17,11 +17,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
+from ansible_collections.sluice.stack.plugins.module_utils.contract import environment, promotion
 from ansible_collections.sluice.stack.plugins.module_utils.contract import gates as contract_gates
-from ansible_collections.sluice.stack.plugins.module_utils.contract import promotion
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
+from ansible_collections.sluice.stack.plugins.plugin_utils import environment as confirmation
 from ansible_collections.sluice.stack.plugins.plugin_utils import identity
 
 try:  # where a value was set: ansible-core keeps it, but has no public API for it yet
@@ -76,7 +77,8 @@ class ActionModule(ActionBase):
                 self._check_strategy(args["action"])
                 self._check_command_line(variables, args)
             inputs = role_inputs()
-            problems = contracts.check_names(variables, inputs, lambda name: where_set(variables[name]))
+            named = {**inputs, "environment": environment.VARIABLES}
+            problems = contracts.check_names(variables, named, lambda name: where_set(variables[name]))
             if check == "names":
                 if problems:
                     raise contracts.ContractError(problems)
@@ -90,6 +92,8 @@ class ActionModule(ActionBase):
                 raise contracts.ContractError(problems)
             given = {name: self._value(name, variables) for name in contracts.VARIABLES if name in variables}
             given.setdefault("app_version", _version_of_the_environment())
+            if "environment_name" in variables:
+                given.setdefault("app_environment", self._value("environment_name", variables))
             needs_version = bool(args.get("needs_version", True))
             promoted = self._promoted(release.get("release_from"), given) if needs_version else None
             resolved = contracts.resolve(given, needs_version=needs_version, origin=where_set)
@@ -98,6 +102,9 @@ class ActionModule(ActionBase):
             self._check_rollback(args["action"], resolved, variables)
             self._check_automatic(args["action"], resolved, release.get("release_data"), variables)
             gates = self._gates(resolved, args, identity.who(), variables)
+            self._check_environment(
+                args["action"], release.get("release_data") or resolved["rollback"]["data"], gates, variables
+            )
         except contracts.ContractError as error:
             return {**result, "failed": True, "msg": str(error)}
         run = identity.run(args["action"], self._loader.get_basedir(), str(release.get("release_reason") or ""))
@@ -220,6 +227,17 @@ class ActionModule(ActionBase):
             variables["app_rollback"],
         )
         raise contracts.ContractError(problems.lines)
+
+    def _check_environment(
+        self, action: str, data: str, gates: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> None:
+        """Ask for the name of a protected environment where the run may harm it."""
+        given = confirmation.seen(variables, self._templar, self._loader)
+        passes = {one["name"] for one in gates["asked"]} - {one["gate"] for one in gates["waivers"]}
+        harm = environment.harm(action, data, passes, {**variables, **given})
+        refusal = environment.wrong(given) or (environment.confirmed_environment(given, harm) if harm else None)
+        if refusal:
+            raise contracts.ContractError([refusal])
 
     def _gates(
         self, resolved: Mapping[str, Any], args: Mapping[str, Any], who: str, variables: Mapping[str, Any]

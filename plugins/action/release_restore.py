@@ -9,7 +9,9 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils.contract import environment
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore
+from ansible_collections.sluice.stack.plugins.plugin_utils import environment as confirmation
 from ansible_collections.sluice.stack.plugins.plugin_utils import own_command
 
 
@@ -24,7 +26,10 @@ class ActionModule(ActionBase):
         """Run the command, and stream its output."""
         result = super().run(tmp, task_vars)
         playbook = _rollback(context.CLIARGS["args"])
-        code, output = own_command.run(playbook, "rollback.yml", auto_restore.options(self._task.args["release"]))
+        given = confirmation.seen(task_vars or {}, self._templar, self._loader)
+        confirmed = str(given["environment_name"]) if environment.protected(given) else ""
+        options = auto_restore.options(self._task.args["release"], confirmed)
+        code, output = own_command.run(playbook, "rollback.yml", options)
         if code:
             message = f"rollback.yml ended with exit code {code}; its output is above"
             return {**result, "failed": True, "msg": message, "printed": output}

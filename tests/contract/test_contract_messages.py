@@ -261,3 +261,53 @@ def test_a_seed_has_to_be_described() -> None:
         run("-e", wrong, playbook="playbooks/database/seed.yml"),
         f"app_seed.service is 'wep': known: web {COMMAND_LINE}",
     )
+
+
+PROTECTED = ("-e", '{"environment_name": "production", "environment_protected": true}')
+
+
+@pytest.mark.parametrize(
+    ("playbook", "extra", "action"),
+    [
+        ("deploy.yml", ("-e", "app_version=v1.0.0"), "deploy"),
+        ("rollback.yml", DO, "rollback with data 'restore'"),
+        ("playbooks/app/remove.yml", ("-e", "remove_confirm=shop"), "remove"),
+        ("playbooks/backup/restore.yml", ("-e", "restore_confirm=x", "-e", "restore_host=app1"), "restore"),
+        ("playbooks/backup/files_restore.yml", ("-e", "files_confirm=x", "-e", "files_host=app1"), "restore of files"),
+    ],
+)
+def test_what_may_harm_a_protected_environment_needs_its_name(
+    tmp_path: Path, playbook: str, extra: tuple[str, ...], action: str
+) -> None:
+    protected = {"environment_name": "production", "environment_protected": True, "confirm_environment": "production"}
+    (tmp_path / "hosts.yml").write_text("all: {}\n")
+    (tmp_path / "group_vars").mkdir()
+    # A confirmation in an inventory would confirm everything, so it counts for nothing.
+    (tmp_path / "group_vars" / "all.yml").write_text(yaml.safe_dump(protected))
+    refused(
+        run(*extra, playbook=playbook, more=tmp_path),
+        f"{action} in production is refused: this environment is protected. If production is meant, add -e confirm_environment=production",
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "environment"),
+    [
+        (("-e", "confirm_environment=production"), {}),
+        ((), {"SLUICE_CONFIRM_ENVIRONMENT": "production"}),
+        (("--check",), {}),
+        (("-e", "environment_deploys=free"), {}),
+    ],
+)
+def test_a_deploy_to_a_protected_environment_that_may_go_on(
+    extra: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    assert run("-e", "app_version=v1.0.0", *PROTECTED, *extra, environment=environment).reached("fence")
+
+
+def test_a_rollback_of_the_code_needs_no_name_and_a_wrong_variable_is_named() -> None:
+    assert run(*PROTECTED, playbook="rollback.yml").reached("fence")
+    refused(
+        run("-e", "app_version=v1.0.0", "-e", "environment_protectd=true"),
+        f"environment_protectd is not a variable of the environment: did you mean 'environment_protected'? {COMMAND_LINE}",
+    )

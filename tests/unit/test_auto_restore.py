@@ -39,6 +39,10 @@ def test_it_is_the_runs_own_command_with_another_playbook(
     assert auto_restore.command(argv, playbooks, "rollback.yml", auto_restore.options("r2")) == expected
 
 
+def test_a_protected_environment_is_named() -> None:
+    assert auto_restore.options("r2", "production") == [*OURS, "-e", "confirm_environment=production"]
+
+
 @pytest.mark.parametrize(
     ("given", "option"),
     [

@@ -6,7 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.contract.environment import confirmed_environment
+from ansible_collections.sluice.stack.plugins.module_utils.contract.environment import (
+    confirmed_environment,
+    harm,
+    wrong,
+)
 
 PRODUCTION = {"environment_name": "production", "environment_protected": True}
 
@@ -55,3 +59,28 @@ def test_a_protected_environment_without_a_name() -> None:
 def test_check_mode_changes_nothing() -> None:
     assert confirmed_environment({**PRODUCTION, "ansible_check_mode": True}, "the restore") is None
     assert confirmed_environment({**PRODUCTION, "ansible_check_mode": False}, "the restore") is not None
+
+
+@pytest.mark.parametrize(
+    ("action", "data", "gates", "variables", "found"),
+    [
+        ("deploy", "forward", [], {}, "deploy"),
+        ("deploy", "forward", ["backup", "approval"], {}, None),
+        ("deploy", "forward", [], {"environment_deploys": "free"}, None),
+        ("rollback", "forward", [], {}, None),
+        ("rollback", "down", [], {"environment_deploys": "free"}, "rollback with data 'down'"),
+        ("rollback", "restore", [], {}, None),
+        ("rollback", "restore", ["approval"], {"rollback_confirm": "r2"}, "rollback with data 'restore'"),
+        ("remove", "forward", [], {}, None),
+        ("remove", "forward", [], {"remove_confirm": "shop"}, "remove"),
+        ("status", "forward", [], {"remove_confirm": "shop"}, None),
+    ],
+)
+def test_what_may_harm(action: str, data: str, gates: list[str], variables: dict[str, Any], found: str | None) -> None:
+    assert harm(action, data, gates, variables) == found
+
+
+def test_wrong_values() -> None:
+    assert wrong(PRODUCTION) is None
+    assert wrong({"environment_deploys": "fre"}) == "environment_deploys is 'fre': did you mean 'free'?"
+    assert "must be letters" in str(wrong({"environment_name": "a b"}))

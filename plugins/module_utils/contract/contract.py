@@ -218,7 +218,8 @@ def check_names(
                         f"{name} is not an input of a release: {did_you_mean(name, inputs, 'release_')}{suffix}"
                     )
                 elif match := closest(name, inputs, f"{role}_"):
-                    problems.lines.append(f"{name} is not an input of role {role}: did you mean {match!r}?{suffix}")
+                    what = "a variable of the environment" if role == "environment" else f"an input of role {role}"
+                    problems.lines.append(f"{name} is not {what}: did you mean {match!r}?{suffix}")
                 break
     return problems.lines
 

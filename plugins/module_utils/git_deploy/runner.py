@@ -148,6 +148,8 @@ class Runner:
             "SLUICE_REPORT_DIRECTORY": self._queue.path(identity, "report"),
             # Read by the deploy as it is, and never as a template.
             "APP_VERSION": request["version"],
+            # Who may push what was asked before: the push confirms it.
+            "SLUICE_CONFIRM_ENVIRONMENT": self._environment.name,
             # Who runs it, in the ledger, the report and notices.
             "SUDO_USER": request["pusher"],
         }

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def options(release: str) -> list[str]:
-    """Return the extra arguments of rollback.yml."""
-    return ["-e", "release_data=restore", "-e", f"rollback_confirm={release}"]
+def options(release: str, environment: str = "") -> list[str]:
+    """Return the extra arguments of rollback.yml. app_rollback.automatic has confirmed it for the protected ``environment``."""
+    confirmed = ["-e", f"confirm_environment={environment}"] if environment else []
+    return ["-e", "release_data=restore", "-e", f"rollback_confirm={release}", *confirmed]
 
 
 def command(argv: Sequence[str], playbooks: Sequence[str], other: str, more: Sequence[str]) -> list[str]:
