@@ -234,6 +234,13 @@ def resolve(
     The result is plain data and holds no secret's value: a service's ``secrets`` map names to versions, and ``secret_references`` names
     those that are kept elsewhere.
     """
+    return _resolved(read(variables, needs_version=needs_version, origin=origin))
+
+
+def read(
+    variables: Mapping[str, Any], *, needs_version: bool = True, origin: Origin = lambda _unused: None
+) -> Contract:
+    """Return the ``app_*`` variables as they are, checked and with every default, secrets included; raises ContractError."""
     problems = Problems(origin)
     given = {name: value for name, value in variables.items() if name in VARIABLES}
     if not needs_version:
@@ -241,13 +248,13 @@ def resolve(
     elif given.get("app_version") in (None, ""):
         problems.add("app_version", "is empty: set the version to deploy with -e app_version=... or in APP_VERSION")
         given["app_version"] = "none"
-    contract = struct(VARIABLES).read(given, "", _Unprefixed(problems))
+    contract: Contract = struct(VARIABLES).read(given, "", _Unprefixed(problems))
     if problems.lines:
         raise ContractError(problems.lines)
     coherence.check(contract, given, problems)
     if problems.lines:
         raise ContractError(problems.lines)
-    return _resolved(contract)
+    return contract
 
 
 class _Unprefixed(Problems):

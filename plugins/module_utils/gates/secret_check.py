@@ -33,18 +33,23 @@ def strength(value: str) -> float | None:
 
     It is an upper bound for what a person made up, and close for what a generator made. None for a URL without a password.
     """
-    secret: str | None = value
-    if "://" in value:
-        try:
-            secret = urlsplit(value).password
-        except ValueError:
-            secret = value
+    secret = password(value)
     if secret is None:
         return None
-    secret = unquote(secret)
     counts = Counter(secret)
     each = -sum(count / len(secret) * math.log2(count / len(secret)) for count in counts.values()) if secret else 0.0
     return each * len(secret)
+
+
+def password(value: str) -> str | None:
+    """Return what of a secret is secret: of a URL its password, None without one; else all of it."""
+    if "://" in value:
+        try:
+            found = urlsplit(value).password
+        except ValueError:
+            return value
+        return None if found is None else unquote(found)
+    return value
 
 
 def judge(
