@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
-from ansible_collections.sluice.stack.plugins.module_utils.contract import gates, protection, rollback, secret_reference
+from ansible_collections.sluice.stack.plugins.module_utils.contract import (
+    gates,
+    load_test,
+    protection,
+    rollback,
+    secret_reference,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Problems,
 )
@@ -58,6 +64,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
             )
         _check_migration(migration, contract, given, problems)
     protection.check(contract, given, problems)
+    load_test.check(contract, given, problems)
     rollback.check(contract, given, problems)
     gates.check(contract, given, problems)
     _check_commands(contract, given, problems)

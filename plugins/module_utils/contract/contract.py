@@ -9,6 +9,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     coherence,
     gates,
+    load_test,
     protection,
     rollback,
     secret_reference,
@@ -167,6 +168,7 @@ VARIABLES: dict[str, Kind] = {
     "app_signature": gates.SIGNATURE,
     "app_slo": slo.SLO,
     "app_seed": SEED,
+    "app_load_test": load_test.LOAD_TEST,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": secret_reference.secrets(ENV_NAME),

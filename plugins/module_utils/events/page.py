@@ -53,7 +53,8 @@ figure {{ margin: 1.2rem 0; overflow-x: auto; }} figcaption {{ margin-bottom: .5
 figcaption span {{ margin-left: 1.2rem; white-space: nowrap; color: var(--soft); }}
 figcaption i {{ display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; border-radius: 2px; vertical-align: -.05rem; }}
 svg {{ width: 100%; min-width: 40rem; height: auto; font: 13px system-ui, sans-serif; }} svg text {{ fill: currentColor; }}
-svg .grid {{ stroke: var(--line); }}
+svg .grid {{ stroke: var(--line); }} svg .mark {{ stroke: var(--bad); stroke-dasharray: 6 4; }}
+svg polyline.k-one {{ fill: none; stroke: var(--one); stroke-width: 2; }} svg polyline.k-two {{ fill: none; stroke: var(--two); stroke-width: 2; }}
 .k-good, .k-one {{ fill: var(--one); background: var(--one); }} .k-two {{ fill: var(--two); background: var(--two); }}
 .k-three {{ fill: var(--three); background: var(--three); }} .k-bad {{ fill: var(--bad); background: var(--bad); }}
 .cards {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem; }}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small plots as SVG in an HTML page, without scripts: bars, columns, and dots over time. Pure.
+"""Small plots as SVG in an HTML page, without scripts: bars, columns, dots over time, and lines. Pure.
 
 Each has a title and a description for those who do not see it. Colours are the page's classes (page.py), in light and in dark.
 """
@@ -35,6 +35,14 @@ class Dot:
     value: float
     kind: Kind
     text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values along an axis, as pairs of place and value."""
+
+    kind: Kind
+    points: Sequence[tuple[float, float]]
 
 
 def number(value: float) -> str:
@@ -113,6 +121,54 @@ def dots(
         )
     drawn += [_text(LEFT, TOP + HEIGHT + 16, ends[0], "start"), _text(WIDTH - 20, TOP + HEIGHT + 16, ends[1], "end")]
     return _figure(title, about, kinds, TOP + HEIGHT + BOTTOM, drawn)
+
+
+def lines(
+    title: str,
+    about: str,
+    drawn: Sequence[Line],
+    marks: Sequence[tuple[str, float]] = (),
+    form: Form = number,
+    places: Form = number,
+) -> str:
+    """Values over a common axis, and ``marks``, limits that are drawn across. Both axes are linear."""
+    points = [point for line in drawn for point in line.points]
+    if not points:
+        return ""
+    # A limit far above everything would press the lines flat.
+    tall = max(value for _unused, value in points)
+    shown = [(name, value) for name, value in marks if value <= 3 * tall]
+    tall = max([tall, *(value for _unused, value in shown)]) or 1.0
+    step = _step(tall)
+    most = step * math.ceil(tall / step - 1e-9)
+    left, right = min(place for place, _unused in points), max(place for place, _unused in points)
+
+    def x(place: float) -> float:
+        return LEFT + (WIDTH - LEFT - 20) * (place - left) / ((right - left) or 1.0)
+
+    def y(value: float) -> float:
+        return TOP + HEIGHT - HEIGHT * value / most
+
+    parts = list(_axis(most, step, form))
+    for name, value in shown:
+        parts.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - 20}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(_text(WIDTH - 20, y(value) - 4, name, "end"))
+    for line in drawn:
+        path = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in line.points)
+        parts.append(f'<polyline class="{line.kind.name}" points="{path}"/>')
+        parts += [
+            f'<circle class="{line.kind.name}" cx="{x(place):.1f}" cy="{y(value):.1f}" r="{3 if len(line.points) < 80 else 1}">'
+            f"<title>{escape(f'{places(place)}: {line.kind.label} {form(value)}')}</title></circle>"
+            for place, value in line.points
+        ]
+    apart = _step((right - left) or 1.0)
+    ticks = (
+        [apart * tick for tick in range(math.ceil(left / apart), math.floor(right / apart) + 1)]
+        if right > left
+        else [left]
+    )
+    parts += [_text(x(tick), TOP + HEIGHT + 16, places(tick), "middle") for tick in ticks]
+    return _figure(title, about, [line.kind for line in drawn], TOP + HEIGHT + BOTTOM, parts)
 
 
 def _step(most: float) -> float:
