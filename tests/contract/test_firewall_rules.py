@@ -139,6 +139,17 @@ def test_ports_and_sources_of_the_inventory_are_used(tmp_path: Path) -> None:
     assert "\n    tcp dport { 22 } accept\n" not in files["app1"]
 
 
+def test_figures_are_for_the_monitoring_hosts_alone(tmp_path: Path) -> None:
+    inventory = {group: hosts(one=EDGE) for group in ("edge", "app", "db", "cache")} | {"monitors": hosts(mon1=OTHER)}
+    opened, files = rules(tmp_path, inventory)
+    ports = {"one": (9100, 9113, 9121, 9187), "mon1": (9100,)}
+    for host, wanted in ports.items():
+        assert {rule for rule in opened[host] if " 9" in rule} == {f"tcp {port} {OTHER}" for port in wanted}
+    assert f"\n    ip6 saddr {OTHER} tcp dport {{ 9113 }} accept\n" in files["one"]
+    opened, _files = rules(tmp_path, inventory, exporters_enabled=False)
+    assert not any(" 9" in rule for found in opened.values() for rule in found)
+
+
 def test_networks_of_the_rules_of_postgres_are_let_in(tmp_path: Path) -> None:
     opened, _unused = rules(
         tmp_path,
@@ -151,7 +162,9 @@ def test_networks_of_the_rules_of_postgres_are_let_in(tmp_path: Path) -> None:
     assert opened == {"db1": {f"tcp 5432 {DATA}", "tcp 5432 10.8.0.0/24", "tcp 5432 10.9.0.5/32"}, "cache1": set()}
 
 
-@pytest.mark.parametrize("port", ["22", "80", "443", "app_port_range", "5432", "5500", "6379"])
+@pytest.mark.parametrize(
+    "port", ["22", "80", "443", "app_port_range", "5432", "5500", "6379", "9100", "9113", "9121", "9187"]
+)
 def test_the_page_names_what_is_opened(port: str) -> None:
     rows = [line for line in (REPOSITORY / "docs/hardening.md").read_text().splitlines() if line.startswith("| ")]
     assert any(port in row.split("|")[2] for row in rows)

@@ -27,6 +27,17 @@ def test_the_program_of_certificates_runs_with_its_parts(tmp_path: Path) -> None
     assert done.returncode == 0 and "renew" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("name", ["facts", "edge"])
+def test_the_programs_of_figures_run_with_their_parts(tmp_path: Path, name: str) -> None:
+    for part in host_program.parts_of(f"monitoring/{name}_program"):
+        place = tmp_path / PACKAGE.replace(".", "/") / f"{part}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(UTILS / f"{part}.py", place)
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from {PACKAGE}.monitoring.{name}_program import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "--state" in done.stdout, done.stderr
+
+
 def shown_help(folder: Path, name: str, parts: Iterable[str]) -> subprocess.CompletedProcess[str]:
     """The program's help, run from a directory with these parts only."""
     for part in parts:

@@ -15,7 +15,7 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1].name for path in (REPOSITORY / "roles").glob("*/meta/argument_specs.yml"))
-GROUPS = ("edge", "app", "db", "cache")
+GROUPS = ("edge", "app", "db", "cache", "monitors")
 TASK_LINES = 150
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,

@@ -25,10 +25,11 @@ FIXED = {
     "sluice_logged_uri": "/api/bookings?day=*",
     "body_bytes_sent": "1834",
     "sluice_app": "shop",
+    "sluice_route": "shop.example.com/api",
     "sluice_slot": "green",
     "upstream_addr": "10.0.0.21:20001",
 }
-VARYING = (
+VARYING = {
     "msec",
     "status",
     "request_time",
@@ -36,17 +37,17 @@ VARYING = (
     "sluice_release",
     "upstream_status",
     "upstream_response_time",
-)
+}
 
 
 def log_line() -> str:
-    """Nginx's own ``log_format`` with the values that vary left open, in the order of VARYING."""
+    """Nginx's own ``log_format`` with the values that vary left open, by their names."""
     parts = re.search(r"log_format sluice escape=json\s+(.*?);", TEMPLATE.read_text(), re.DOTALL)
     assert parts
     text = "".join(re.findall(r"'(.*?)'", parts[1]))
     line = re.sub(r"\$(\w+)", lambda match: FIXED.get(match[1]) or "\0" + match[1] + "\0", text)
-    assert tuple(re.findall("\0(.*?)\0", line)) == VARYING, "the log's format changed"
-    return re.sub("\0.*?\0", "%s", line.replace("%", "%%"))
+    assert set(re.findall("\0(.*?)\0", line)) == VARYING, "the log's format changed"
+    return re.sub("\0(.*?)\0", r"%(\1)s", line.replace("%", "%%"))
 
 
 LINE = log_line()
@@ -122,15 +123,15 @@ def request(rng: random.Random, begin: float, release: str, fails: bool, factor:
         service, median, spread = "backend", 0.04, 0.8
     took = min(60.0, median * factor * math.exp(spread * rng.gauss(0, 1)))
     status = 502 if fails else 200
-    return LINE % (
-        f"{SINCE + begin + took:.3f}",
-        status,
-        f"{took + 0.002:.3f}",
-        service,
-        release,
-        status,
-        f"{took:.3f}",
-    )
+    return LINE % {
+        "msec": f"{SINCE + begin + took:.3f}",
+        "status": status,
+        "request_time": f"{took + 0.002:.3f}",
+        "sluice_service": service,
+        "sluice_release": release,
+        "upstream_status": status,
+        "upstream_response_time": f"{took:.3f}",
+    }
 
 
 def counts(rng: random.Random, traffic: Traffic) -> canary_log.Counts:

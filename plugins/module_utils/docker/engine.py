@@ -59,6 +59,10 @@ class Engine:
         """GET ``path``; returns JSON."""
         return self._call("GET", path, query).data()
 
+    def lines(self, path: str, **query: Any) -> list[Any]:
+        """GET ``path``; returns the JSON of each line."""
+        return [json.loads(line) for line in self._call("GET", path, query).body.splitlines() if line.strip()]
+
     def post(self, path: str, body: Any = None, *, timeout: float | None = None, **query: Any) -> Any:
         """POST to ``path``; returns JSON, None without a body."""
         return self._call("POST", path, query, body, timeout=timeout).data()

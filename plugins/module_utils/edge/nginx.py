@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.protection import DOTS, NONE, Protection
-from ansible_collections.sluice.stack.plugins.module_utils.edge.routes import Manifest, Route, folder, table
+from ansible_collections.sluice.stack.plugins.module_utils.edge.routes import Manifest, Route, folder, label, table
 from ansible_collections.sluice.stack.plugins.module_utils.edge.routes import route as route_of
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import NO_TLS, TLS_SETTINGS, Tls
 from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
@@ -232,7 +232,11 @@ class _App:
 
     def _location(self, match: str, host: str, path: str, asset: bool) -> str:
         services = self._services(host, path)
-        lines = [f"        set $sluice_service {self._value(services)};"]
+        lines = [
+            f"        set $sluice_service {self._value(services)};",
+            # For the log: what of a request's path is the same for all of them.
+            f'        set $sluice_route "{self._label(host, path)}";',
+        ]
         if asset:
             lines.append(
                 f"        set $sluice_other_service {self._value({'blue': services['green'], 'green': services['blue']})};"
@@ -255,6 +259,11 @@ class _App:
                 lines.append("        error_page 598 = @sluice_limited;")
         lines.append("        proxy_pass http://$sluice_upstream;")
         return _block(f"    location {match}", lines, "    ")
+
+    def _label(self, host: str, path: str) -> str:
+        """Return the name of a location's route; assets belong to the one they are of."""
+        found = [one for one in self._routes(host, path).values() if one and folder(one["assets"] or "/") == path]
+        return label(host, found[0]["path"] if found else path)
 
     def _is_single(self, services: Services) -> bool:
         """Whether a location's service is a singleton, which is down while it is replaced."""

@@ -15,6 +15,11 @@ def folder(path: str) -> str:
     return path.rstrip("/") + "/"
 
 
+def label(host: str, path: str) -> str:
+    """Return the name of a route in logs and figures: its host name, if it has one, and its path without the '/' at the end."""
+    return f"{host}{path.rstrip('/') or '/'}"
+
+
 def table(release: Manifest, host: str) -> list[Route]:
     """Return a release's routes for a host name: its own, else those for any name."""
     own = [route for route in release["routes"] if (route["host"] or "") == host]
