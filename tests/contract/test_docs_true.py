@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.sluice.stack.plugins.module_utils.contract import contract, gates
+from ansible_collections.sluice.stack.plugins.module_utils.contract import contract, gates, slo
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import REQUIRED, Kind, Problems
 from ansible_collections.sluice.stack.plugins.module_utils.gates import registry
 
@@ -57,6 +57,7 @@ STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "The migration": (contract.MIGRATION, {"engine": "prisma", "service": "web"}),
     "The backup": (contract.BACKUP, {}),
     "The rollback": (contract.VARIABLES["app_rollback"], {}),
+    "The SLO": (slo.FIELDS, {}),
     "The seed": (contract.SEED, {"service": "web", "command": ["seed"]}),
 }
 

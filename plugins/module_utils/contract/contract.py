@@ -12,6 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     protection,
     rollback,
     secret_reference,
+    slo,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     REQUIRED,
@@ -164,6 +165,7 @@ VARIABLES: dict[str, Kind] = {
     "app_gate_evidence": text("", r"[^\n]*", "a directory of the controller"),
     "app_gate_waivers": gates.APP_GATE_WAIVERS,
     "app_signature": gates.SIGNATURE,
+    "app_slo": slo.SLO,
     "app_seed": SEED,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
@@ -298,6 +300,7 @@ def _resolved(contract: Contract) -> Contract:
         "gate_evidence": contract["app_gate_evidence"],
         "gate_waivers": contract["app_gate_waivers"],
         "signature": contract["app_signature"],
+        "slo": contract["app_slo"],
         "seed": contract["app_seed"],
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],
