@@ -12,6 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.gates import registry
 from ansible_collections.sluice.stack.plugins.module_utils.gates.facts import Facts
+from ansible_collections.sluice.stack.plugins.module_utils.monitoring import firing
 from ansible_collections.sluice.stack.plugins.plugin_utils import gate_evidence, say
 
 
@@ -73,6 +74,10 @@ class ActionModule(ActionBase):
             elif not answer.get("skipped"):
                 unanswered[host] = str(answer.get("msg", "it was not asked")).removeprefix("Task failed: ")
         url = options.get("alerts", {}).get("url", "")
+        # Any of the monitoring hosts that answered.
+        monitoring: Mapping[str, Any] = next(
+            (found["monitoring"] for found in hosts.values() if found.get("monitoring")), {}
+        )
         keys = options.get("approval", {}).get("keys", [])
         return Facts(
             now=time.time(),
@@ -90,5 +95,6 @@ class ActionModule(ActionBase):
             unanswered=unanswered,
             images=next((found["images"] for found in hosts.values() if found.get("images")), {}),
             public_keys=(contract["signature"] or {}).get("keys", []),
-            alerts=gate_evidence.alerts(url) if url else {},
+            alerts=firing.alerts(url) if url else monitoring.get("alerts", {}),
+            budgets=monitoring.get("budgets", {}),
         )

@@ -37,15 +37,15 @@ options:
   targets:
     description:
       - Where to send them, separated by white space. C(slack+https://...) is an incoming webhook of Slack or Mattermost, C(teams+https://...) a Teams
-        workflow, C(https://...) a webhook. Everything else is a URL of apprise, such as C(mailtos://...), and needs that Python package on the
-        controller.
+        workflow, C(grafana+https://TOKEN@...) Grafana, which marks the run in its graphs, C(https://...) a webhook. Everything else is a URL of
+        apprise, such as C(mailtos://...), and needs that Python package on the controller.
       - They contain secrets, so they come from the environment.
     type: str
     default: ""
     env:
       - name: SLUICE_NOTIFY
   kinds:
-    description: Which notices to send; C(started), C(waiting), C(live), C(rolled_back), C(failed), C(drill_failed), C(backup_problem) or
+    description: Which notices to send; C(started), C(waiting), C(flipped), C(live), C(rolled_back), C(failed), C(drill_failed), C(backup_problem) or
       C(certificate_late).
     type: list
     elements: str
@@ -102,7 +102,8 @@ class CallbackModule(Reader):
             self._display.warning(
                 f"notify: {unknown[0]} is no kind of notice (SLUICE_NOTIFY_KINDS): use {', '.join(notice.KINDS)}"
             )
-        self._notices = notice.Notices(kinds, self.get_option("link") or _job(os.environ))
+        # Each target has its choice of these.
+        self._notices = notice.Notices({*kinds, *notice.ANNOTATED}, self.get_option("link") or _job(os.environ))
         # A dry run concerns the one who typed it.
         self._targets = [] if context.CLIARGS.get("check") else self.get_option("targets").split()
 
@@ -110,8 +111,11 @@ class CallbackModule(Reader):
         """Hand over a notice of each event that is worth one."""
         for event in happened:
             made = self._notices.of(event) if self._notices and self._targets else None
-            for target in self._targets if made else ():
-                self._hand_over(target, made or {})
+            if not made:
+                continue
+            for target in self._targets:
+                if notice.wanted(target, made["kind"], self.get_option("kinds")):
+                    self._hand_over(target, made)
 
     def _hand_over(self, target: str, made: notice.Notice) -> None:
         shown = _shown(target)
@@ -162,7 +166,11 @@ class CallbackModule(Reader):
 
 
 def _is_http(target: str) -> bool:
-    return urlsplit(target).scheme in ("http", "https", "slack+https", "slack+http", "teams+https", "teams+http")
+    return urlsplit(target).scheme in (
+        "http",
+        "https",
+        *(f"{kind}+{scheme}" for kind in ("slack", "teams", "grafana") for scheme in ("https", "http")),
+    )
 
 
 def _shown(target: str) -> str:

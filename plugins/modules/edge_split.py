@@ -18,7 +18,8 @@ extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.st
 options:
   state:
     description:
-      - V(flip) sends requests to a release for O(seconds) and checks O(verify) through the public port; when that fails it reverts at once.
+      - V(flip) sends requests to a release for O(seconds), checks O(verify) through the public port, and watches real requests with O(watch); when one
+        of these fails it reverts at once.
       - V(confirm) makes the flip of O(release) permanent; it is refused after the deadline.
       - V(adopt) confirms a release that another edge has confirmed, without a flip.
       - V(abort) ends a flip, of O(release) or any.
@@ -55,6 +56,25 @@ options:
     description: The timeout of one response, in seconds.
     type: float
     default: 5
+  watch:
+    description:
+      - After a flip, for how many C(seconds) the release's real requests are watched in this edge's access log. When more of them fail than those of
+        the release before did, by C(max_errors) as a share, and that is no chance, the flip is reverted.
+      - Without C(min_requests) in as many seconds before the flip, nothing is watched. Time for it is added to O(seconds).
+    type: dict
+    suboptions:
+      seconds:
+        description: For how long; 0 for not at all.
+        type: float
+        required: true
+      max_errors:
+        description: How much more may fail, 0 to 1.
+        type: float
+        required: true
+      min_requests:
+        description: How many requests are enough to judge by.
+        type: int
+        required: true
   keep_releases:
     description: To how many releases the ledger is compacted when it is written; 0 for no compaction.
     type: int
@@ -154,10 +174,15 @@ served:
   elements: dict
   sample: [{release: 20261122T231500Z-v1.4.2, slot: green, percent: 100}]
 seconds:
-  description: Seconds of the change and the verification.
+  description: Seconds of the change, the verification, and of watching real requests.
   returned: success
   type: dict
-  sample: {change: 0.012, verify: 0.034}
+  sample: {change: 0.012, verify: 0.034, watch: 10.02}
+watched:
+  description: How many real requests were watched; 0 when the edge had too few to judge by.
+  returned: success, with O(watch)
+  type: int
+  sample: 2104
 """
 
 import json
@@ -166,10 +191,12 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sluice.stack.plugins.module_utils.canary.watch import Limits
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
 from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
 from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import Ports, VerifyError, verify
+from ansible_collections.sluice.stack.plugins.module_utils.edge.watch import WatchError, observe
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
 from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
@@ -179,7 +206,14 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
     LeaseError,
 )
 
-Failure = (LeaseError, edge_record.RecordError, edge_control.EdgeDown, edge_control.EdgeRefused, VerifyError)
+Failure = (
+    LeaseError,
+    edge_record.RecordError,
+    edge_control.EdgeDown,
+    edge_control.EdgeRefused,
+    VerifyError,
+    WatchError,
+)
 
 
 def read(app: str) -> Record:
@@ -201,7 +235,7 @@ def wanted(params: dict[str, Any], before: Record) -> Record:
             release=release,
             slot=params["slot"],
             percent=params["percent"],
-            seconds=params["seconds"],
+            seconds=params["seconds"] + (params["watch"] or {"seconds": 0})["seconds"],
             token=token,
             now=time.time(),
         )
@@ -254,8 +288,21 @@ def serving_or_nothing(app: str) -> list[dict[str, Any]]:
         return []
 
 
-def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
-    """Execute the step; returns the record before and after, and the seconds of each part. Raises one of Failure."""
+def watched(params: dict[str, Any], before: Record, guard: Guard) -> int:
+    """Watch the release's real requests, where there is one to go back to; returns how many they were. Raises WatchError or LeaseLost."""
+    limits, live = Limits.from_data(params["watch"]), before["confirmed"]
+    if not limits.seconds or live is None or live["release"] == params["release"]:
+        return 0
+    try:
+        return observe(params["app"], params["release"], live["release"], limits, guard.check)
+    except WatchError as error:
+        raise WatchError(
+            f"release {params['release']} fails real requests: {error}. {put_back(params, guard)}"
+        ) from error
+
+
+def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float], int]:
+    """Execute the step; returns the record before and after, the seconds of each part, and how many requests were watched. Raises one of Failure."""
     guard = Guard(params["app"], params["run_id"], params["token"])
     begin = time.monotonic()
     try:
@@ -281,10 +328,15 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float]]:
                 f"release {params['release']} does not answer through the edge: {error}. {put_back(params, guard)}"
             ) from error
     verified = time.monotonic()
+    seen = watched(params, before, guard) if params["state"] == "flip" and params["watch"] else 0
+    ended = time.monotonic()
     # After the record, which is the truth: what the ledger then lacks, the next run adds.
     served = [choice["release"] for choice in (after["confirmed"], after["pending"]) if choice]
     guard.finish(params["entries"], release_lease=params["release_lease"], keep=params["keep_releases"], pinned=served)
-    return before, after, {"change": round(changed - begin, 3), "verify": round(verified - changed, 3)}
+    seconds = {"change": changed - begin, "verify": verified - changed}
+    if params["watch"]:
+        seconds["watch"] = ended - verified
+    return before, after, {part: round(taken, 3) for part, taken in seconds.items()}, seen
 
 
 ARGUMENTS: dict[str, Any] = {
@@ -303,6 +355,14 @@ ARGUMENTS: dict[str, Any] = {
         "verify": {"type": "list", "elements": "dict", "default": []},
         "verify_times": {"type": "int", "default": 3},
         "verify_timeout": {"type": "float", "default": 5},
+        "watch": {
+            "type": "dict",
+            "options": {
+                "seconds": {"type": "float", "required": True},
+                "max_errors": {"type": "float", "required": True},
+                "min_requests": {"type": "int", "required": True},
+            },
+        },
         "keep_releases": {"type": "int", "default": 0},
         "http_port": {"type": "int", "default": 80},
         "https_port": {"type": "int", "default": 443},
@@ -325,12 +385,13 @@ def main() -> None:
     module = AnsibleModule(**ARGUMENTS)
     params = module.params
     seconds: dict[str, Any] = {}
+    seen = 0
     try:
         if module.check_mode:
             before = read(params["app"])
             after = wanted(params, before)
         else:
-            before, after, seconds = apply(params)
+            before, after, seconds, seen = apply(params)
     except Failure as error:
         module.fail_json(msg=str(error))
     module.exit_json(
@@ -339,6 +400,7 @@ def main() -> None:
         record=after,
         served=serving_or_nothing(params["app"]),
         seconds=seconds,
+        watched=seen,
         diff={"before": before, "after": after},
     )
 

@@ -43,6 +43,14 @@ options:
     description: The timeout for a registry, in seconds.
     type: float
     default: 15
+  monitoring:
+    description: Whether to ask this host's Prometheus for alerts and error budgets.
+    type: bool
+    default: false
+  monitoring_wait:
+    description: For how many seconds to wait until no error budget of the app burns too fast.
+    type: float
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -61,6 +69,7 @@ facts:
     - C(observation) is what M(sluice.stack.release_fence) observes, C(memory_free) the bytes of memory that programs could have; with O(release=true).
     - C(images) has the digest of each reference and its signatures, or an error.
     - C(backups) has the problems of each program and the end of the newest backup of each source, C(drill) the record of the last drill.
+    - C(monitoring) has C(alerts), the rules and what is firing, and C(budgets), what is left of each error budget and which burn too fast.
   returned: success
   type: dict
   sample:
@@ -79,6 +88,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.docker import registry
 from ansible_collections.sluice.stack.plugins.module_utils.docker.docker_host import Engine, EngineError, resolve_digest
 from ansible_collections.sluice.stack.plugins.module_utils.docker.observe import app_host, edge_host, every_host
+from ansible_collections.sluice.stack.plugins.module_utils.monitoring import firing
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import pinned
 
@@ -92,6 +102,8 @@ ARGUMENTS: dict[str, Any] = {
         "images": {"type": "list", "elements": "str", "default": []},
         "backups": {"type": "list", "elements": "str", "choices": ["sluice-backup", "sluice-files"], "default": []},
         "registry_seconds": {"type": "float", "default": 15},
+        "monitoring": {"type": "bool", "default": False},
+        "monitoring_wait": {"type": "float", "default": 0},
     },
     "supports_check_mode": True,
 }
@@ -160,6 +172,11 @@ def main() -> None:
         if params["images"]:
             look = partial(image_of, Engine(), seconds=params["registry_seconds"])
             facts["images"] = dict(zip(params["images"], together(look, params["images"]), strict=True))
+        if params["monitoring"]:
+            facts["monitoring"] = {
+                "budgets": firing.settled(firing.LOCAL, params["app"], params["monitoring_wait"]),
+                "alerts": firing.alerts(firing.LOCAL),
+            }
         answers = {program: backup_of(program) for program in params["backups"]}
         if answers:
             facts["backups"] = answers

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what CI and people left for the gates, on the controller: files, signatures of approvals, Prometheus."""
+"""Read what CI and people left for the gates, on the controller: files, signatures of approvals."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import subprocess
 import tempfile
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.gates import approval, evidence
@@ -120,26 +118,3 @@ def _verified(given: Statement, text: str, signature: str, app: str, keys: Seque
             fault=f"it is not signed by {plain(given.approver, 40)} with a key of app_gates.approval.keys ({plain((reason or ['no reason'])[0], 60)})",
         )
     return dataclasses.replace(given, key=key)
-
-
-def alerts(url: str) -> dict[str, Any]:
-    """Ask Prometheus for its alerting rules and what is firing: https://prometheus.io/docs/prometheus/latest/querying/api/."""
-    try:
-        groups = _asked(f"{url.rstrip('/')}/api/v1/rules?type=alert")["groups"]
-        rules = [rule for group in groups for rule in group["rules"] if rule["type"] == "alerting"]
-        return {
-            "rules": [{"name": plain(rule["name"], 60), "health": rule["health"]} for rule in rules],
-            "firing": [
-                {"name": plain(rule["name"], 60), "severity": alert["labels"].get("severity", "")}
-                for rule in rules
-                for alert in rule["alerts"]
-                if alert["state"] == "firing"
-            ],
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return {"error": plain(f"no answer of Prometheus's ({error})", 160)}
-
-
-def _asked(url: str) -> Mapping[str, Any]:
-    with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http or https, see contract/gates.py
-        return dict(json.loads(answer.read(LARGEST))["data"])

@@ -54,6 +54,7 @@ STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "A route": (contract.ROUTE, {"service": "web"}),
     "Protection": (contract.VARIABLES["app_protection"], {}),
     "The canary": (contract.CANARY, {}),
+    "The watch": (contract.WATCH, {}),
     "The migration": (contract.MIGRATION, {"engine": "prisma", "service": "web"}),
     "The backup": (contract.BACKUP, {}),
     "The rollback": (contract.VARIABLES["app_rollback"], {}),

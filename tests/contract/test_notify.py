@@ -158,7 +158,7 @@ def test_no_secret_is_in_the_arguments_of_a_process(receiver: Receiver) -> None:
 
 def test_a_kind_that_does_not_exist_and_no_target_at_all() -> None:
     assert Said(targets="", kinds=["alive"]).run(PLANNED, LIVE) == [
-        "notify: alive is no kind of notice (SLUICE_NOTIFY_KINDS): use started, waiting, live, rolled_back, failed, "
+        "notify: alive is no kind of notice (SLUICE_NOTIFY_KINDS): use started, waiting, flipped, live, rolled_back, failed, "
         "drill_failed, backup_problem, certificate_late"
     ]
 
@@ -210,3 +210,33 @@ def test_a_late_certificate_is_told_by_a_real_look(tmp_path: Path, receiver: Rec
     ((_unused, told, _more),) = receiver.wait_for(1)
     assert (told["kind"], told["app"]) == ("certificate_late", "shop")
     assert "shop.test ends in 5 days" in told["text"] and told["text"].startswith("one")
+
+
+FLIPPED = events.StepEnded(**AT, step="flip", seconds=0.3, hosts=("edge1",), failed=(), summary=())
+
+
+def test_grafana_gets_a_mark_for_each_moment_and_people_only_what_they_want() -> None:
+    grafana, people = Receiver(), Receiver()
+    try:
+        base = grafana.address.rstrip("/").removeprefix("http://")
+        said = Said(targets=f"grafana+http://gl-secret@{base}/ {people.address}", kinds=["live"])
+        assert said.run(PLANNED, FLIPPED, LIVE) == []
+        marks = grafana.wait_for(3)
+        assert [path for path, _body, _headers in marks] == ["/api/annotations"] * 3
+        assert all(headers["Authorization"] == "Bearer gl-secret" for _path, _body, headers in marks)
+        assert [body["tags"] for _path, body, _headers in marks] == [
+            ["sluice", "shop", kind, "r2"] for kind in ("started", "flipped", "live")
+        ]
+        assert marks[0][1]["time"] == 100_000
+        assert "all requests go to r2 on edge1" in marks[1][1]["text"]
+        assert [body["kind"] for _path, body, _headers in people.wait_for(1)] == ["live"]
+    finally:
+        grafana.server.shutdown()
+        people.server.shutdown()
+
+
+def test_a_flip_that_failed_is_no_mark() -> None:
+    failed = events.StepEnded(**AT, step="flip", seconds=3, hosts=("edge1",), failed=("edge1",), summary=())
+    notices = notice.Notices(notice.KINDS)
+    notices.of(PLANNED)
+    assert notices.of(failed) is None and (notices.of(FLIPPED) or {})["kind"] == "flipped"

@@ -12,8 +12,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import gates
 from ansible_collections.sluice.stack.plugins.module_utils.gates import from_hosts, window
 from ansible_collections.sluice.stack.plugins.module_utils.gates.facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.gates.result import Result
+from ansible_collections.sluice.stack.plugins.module_utils.monitoring import firing as monitoring
 from ansible_collections.sluice.stack.plugins.modules import gate_facts
-from ansible_collections.sluice.stack.plugins.plugin_utils import gate_evidence
 
 NOW = 1_795_389_300.0
 HOUR, DAY = 3600.0, 86400.0
@@ -234,6 +234,41 @@ def test_alerts_are_configured_and_quiet() -> None:
 
 
 def test_a_prometheus_that_is_down_is_said_in_one_line() -> None:
-    (key, line), *more = gate_evidence.alerts("http://127.0.0.1:9").items()
-    assert key == "error" and not more
-    assert "\n" not in line and line.startswith("no answer of Prometheus's")
+    for answer in (monitoring.alerts("http://127.0.0.1:9"), monitoring.budgets("http://127.0.0.1:9", "shop")):
+        (key, line), *more = answer.items()
+        assert key == "error" and not more
+        assert "\n" not in line and line.startswith("no answer of Prometheus's")
+
+
+# error_budget
+
+
+@pytest.mark.parametrize(
+    ("budgets", "state", "evidence"),
+    [
+        (
+            {"left": {"availability": 0.4, "latency_p99": 1}, "burning": []},
+            "ok",
+            "left: 40% of availability, 100% of latency_p99",
+        ),
+        ({"left": {"availability": 0.1}, "burning": []}, "failed", "left: 10% of availability, not more than 20%"),
+        ({"left": {"availability": -0.5}, "burning": []}, "failed", "left: -50% of availability, not more than 20%"),
+        ({"left": {"availability": 0.9}, "burning": ["availability"]}, "failed", "it burns too fast: availability"),
+        ({"left": {}, "burning": []}, "unknown", "Prometheus knows no error budget of shop"),
+        ({"error": "refused"}, "unknown", "Prometheus: refused"),
+        ({}, "unknown", "Prometheus: not asked: no host of group monitors answered"),
+    ],
+)
+def test_a_release_needs_an_error_budget(budgets: dict[str, Any], state: str, evidence: str) -> None:
+    found = asked("error_budget", Facts(NOW, "shop", "v1", "production", budgets=budgets), least=0.2, wait=0)
+    assert (found.state, found.evidence) == (state, evidence)
+
+
+@pytest.mark.parametrize("burning", [0, 1, 9])
+def test_it_waits_for_a_burn_to_end(monkeypatch: pytest.MonkeyPatch, burning: int) -> None:
+    """It is asked again until none burns, or the time is over."""
+    looks = iter([{"left": {}, "burning": ["availability"]}] * burning + [{"left": {}, "burning": []}])
+    monkeypatch.setattr(monitoring, "budgets", lambda url, app: next(looks))
+    monkeypatch.setattr(monitoring, "PAUSE", 0.01)
+    found = monitoring.settled("http://127.0.0.1:9", "shop", 0.0 if burning == 9 else 5.0)
+    assert found["burning"] == (["availability"] if burning == 9 else [])

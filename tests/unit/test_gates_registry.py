@@ -172,7 +172,7 @@ def test_keys_for_signatures_ask_for_signatures(variables: Any) -> None:
         ),
         ({"app_gates": ["tests"]}, "app_gates.tests reads files: set app_gate_evidence to their directory"),
         ({"app_gates": ["signature"]}, "app_gates.signature needs app_signature.keys: the public keys"),
-        ({"app_gates": ["alerts"]}, "app_gates.alerts.url is missing"),
+        ({"app_gates": [{"error_budget": {"least": 20}}]}, "app_gates.error_budget.least is 20: it must be 0 to 1"),
         ({"app_gates": ["approval"], "app_gate_evidence": "ci"}, "app_gates.approval.keys is missing"),
         (
             {"app_gates": [{"approval": {"by": 2, "keys": [ANNA]}}], "app_gate_evidence": "ci"},

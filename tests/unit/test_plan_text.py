@@ -45,7 +45,9 @@ def test_it_says_which_containers_stop_where_and_which_visitors_move(fleet: Any)
     assert reported(fleet, "retire") == [
         f"{host}: stop backend, frontend of {first} in blue, once it has drained" for host in ("app1", "app2")
     ]
-    assert reported(fleet, "flip") == ["edge1: all requests from blue to green; reverts automatically unless confirmed"]
+    assert reported(fleet, "flip") == [
+        "edge1: all requests from blue to green; reverts automatically unless confirmed, or when it fails visitors within 10 s"
+    ]
 
 
 def test_it_says_what_is_cleared_out_of_the_slot_first(fleet: Any) -> None:

@@ -125,6 +125,15 @@ CANARY = struct(
     default=None,
 )
 
+WATCH = struct(
+    {
+        "seconds": number(10, 0, 600),  # 0: real requests are not watched
+        "max_errors": number(0.05, 0.001, 1),  # how much more may fail than before the flip
+        "min_requests": number(20, 1, 1_000_000, whole=True),
+    },
+    default={},
+)
+
 BACKUP = struct(
     {
         "restore_point": flag(None),  # none: when the app has a migration and the backup engine can set one
@@ -159,6 +168,7 @@ VARIABLES: dict[str, Kind] = {
     "app_protection": struct(protection.KEYS, default={}),
     "app_migration": MIGRATION,
     "app_canary": CANARY,
+    "app_watch": WATCH,
     "app_backup": BACKUP,
     "app_rehearsal": REHEARSAL,
     "app_rollback": rollback.ROLLBACK,
@@ -303,6 +313,7 @@ def _resolved(contract: Contract) -> Contract:
         "protection": protection.resolved(contract),
         "migration": contract["app_migration"],
         "canary": contract["app_canary"],
+        "watch": contract["app_watch"],
         "backup": contract["app_backup"],
         "rehearsal": contract["app_rehearsal"],
         "rollback": contract["app_rollback"],

@@ -137,8 +137,15 @@ GATES: dict[str, Kind] = {
     "capacity": struct({"disk": size(2 * 2**30), "memory": size(256 * 2**20)}),
     "alerts": struct(
         {
-            "url": text(pattern=r"https?://[^\s@]+", means="the URL of Prometheus, without a password"),
-            "firing": sequence(text(), default=["critical"]),  # severities that must not be firing
+            # None: the Prometheus of the hosts in the group monitors.
+            "url": text("", pattern=r"(https?://[^\s@]+)?", means="the URL of Prometheus, without a password"),
+            "firing": sequence(text(), default=["critical", "page"]),  # severities that must not be firing
+        }
+    ),
+    "error_budget": struct(
+        {
+            "least": number(0, 0, 1),  # of the budget that must be left, a share
+            "wait": duration(0.0),  # for how long, until it no longer burns too fast
         }
     ),
     "approval": struct({"by": number(1, 1, 20, whole=True), "keys": sequence(SIGNER)}),

@@ -8,13 +8,15 @@ import hmac
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
 
-STARTED, WAITING, LIVE, ROLLED_BACK, FAILED, DRILL_FAILED, BACKUP_PROBLEM, CERTIFICATE_LATE = KINDS = (
+STARTED, WAITING, FLIPPED, LIVE, ROLLED_BACK, FAILED, DRILL_FAILED, BACKUP_PROBLEM, CERTIFICATE_LATE = KINDS = (
     "started",
     "waiting",
+    "flipped",
     "live",
     "rolled_back",
     "failed",
@@ -22,7 +24,9 @@ STARTED, WAITING, LIVE, ROLLED_BACK, FAILED, DRILL_FAILED, BACKUP_PROBLEM, CERTI
     "backup_problem",
     "certificate_late",
 )
-MARKS = {STARTED: "▶", WAITING: "…", LIVE: "✓", ROLLED_BACK: "↩"}
+# What a graph of requests gets a mark for.
+ANNOTATED = (STARTED, FLIPPED, LIVE, ROLLED_BACK, FAILED)
+MARKS = {STARTED: "▶", WAITING: "…", FLIPPED: "⇄", LIVE: "✓", ROLLED_BACK: "↩"}
 BAD = "✗"
 # What a failure means that is not a release's.
 FAILURES = {"drill": DRILL_FAILED, "backup status": BACKUP_PROBLEM, "status": ""}
@@ -85,6 +89,10 @@ class Notices:
                 return STARTED, lines[:1]
             case events.Waiting(step=step, hosts=hosts, seconds=seconds) if step:
                 return WAITING, (f"{step}: waiting for {', '.join(hosts)}, {seconds:.0f} s",)
+            case events.StepEnded(step="flip", hosts=hosts, failed=()):
+                return FLIPPED, (
+                    f"all requests go to {event.run.release} on {', '.join(hosts)}, until it is confirmed or reverts",
+                )
             case events.Live(lines=lines):
                 return LIVE, lines
             case events.RolledBack(lines=lines):
@@ -136,17 +144,37 @@ def teams(notice: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def grafana(notice: Mapping[str, Any]) -> dict[str, Any]:
+    """The body for Grafana's annotations, which are shown in every graph that asks for their tags.
+
+    https://grafana.com/docs/grafana/latest/developers/http_api/annotations/#create-annotation
+    """
+    tags = ["sluice", *(tag for tag in (notice["app"], notice["kind"], notice["release"]) if tag)]
+    text = "\n".join(part for part in (headline(notice), notice["text"], notice["link"]) if part)
+    return {"time": round(notice["time"] * 1000), "tags": tags, "text": text}
+
+
+def wanted(target: str, kind: str, kinds: Collection[str]) -> bool:
+    """Whether a target gets a kind of notice; Grafana gets what a graph needs, whatever people want to read."""
+    return kind in (ANNOTATED if target.startswith("grafana+") else kinds)
+
+
 def signature(body: bytes, secret: str) -> str:
     """The value of ``X-Sluice-Signature``: HMAC-SHA256 of the body, as GitHub signs its webhooks."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def request(target: str, notice: Mapping[str, Any], secret: str) -> tuple[str, bytes, dict[str, str]]:
-    """The URL, body and headers for a target: ``slack+https://…``, ``teams+https://…``, or a webhook ``https://…``."""
+    """The URL, body and headers for a target: ``slack+https://…``, ``teams+https://…``, ``grafana+https://token@…``, or a webhook ``https://…``."""
     kind, _unused, rest = target.partition("+")
-    shape = {"slack": slack, "teams": teams}.get(kind)
+    shape = {"slack": slack, "teams": teams, "grafana": grafana}.get(kind)
     body = json.dumps(shape(notice) if shape else dict(notice)).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "sluice"}
     if not shape and secret:
         headers["X-Sluice-Signature"] = signature(body, secret)
+    if shape is grafana:
+        parts = urlsplit(rest)
+        token, _at, host = parts.netloc.rpartition("@")
+        headers["Authorization"] = f"Bearer {token}"
+        rest = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/api/annotations"
     return rest if shape else target, body, headers

@@ -307,6 +307,9 @@ def _summary(answers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         found = _names(answers, key)
         if found:
             yield f"{len(found)} {one if len(found) == 1 else many}"
+    watched = sum(answer["watched"] for answer in answers if isinstance(answer.get("watched"), int))
+    if watched:
+        yield f"{watched} requests watched"
 
 
 def _names(answers: Iterable[Mapping[str, Any]], *keys: str) -> list[str]:

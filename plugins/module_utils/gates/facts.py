@@ -112,3 +112,5 @@ class Facts:
     public_keys: Sequence[str] = ()
     # Prometheus's own answers, {rules, alerts}, or {error}.
     alerts: Mapping[str, Any] = field(default_factory=dict)
+    # What is left of the app's error budgets by SLO, and which burn too fast: {left, burning}, or {error}.
+    budgets: Mapping[str, Any] = field(default_factory=dict)

@@ -213,17 +213,12 @@ def _size(count: float) -> str:
 
 def alerts(facts: Facts, options: Options) -> Result:
     """Prometheus has alerting rules, they can be evaluated, and none of the severities is firing."""
-    found = facts.alerts
+    found, where = facts.alerts, options["url"] or "Prometheus"
     if "error" in found or not found:
-        return Result(
-            "alerts",
-            UNKNOWN,
-            f"{options['url']}: {found.get('error', 'not asked')}",
-            "check the URL and that Prometheus is up",
-        )
+        return _not_asked("alerts", where, found)
     rules = found["rules"]
     if not rules:
-        return Result("alerts", FAILED, f"{options['url']} has no alerting rules", "configure alerts")
+        return Result("alerts", FAILED, f"{where} has no alerting rules", "configure alerts")
     broken = [one["name"] for one in rules if one["health"] == "err"]
     if broken:
         return Result("alerts", FAILED, f"rules that cannot be evaluated: {named(broken)}", "correct their expressions")
@@ -231,3 +226,27 @@ def alerts(facts: Facts, options: Options) -> Result:
     if firing:
         return Result("alerts", FAILED, f"firing: {named(firing)}", "end the incident first")
     return Result("alerts", OK, f"{len(rules)} rules, none of {', '.join(options['firing'])} firing")
+
+
+def error_budget(facts: Facts, options: Options) -> Result:
+    """No error budget of the app burns too fast, and enough is left of each."""
+    name, found = "error_budget", facts.budgets
+    if "error" in found or not found:
+        return _not_asked(name, "Prometheus", found)
+    left = found["left"]
+    if not left:
+        fix = "set app_slo, run provision.yml, and check that Prometheus reaches the edges"
+        return Result(name, UNKNOWN, f"Prometheus knows no error budget of {facts.app}", fix)
+    if found["burning"]:
+        fix = "end the incident first, or waive it when this release does"
+        return Result(name, FAILED, f"it burns too fast: {named(found['burning'])}", fix)
+    said = named([f"{share:.0%} of {slo}" for slo, share in sorted(left.items())])
+    if min(left.values()) <= options["least"]:
+        least = f"not more than {options['least']:.0%}"
+        return Result(name, FAILED, f"left: {said}, {least}", "stability first, or waive it with a reason")
+    return Result(name, OK, f"left: {said}")
+
+
+def _not_asked(name: str, where: str, found: Mapping[str, Any]) -> Result:
+    why = found.get("error", "not asked: no host of group monitors answered")
+    return Result(name, UNKNOWN, f"{where}: {why}", "check that Prometheus is up")

@@ -44,7 +44,8 @@ GATES: dict[str, Gate] = {
     "security": Gate(from_files.security, (PRODUCTION,)),
     # An approval may name digests.
     "approval": Gate(approval, (PRODUCTION,), ("images",)),
-    "alerts": Gate(from_hosts.alerts, (POST, PRODUCTION)),
+    "alerts": Gate(from_hosts.alerts, (POST, PRODUCTION), ("monitoring",)),
+    "error_budget": Gate(from_hosts.error_budget, (PRODUCTION,), ("monitoring",)),
     "live": Gate(from_hosts.live, (POST,), ("release",)),
 }
 

@@ -114,6 +114,7 @@ _NO_CHANGE: Plan = {
     "start": [],
     "configure": [],
     "canary": None,
+    "watch": None,
     "flip": [],
     "confirm": [],
     "retire": None,
@@ -129,6 +130,7 @@ def _change(now: State, wanted: Manifest, narrow: Mapping[str, str]) -> Plan:
     before = now.live_manifest
     on = list(now.apps)
     config = now.config(before, target, slot)
+    watch = now.desired.contract["watch"]
     if (config["configure"] or narrow) and live and before:
         # A reload must not add a host to the live slot's upstream that does not run the live release.
         on = [host for host in now.apps if now.holds(host, before, live["slot"])]
@@ -141,6 +143,8 @@ def _change(now: State, wanted: Manifest, narrow: Mapping[str, str]) -> Plan:
         "start": now.lacking(target, slot, healthy=True),
         **_after(narrow, config),
         "canary": now.desired.contract["canary"] if now.desired.action == "deploy" and live else None,
+        # A rollback is to a release that was live, and in a hurry.
+        "watch": watch if now.desired.action == "deploy" and live and watch["seconds"] else None,
         "flip": list(now.edges),
         "confirm": list(now.edges),
         "retire": dict(live) if live else None,
@@ -172,6 +176,7 @@ def _repair(now: State, revert: Mapping[str, Any] | None, narrow: Mapping[str, s
             else now.config(None, target, slot),
         ),
         "canary": None,
+        "watch": None,
         "flip": [],
         "confirm": list(now.edges) if unrecorded else [],
         "retire": left,

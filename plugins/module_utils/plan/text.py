@@ -121,6 +121,7 @@ def _switching(plan: Plan, facts: Facts) -> Lines:
     shares = ", ".join(f"{percent} %" for percent in canary["steps"]) if canary else ""
     checks = f"checked after {canary['interval']:g} s each, up to {canary['checks']} times" if canary else ""
     before = f" from {live['slot']}" if live else ""
+    watched = f", or when it fails visitors within {plan['watch']['seconds']:g} s" if plan["watch"] else ""
     return [
         *(
             (
@@ -133,7 +134,7 @@ def _switching(plan: Plan, facts: Facts) -> Lines:
         ("canary", f"{shares} of clients to {plan['slot']}, {checks}" if canary else ""),
         (
             "flip",
-            f"{', '.join(flip)}: all requests{before} to {plan['slot']}; reverts automatically unless confirmed"
+            f"{', '.join(flip)}: all requests{before} to {plan['slot']}; reverts automatically unless confirmed{watched}"
             if flip
             else "",
         ),
