@@ -23,7 +23,7 @@ options:
   action:
     description: The action of the run; used in messages.
     type: str
-    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, remove, provision, checklist]
+    choices: [deploy, rollback, rehearsal, join, drain, status, logs, run, seed, maintenance, lease, history, restore, remove, provision, checklist, chaos]
     required: true
   edges:
     description: The inventory's edge hosts.

@@ -59,6 +59,7 @@ STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "The backup": (contract.BACKUP, {}),
     "The rollback": (contract.VARIABLES["app_rollback"], {}),
     "The SLO": (slo.FIELDS, {}),
+    "The chaos experiments": (contract.VARIABLES["app_chaos"], {}),
     "The seed": (contract.SEED, {"service": "web", "command": ["seed"]}),
 }
 

@@ -74,6 +74,7 @@ def test_check_mode_changes_nothing() -> None:
         ("remove", "forward", [], {}, None),
         ("remove", "forward", [], {"remove_confirm": "shop"}, "remove"),
         ("status", "forward", [], {"remove_confirm": "shop"}, None),
+        ("chaos", "forward", ["approval"], {}, "a chaos experiment"),
     ],
 )
 def test_what_may_harm(action: str, data: str, gates: list[str], variables: dict[str, Any], found: str | None) -> None:

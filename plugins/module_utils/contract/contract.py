@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.contract import (
+    chaos,
     coherence,
     gates,
     load_test,
@@ -179,6 +180,7 @@ VARIABLES: dict[str, Kind] = {
     "app_slo": slo.SLO,
     "app_seed": SEED,
     "app_load_test": load_test.LOAD_TEST,
+    "app_chaos": chaos.CHAOS,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": secret_reference.secrets(ENV_NAME),
@@ -323,6 +325,7 @@ def _resolved(contract: Contract) -> Contract:
         "signature": contract["app_signature"],
         "slo": contract["app_slo"],
         "seed": contract["app_seed"],
+        "chaos": contract["app_chaos"],
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],
         "drain_seconds": contract["app_drain_seconds"],

@@ -54,6 +54,8 @@ def harm(action: str, data: str, gates: Iterable[str], variables: Mapping[str, A
         # Without a confirmation of its own, a restore only counts the rows.
         loses = data == "down" or (data == "restore" and variables.get("rollback_confirm"))
         return f"rollback with data {data!r}" if loses else None
+    if action == "chaos":
+        return "a chaos experiment"
     return action if action == "remove" and variables.get("remove_confirm") else None
 
 
