@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.action.canary_verdict import ActionModule
 from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.edge import access_log
 from ansible_collections.sluice.stack.plugins.modules import canary_window
 from hypothesis import given
 from hypothesis import strategies as st
@@ -201,13 +202,13 @@ def test_counts_of_different_things_are_not_added(changes: dict[str, Any]) -> No
 def test_a_file_is_read_backwards_whatever_the_chunk(lines: list[bytes], chunk: int, ended: bool) -> None:
     text = b"\n".join(lines) + (b"\n" if ended else b"")
     wanted = [one for one in text.split(b"\n") if one]
-    assert list(canary_window.backwards(io.BytesIO(text), chunk)) == wanted[::-1]
+    assert list(access_log.backwards(io.BytesIO(text), chunk)) == wanted[::-1]
 
 
 def test_a_huge_log_costs_what_the_window_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "access.log"
     log.write_bytes(b"\n".join([*(line(-3600 + number / 10) for number in range(20_000)), line(1), line(2)]) + b"\n")
-    monkeypatch.setattr(canary_window, "CHUNK", 4096)
+    monkeypatch.setattr(access_log, "CHUNK", 4096)
     found = canary_window.read(str(log), WINDOW)
     assert found["lines"]["counted"] == 2
     assert found["lines"]["read"] < 100
@@ -236,7 +237,7 @@ def test_a_rotation_between_the_two_names_counts_no_line_twice(tmp_path: Path) -
 
 
 def test_a_missing_log_is_said(tmp_path: Path) -> None:
-    with pytest.raises(canary_window.LogError, match=r"access\.log cannot be read \(No such file or directory\)"):
+    with pytest.raises(access_log.LogError, match=r"access\.log cannot be read \(No such file or directory\)"):
         canary_window.read(str(tmp_path / "access.log"), WINDOW)
 
 
@@ -268,7 +269,7 @@ def test_a_window_is_named_by_its_begin_or_its_length() -> None:
     ],
 )
 def test_a_window_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(canary_window.LogError, match=message):
+    with pytest.raises(access_log.LogError, match=message):
         canary_window.window_of(params(**changes), SINCE + 60)
 
 
