@@ -110,7 +110,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
-from ansible_collections.sluice.stack.plugins.module_utils.canary.access_log import LOG, LogError, read
+from ansible_collections.sluice.stack.plugins.module_utils.edge.access_log import LOG, LogError, read
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import Guard, LeaseError
 
 

@@ -41,7 +41,7 @@ def test_the_lab_is_loaded_over_tls_and_compared(lab: Lab, v1_0_0: str, tmp_path
 
 @pytest.mark.soak
 @pytest.mark.parametrize("at_once", [3, 6])
-def test_the_capacity_is_what_a_direct_measurement_says(lab: Lab, v1_0_0: str, tmp_path: Path, at_once: int) -> None:
+def test_the_capacity_is_what_a_direct_measurement_says(tmp_path: Path, at_once: int) -> None:
     with Knee(at_once, seconds=0.05) as knee:
         profile = {
             "url": knee.url,

@@ -130,7 +130,12 @@ def test_status_logs_and_run_look_at_the_live_release(lab: Lab, upgraded: Run) -
     logs = lab.playbook("logs", "-e", "logs_service=backend", "-e", "logs_lines=20").good()
     text = "".join(logs.output.split())
     assert '"route":"/api/accountants/:id/slots","status":404' in text, "the request just made"
-    assert all(f"{host}marketplace-backend-{lab.live()}" in text for host in APP_HOSTS)
+    assert all(f"{host}marketplace/backend{lab.live()}" in text for host in APP_HOSTS)
+    one = ("-e", "logs_from=all", "-e", "logs_regexp=e2e[0]/slots", "-e", "logs_since=10m", "-e", "logs_follow=1")
+    found = [line.split() for line in lab.playbook("logs", *one).good().output.splitlines()]
+    assert {"edge1", *APP_HOSTS} >= {line[1] for line in found} >= {"edge1"}, found
+    assert sorted(line[0] for line in found) == [line[0] for line in found]
+    assert all(line[2:4] == ["marketplace/backend", lab.live()] and "e2e0/slots" in " ".join(line) for line in found)
 
     one_off = lab.run("backend", "node", "-e", "console.log(process.env.APP_VERSION, 6 * 7)").good()
     assert "v1.1.0 42" in one_off.output

@@ -14,8 +14,8 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.action.canary_verdict import ActionModule
-from ansible_collections.sluice.stack.plugins.module_utils.canary import access_log
 from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
+from ansible_collections.sluice.stack.plugins.module_utils.edge import access_log
 from ansible_collections.sluice.stack.plugins.modules import canary_window
 from hypothesis import given
 from hypothesis import strategies as st
@@ -237,7 +237,7 @@ def test_a_rotation_between_the_two_names_counts_no_line_twice(tmp_path: Path) -
 
 
 def test_a_missing_log_is_said(tmp_path: Path) -> None:
-    with pytest.raises(canary_window.LogError, match=r"access\.log cannot be read \(No such file or directory\)"):
+    with pytest.raises(access_log.LogError, match=r"access\.log cannot be read \(No such file or directory\)"):
         canary_window.read(str(tmp_path / "access.log"), WINDOW)
 
 
@@ -269,7 +269,7 @@ def test_a_window_is_named_by_its_begin_or_its_length() -> None:
     ],
 )
 def test_a_window_that_makes_no_sense_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(canary_window.LogError, match=message):
+    with pytest.raises(access_log.LogError, match=message):
         canary_window.window_of(params(**changes), SINCE + 60)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -107,6 +107,19 @@ class Engine:
         answer = self._call("GET", f"/containers/{container}/logs", {"stdout": "true", "stderr": "true", **query})
         return _plain(answer.body).decode(errors="replace")
 
+    def log_lines(self, container: str, **query: Any) -> Iterator[str]:
+        """Yield a container's output line by line, both streams in order, in constant memory."""
+        target = (
+            f"{self._prefix}/containers/{container}/logs?{urlencode({'stdout': 'true', 'stderr': 'true', **query})}"
+        )
+        try:
+            status, _headers, chunks = plain_http.stream(self._socket, "GET", target, timeout=self.timeout)
+            if status >= 400:
+                raise _error(plain_http.Answer(status, {}, b"".join(chunks)), "logs")
+            yield from (line.decode(errors="replace") for line in _lines(chunks))
+        except plain_http.NoAnswer as error:
+            raise NoEngine(f"the log of {container[:12]} was not read: {error}") from error
+
     def archive(self, container: str, path: str) -> bytes:
         """Return a file or directory of a container, started or not, as a tar. Raises NotFound for an unknown path."""
         return self._call("GET", f"/containers/{container}/archive", {"path": path}).body
@@ -150,6 +163,20 @@ def _plain(raw: bytes) -> bytes:
         text += raw[at + 8 : at + 8 + size]
         at += 8 + size
     return text
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the lines in a log's frames; a line may be spread over several."""
+    raw, text = b"", b""
+    for chunk in chunks:
+        raw += chunk
+        while len(raw) >= 8 and len(raw) >= 8 + int.from_bytes(raw[4:8], "big"):
+            size = int.from_bytes(raw[4:8], "big")
+            *whole, text = (text + raw[8 : 8 + size]).split(b"\n")
+            raw = raw[8 + size :]
+            yield from whole
+    if text:
+        yield text
 
 
 def registry_of(reference: str) -> str:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ansible_collections.sluice.stack.plugins.module_utils.canary import access_log, watch
+from ansible_collections.sluice.stack.plugins.module_utils.canary import watch
 from ansible_collections.sluice.stack.plugins.module_utils.canary.log import Counts, Window
+from ansible_collections.sluice.stack.plugins.module_utils.edge import access_log
 
 
 class WatchError(Exception):

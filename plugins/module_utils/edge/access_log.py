@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read the edge's access log from its end back to the start of a window."""
+"""Read an edge's log from its end, with the rotated one behind it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DISORDER_SECONDS = 5.0
 
 
 class LogError(Exception):
-    """The window cannot be read; the message says what to do."""
+    """The log cannot be read; the message says what to do."""
 
 
 def backwards(log: BinaryIO, chunk: int = CHUNK) -> Iterator[bytes]:
@@ -46,7 +46,7 @@ def opened(path: str, stack: contextlib.ExitStack) -> list[BinaryIO]:
             logs.append(stack.enter_context(open(f"{path}.1", "rb")))  # noqa: SIM115
     except OSError as error:
         raise LogError(
-            f"the access log {error.filename} cannot be read ({error.strerror}): check that this is an edge, and run provision.yml"
+            f"the log {error.filename} cannot be read ({error.strerror}): check that this is an edge, and run provision.yml"
         ) from error
     if len(logs) == 2 and os.path.samestat(os.fstat(logs[0].fileno()), os.fstat(logs[1].fileno())):
         logs.pop()
