@@ -125,6 +125,7 @@ class Bench:
         for process in (self.upstream, self.counter):
             if process:
                 process.terminate()
+                process.wait(20)
 
 
 def _count_in_njs(folder: Path) -> None:
