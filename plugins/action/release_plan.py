@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
             "allow_destructive",
             "data",
             "reverted",
+            "rotate",
             "steps",
             "gates",
             "observed_by",
@@ -88,6 +89,7 @@ class ActionModule(ActionBase):
             allow_destructive=bool(args.get("allow_destructive", False)),
             data=args.get("data") or args["contract"]["rollback"]["data"],
             reverted=args.get("reverted") or None,
+            rotate=args.get("rotate") or None,
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}

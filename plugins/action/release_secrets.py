@@ -40,6 +40,7 @@ class ActionModule(ActionBase):
             "secrets": {name: secret.value for name, secret in secrets.items()},
             "versions": {name: secret_version(args["app"], name, secret.value) for name, secret in secrets.items()},
             "read": {name: secret_reference.described(named[name], secret.version) for name, secret in secrets.items()},
+            "source_versions": {name: secret.version for name, secret in secrets.items()},
             # Callbacks, and so every output, get a result without the values; a failure has none, and is shown.
             "_ansible_no_log": True,
         }

@@ -66,6 +66,10 @@ options:
     description: The release that a rollback reverts, when it was named; the live one, or one that failed alongside it.
     type: str
     default: ""
+  rotate:
+    description: The secret that a rotation brings up to its newest version.
+    type: str
+    default: ""
   host:
     description: The app host that joins or is drained.
     type: str

@@ -63,6 +63,11 @@ versions:
   returned: success
   type: dict
   sample: {JWT_SECRET: 5d2f0c9a41}
+source_versions:
+  description: The version of each by its source's own count; empty where it has none.
+  returned: success
+  type: dict
+  sample: {JWT_SECRET: "7"}
 read:
   description: Where each was read, with the version of the source where it has one.
   returned: success

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read secrets from where they are kept, on the controller: once a run, side by side.
+"""Read secrets from where they are kept, on the controller: once a run, side by side; and write a new value of one that is rotated.
 
-Each source is a class with one function, ``read``. The ecosystem's clients do the work: community.hashi_vault (hvac), boto3, community.sops.
+Each source is a class with the function ``read``, and ``write`` where it can be written to.
+The ecosystem's clients do the work: community.hashi_vault (hvac), boto3, community.sops.
 A message names the secret, its place and what was denied, never a value.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,8 +92,14 @@ class Vault:
 
     def read(self, reference: Reference) -> Secret:
         """Read one field of one version."""
-        mount = reference["mount"] or self.settings["mount"]
-        answer = self._call(
+        answer = self._read(reference["mount"] or self.settings["mount"], reference)
+        about = answer["metadata"]
+        return Secret(
+            _field(answer["secret"], reference["key"]), str(about["version"]), str(about.get("created_time") or "")
+        )
+
+    def _read(self, mount: str, reference: Reference) -> Any:
+        return self._call(
             f"{mount}/{reference['vault']}",
             lambda: self.around.lookup(
                 "community.hashi_vault.vault_kv2_get",
@@ -103,10 +111,23 @@ class Vault:
                 **self.connection,
             ),
         )
-        about = answer["metadata"]
-        return Secret(
-            _field(answer["secret"], reference["key"]), str(about["version"]), str(about.get("created_time") or "")
+
+    def write(self, reference: Reference, value: str, expected: str) -> str:
+        """Write a version with one field changed; the store refuses it when ``expected`` is not the newest version any more."""
+        mount = reference["mount"] or self.settings["mount"]
+        held = self._read(mount, reference)["secret"]
+        answer = self._call(
+            f"{mount}/{reference['vault']}",
+            lambda: self.around.lookup(
+                "community.hashi_vault.vault_write",
+                f"{mount}/data/{reference['vault']}",
+                data={"data": _with_field(held, reference["key"], value), "options": {"cas": int(expected)}},
+                auth_method="token",
+                token=self.token,
+                **self.connection,
+            ),
         )
+        return str(answer["data"]["version"])
 
     def _call(self, what: str, call: Callable[[], Any]) -> Any:
         try:
@@ -120,6 +141,7 @@ def _vault_reason(error: BaseException) -> str:
     said = f"{type(error).__name__}: {error}"
     for pattern, reason in (
         (r"Forbidden|[Pp]ermission denied", "permission denied"),
+        (r"check-and-set", "somebody else changed it meanwhile: run the command again"),
         (r"InvalidPath|[Ii]nvalid or missing path", "there is no such secret, or its version was deleted"),
         (r"VaultDown|[Ss]ealed", "the store is sealed"),
         (r"invalid role or secret ID|invalid secret id|invalid role ID", "the role id or the secret id is wrong"),
@@ -183,14 +205,30 @@ class Aws:
             text = _field(fields, reference["key"])
         return Secret(text, answer["VersionId"], answer["CreatedDate"].isoformat())
 
+    def write(self, reference: Reference, value: str, expected: str) -> str:
+        """Store a version and make it the current one; AWS refuses that when ``expected`` is not the current version any more."""
+        name = reference["aws"]
+        try:
+            held = self.client.get_secret_value(SecretId=name)["SecretString"]
+            text = json.dumps(_with_field(json.loads(held), reference["key"], value)) if reference["key"] else value
+            made = self.client.put_secret_value(SecretId=name, SecretString=text, VersionStages=["AWSPENDING"])
+            version = str(made["VersionId"])
+            self.client.update_secret_version_stage(
+                SecretId=name, VersionStage="AWSCURRENT", MoveToVersionId=version, RemoveFromVersionId=expected
+            )
+        except Exception as error:
+            raise SecretError(f"{name}: {_aws_reason(error, 'PutSecretValue, UpdateSecretVersionStage')}") from None
+        return version
 
-def _aws_reason(error: BaseException) -> str:
+
+def _aws_reason(error: BaseException, needs: str = "GetSecretValue") -> str:
     """Return AWS's error code and what it means here."""
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
     known = {
-        "AccessDeniedException": "permission denied (secretsmanager:GetSecretValue)",
+        "AccessDeniedException": f"permission denied (secretsmanager:{needs})",
         "ResourceNotFoundException": "there is no such secret, or it has no version at this stage",
         "InvalidRequestException": "it is scheduled for deletion",
+        "InvalidParameterException": "somebody else changed it meanwhile: run the command again",
         "UnrecognizedClientException": "the access key is not valid",
         "ExpiredTokenException": "the credentials have expired",
     }
@@ -210,6 +248,28 @@ class Sops:
         if path not in self.files:
             self.files[path] = self._decrypted(path)
         return Secret(_field(self.files[path], reference["key"]))
+
+    def write(self, reference: Reference, value: str, expected: str) -> str:  # noqa: ARG002 - nothing to compare it with
+        """Change one value of the file. A file has no versions but those of git."""
+        path = self.around.path(reference["sops"])
+        names = [reference["key"]] if reference["key"] in self._decrypted(path) else reference["key"].split(".")
+        key_file = self.settings["age_key_file"]
+        own = {"SOPS_AGE_KEY_FILE": self.around.path(key_file)} if key_file else {}
+        index = "".join(f"[{json.dumps(name)}]" for name in names)
+        try:
+            done = subprocess.run(
+                ["sops", "set", "--value-stdin", path, index],
+                input=json.dumps(value),
+                env={**os.environ, **own},
+                text=True,
+                capture_output=True,
+                check=False,
+            )
+        except OSError:
+            raise SecretError("the program sops is missing on the controller") from None
+        if done.returncode:
+            raise SecretError(f"{path}: {' '.join(done.stderr.split())[-200:]}")
+        return ""
 
     def _decrypted(self, path: str) -> Any:
         if not os.path.isfile(path):
@@ -286,6 +346,24 @@ def read(
         else:
             problems.append(answer)
     return secrets, problems
+
+
+def write(reference: Reference, settings: Mapping[str, Any], around: Surroundings, value: str, expected: str) -> str:
+    """Write a new value of one secret, if its newest version is ``expected``; returns the new version. Raises SecretError."""
+    source = source_of(reference)
+    _fits(value)
+    return str(SOURCES[source](settings.get(source), around).write(reference, value, expected))
+
+
+def _with_field(fields: Mapping[str, Any], key: str | None, value: str) -> dict[str, Any]:
+    """Return a map with one value changed, as ``_field`` finds it."""
+    _field(fields, key)
+    if key is None:
+        return dict.fromkeys(fields, value)
+    if key in fields:
+        return {**fields, key: value}
+    head, _unused, rest = key.partition(".")
+    return {**fields, head: _with_field(fields[head], rest, value)}
 
 
 def _field(fields: Any, key: str | None) -> str:

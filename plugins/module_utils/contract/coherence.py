@@ -12,6 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     load_test,
     protection,
     rollback,
+    rotation,
     secret_reference,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
@@ -66,6 +67,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
     protection.check(contract, given, problems)
     load_test.check(contract, given, problems)
     rollback.check(contract, given, problems)
+    rotation.check(contract, given, problems)
     gates.check(contract, given, problems)
     _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)

@@ -13,6 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     load_test,
     protection,
     rollback,
+    rotation,
     secret_reference,
     slo,
 )
@@ -185,6 +186,7 @@ VARIABLES: dict[str, Kind] = {
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": secret_reference.secrets(ENV_NAME),
     "app_secret_sources": secret_reference.SOURCES,
+    "app_rotations": rotation.rotations(ENV_NAME),
     "app_confirm_seconds": number(60, 2, 3600),
     "app_drain_seconds": number(30, 0, 3600),
     "app_lease_seconds": number(15, 5, 3600),
@@ -304,6 +306,7 @@ def _resolved(contract: Contract) -> Contract:
             for name, service in contract["app_services"].items()
         },
         "secret_references": elsewhere,
+        "rotations": contract["app_rotations"],
         "routes": [
             {
                 **{key: value for key, value in route.items() if key not in protection.KEYS},

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.edge.tls import NO_TLS, Tls
 from ansible_collections.sluice.stack.plugins.module_utils.plan import disk_space
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import credentials, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 
@@ -25,7 +25,7 @@ class PlanError(Exception):
 class Desired:
     """The inputs of a run."""
 
-    action: str  # deploy, rollback, or join and drain, which keep the live release
+    action: str  # deploy, rollback, rotation (of a secret of the live release), or join and drain, which keep that
     contract: Mapping[str, Any]
     addresses: Mapping[str, str]  # the private address of every app host, excluded or not
     edges: Sequence[str]
@@ -42,6 +42,7 @@ class Desired:
     allow_destructive: bool = False  # whether a rollback may go past a destructive migration
     age: float = 0.0  # seconds since the run started, by its controller's clock
     data: str = "forward"  # what happens to the database in a rollback, or when the run fails: forward, down, restore
+    rotate: str | None = None  # the secret that a rotation brings up to its newest version
     reverted: str | None = (
         None  # the release a rollback reverts, when it was named: the live one, or one that failed alongside it
     )
@@ -61,6 +62,8 @@ def release(
                 "no release is live, so there is nothing to join or drain: deploy a version with deploy.yml"
             )
         return dict(history.manifests[live["release"]])
+    if desired.action == "rotation":
+        return _rotated(desired, history, live)
     if desired.action == "rollback":
         if live and (
             _is_of_one_that_failed(desired, history, live) or _is_finished_by_this(desired, history, live["release"])
@@ -77,12 +80,33 @@ def release(
         except ledger.NothingToGoBackTo as error:
             raise PlanError(str(error)) from error
         _refuse_destructive(desired, history, target)
-        return target
+        return with_living_secrets(history, target)
     digests = _digests(apps, observed)
     services = {name: _on_one_host(service, desired.apps) for name, service in desired.contract["services"].items()}
     built = manifests.build({**desired.contract, "services": services}, digests, desired.now, history.manifests)
     sizes = disk_space.sizes(built, [observed[host] for host in apps], history.manifests.values())
     return {**built, "sizes": sizes}
+
+
+def _rotated(desired: Desired, history: History, live: Mapping[str, str] | None) -> Manifest:
+    """Return the live release with the newest version of one secret, and nothing else changed: images, settings and other secrets stay."""
+    if live is None:
+        raise PlanError("no release is live, so there is no secret in use to rotate: deploy a version with deploy.yml")
+    manifest = dict(history.manifests[live["release"]])
+    newest = credentials.versions(desired.contract)
+    name = str(desired.rotate)
+    found = manifests.with_secrets(manifest, {name: newest[name]} if name in newest else {})
+    if found["fingerprint"] == manifest["fingerprint"]:
+        return manifest
+    read = {name: place for name, place in desired.contract.get("secrets_read", {}).items() if name == desired.rotate}
+    found["secrets_read"] = {**manifest.get("secrets_read", {}), **read}
+    return manifests.again(found, desired.now, history.manifests)
+
+
+def with_living_secrets(history: History, manifest: Manifest) -> Manifest:
+    """Return a release with the versions that count now of the secrets that were revoked since."""
+    versions = credentials.revoked(history.credentials, manifest)
+    return manifests.with_secrets(manifest, versions) if versions else manifest
 
 
 def _on_one_host(service: Mapping[str, Any], named: Sequence[str]) -> Mapping[str, Any]:

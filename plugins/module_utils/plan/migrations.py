@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup import engine as engines
-from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, PlanError
+from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import (
+    Desired,
+    PlanError,
+    with_living_secrets,
+)
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 
@@ -57,7 +61,7 @@ def revert(
     if desired.data != "down":
         _refuse_to_leave(desired, target, live, wanted)
         return None
-    manifest = history.manifests[wanted["release"]]
+    manifest = with_living_secrets(history, history.manifests[wanted["release"]])
     if not manifest["migration"]:
         return None
     targets = f"release_data=down cannot revert migration {', '.join(wanted['names'])} of {wanted['release']}"

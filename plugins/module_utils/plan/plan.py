@@ -23,10 +23,10 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import state as 
 from ansible_collections.sluice.stack.plugins.module_utils.plan import text as plan_text
 from ansible_collections.sluice.stack.plugins.module_utils.plan.desired import Desired, Observation, PlanError
 from ansible_collections.sluice.stack.plugins.module_utils.plan.state import State
+from ansible_collections.sluice.stack.plugins.module_utils.release import credentials, ports
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
-from ansible_collections.sluice.stack.plugins.module_utils.release import ports
 from ansible_collections.sluice.stack.plugins.module_utils.release.lease import next_token
-from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import Manifest
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 
 __all__ = ["Desired", "PlanError", "decide"]
 
@@ -60,6 +60,8 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         "live": live,
         "contracted": history.contracted,
         "restored": history.restored,
+        # Of a rollback's release: secrets that were revoked since, and when.
+        "revived": _revived(desired, history, target),
         "addresses": dict(desired.addresses),
         "abort": [host for host in now.edges if observed[host]["edge"]["pending_alive"]],
         "converge": list(now.lagging),
@@ -103,6 +105,13 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
     pulls = _pulls(now, plan)
     plan["lines"] = plan_text.lines(plan, live_manifest, facts.of(plan, live_manifest, observed, pulls))
     return plan
+
+
+def _revived(desired: Desired, history: History, target: Manifest) -> dict[str, str]:
+    """Return the secrets that a rollback's release gets anew, since its own version was revoked, and when that was."""
+    before = history.manifests.get(target["id"]) if desired.action == "rollback" else None
+    dead = credentials.revoked(history.credentials, before) if before else {}
+    return {name: str(history.credentials[name]["time"]) for name in dead}
 
 
 def _images(manifest: Manifest | None) -> dict[str, str]:

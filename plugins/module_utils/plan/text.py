@@ -12,7 +12,12 @@ from ansible_collections.sluice.stack.plugins.module_utils.release import manife
 from ansible_collections.sluice.stack.plugins.module_utils.release.ports import port_numbers
 
 Plan = Mapping[str, Any]
-VERBS = {"deploy": "Deploy", "rollback": "Roll back to", "rehearsal": "Rehearse the migrations of"}
+VERBS = {
+    "deploy": "Deploy",
+    "rollback": "Roll back to",
+    "rehearsal": "Rehearse the migrations of",
+    "rotation": "Rotate a secret of",
+}
 
 
 def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> list[str]:
@@ -37,6 +42,13 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> 
         ),
         *drift,
         ("data", _data(plan)),
+        *(
+            (
+                "secret",
+                f"{name}: the version of that release was revoked on {when[:10]}; it gets the one that counts now",
+            )
+            for name, when in plan["revived"].items()
+        ),
         *_preparing(plan, serving, facts),
         *_switching(plan, facts),
         *_ending(plan, facts),

@@ -58,7 +58,7 @@ def _slim(item: Entry) -> Entry:
 
 
 def _mark(first: int, past: Sequence[Entry]) -> Entry:
-    """What is still true of before: which destructive migrations the database has, restored data, and who was left out when."""
+    """What is still true of before: which destructive migrations the database has, restored data, who was left out when, and revoked secrets."""
     history = ledger.merge([past])
     return {
         "token": first,
@@ -74,6 +74,7 @@ def _mark(first: int, past: Sequence[Entry]) -> Entry:
         "contracted": history.contracted,
         "restored": history.restored,
         "left_out": history.left_out,
+        "credentials": history.credentials,
     }
 
 

@@ -17,13 +17,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import private_folder, write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.release import credentials
+from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.release.credentials import Credentials
 
 Entry = dict[str, Any]
 Manifest = dict[str, Any]
 
 # The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
 MARK = "compacted"
-SEQUENCE = {MARK: 0, "started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5}
+SEQUENCE = {MARK: 0, "started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5, "rotated": 6}
 
 
 def entry(
@@ -31,8 +34,8 @@ def entry(
 ) -> Entry:
     """Build an entry: what happened to which release in which run.
 
-    Events are ``started``, ``confirmed``, ``failed``, ``reverted`` (its migrations) and ``restored`` (the data, ``to`` a release's
-    restore point or a time: {point, moment, summary}).
+    Events are ``started``, ``confirmed``, ``failed``, ``reverted`` (its migrations), ``restored`` (the data, ``to`` a release's
+    restore point or a time: {point, moment, summary}) and ``rotated`` (a ``secret``: the ``version`` that counts, and those ``revoked``).
     """
     return {
         "token": token,
@@ -140,6 +143,7 @@ class History:
         self.contracts: dict[str, list[str]] = {}  # release → those of them in the database when it was last deployed
         # release → {release, names}: the migrations of the release it replaced that are to be reverted once it is live; None for none
         self.revert: dict[str, dict[str, Any] | None] = {}
+        self.credentials: Credentials = {}  # of the secrets that were rotated
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, History) and vars(self) == vars(other)
@@ -166,17 +170,8 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             continue
         history.left_out |= dict.fromkeys(item.get("without") or [], item["token"])
         contracted_at.append((item["time"], history.contracted))
-        if item["event"] == "restored":
-            history.contracted = _contracted_in(item["to"], history, contracted_at)
-            origin = history.origins.get(item["to"].get("point", ""), {})
-            # No release, when the data lacked migrations even then.
-            left_by = None if origin.get("restored") else origin.get("release")
-            back = {"time": item["time"], "summary": item["to"].get("summary", ""), "left_by": left_by}
-            history.restored = None if left_by and left_by == history.current else back
-            continue
-        if item["event"] == "reverted":
-            history.contracted = [name for name in history.contracted if name not in item["reverted"]]
-            history.revert = {live: one for live, one in history.revert.items() if one and one["release"] != release}
+        if item["event"] in ("restored", "reverted", "rotated"):
+            _apart(history, item, contracted_at)
             continue
         if item.get("manifest"):
             history.manifests[release] = item["manifest"]
@@ -195,6 +190,7 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             history.before[release] = item.get("previous")
         if item["event"] != "confirmed":
             continue
+        history.credentials = credentials.confirmed(history.credentials, item.get("manifest"))
         if (
             item["action"] == "rollback"
             and history.current
@@ -208,6 +204,23 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
         if history.restored and history.restored["left_by"] == release:
             history.restored = None
     return history
+
+
+def _apart(history: History, item: Entry, contracted_at: Sequence[tuple[str, list[str]]]) -> None:
+    """Take in what happened to the data, to migrations or to a secret, and not to a release."""
+    if item["event"] == "restored":
+        history.contracted = _contracted_in(item["to"], history, contracted_at)
+        origin = history.origins.get(item["to"].get("point", ""), {})
+        # No release, when the data lacked migrations even then.
+        left_by = None if origin.get("restored") else origin.get("release")
+        back = {"time": item["time"], "summary": item["to"].get("summary", ""), "left_by": left_by}
+        history.restored = None if left_by and left_by == history.current else back
+    elif item["event"] == "reverted":
+        history.contracted = [name for name in history.contracted if name not in item["reverted"]]
+        release = str(item["release"])
+        history.revert = {live: one for live, one in history.revert.items() if one and one["release"] != release}
+    else:
+        history.credentials = credentials.rotated(history.credentials, item)
 
 
 def _ordered(copies: Iterable[Iterable[Entry]]) -> list[Entry]:
@@ -231,6 +244,7 @@ def _forget(history: History, mark: Entry) -> None:
     history.before, history.origins, history.contracts, history.revert = {}, {}, {}, {}
     history.contracted = [*history.contracted, *(one for one in mark["contracted"] if one not in history.contracted)]
     history.restored = history.restored or mark["restored"]
+    history.credentials = credentials.merged(history.credentials, mark.get("credentials") or {})
     for host, token in mark["left_out"].items():
         history.left_out[host] = max(token, history.left_out.get(host, 0))
 
@@ -316,11 +330,18 @@ class NothingToGoBackTo(Exception):
     """There is no release to roll back to; the message says why and what to do."""
 
 
+def _is_live_again(history: History, release: str, live: str) -> bool:
+    """Whether a release would be the live one again: only a secret that was revoked since makes the difference."""
+    manifest, current = history.manifests[release], history.manifests.get(live)
+    dead = credentials.revoked(history.credentials, manifest) if history.credentials else {}
+    return bool(dead and current and manifests.with_secrets(manifest, dead)["fingerprint"] == current["fingerprint"])
+
+
 def rollback_target(history: History, live: str | None, wanted: str | None = None) -> Manifest:
     """Return the manifest to roll back to from ``live``.
 
     It is ``wanted`` (a release id, or a version, meaning its newest confirmed release), or else the newest release
-    confirmed before the live one and not itself rolled back. Raises NothingToGoBackTo.
+    confirmed before the live one, not itself rolled back, and not the same but for a secret that was revoked since. Raises NothingToGoBackTo.
     """
     known = [release for release in history.confirmed if release in history.manifests]
     if wanted:
@@ -335,7 +356,11 @@ def rollback_target(history: History, live: str | None, wanted: str | None = Non
     if live is None:
         raise NothingToGoBackTo("no release is live, nothing to roll back; deploy a version with deploy.yml")
     before = known[: known.index(live)] if live in known else known
-    candidates = [release for release in before if release not in history.rolled_back and release != live]
+    candidates = [
+        release
+        for release in before
+        if release not in history.rolled_back and release != live and not _is_live_again(history, release, live)
+    ]
     if not candidates:
         raise NothingToGoBackTo(
             f"release {live} is live, and every earlier confirmed release was itself rolled back; "

@@ -36,12 +36,32 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
     if contract.get("secrets_read"):
         manifest["secrets_read"] = contract["secrets_read"]
     manifest["fingerprint"] = fingerprint(manifest)
+    return {**manifest, **_identity(contract["version"], now, known)}
+
+
+def with_secrets(manifest: Mapping[str, Any], versions: Mapping[str, str]) -> Manifest:
+    """Return a release with other versions of some of its secrets."""
+    services = {
+        name: {
+            **service,
+            "secrets": {**service["secrets"], **{key: versions[key] for key in service["secrets"] if key in versions}},
+        }
+        for name, service in manifest["services"].items()
+    }
+    found: Manifest = {**manifest, "services": services}
+    return {**found, "fingerprint": fingerprint(found)}
+
+
+def again(manifest: Mapping[str, Any], now: datetime, known: Collection[str]) -> Manifest:
+    """Return the same as a release of its own, with the id of now."""
+    return {**manifest, **_identity(manifest["version"], now, known)}
+
+
+def _identity(version: str, now: datetime, known: Collection[str]) -> dict[str, str]:
     moment = now
-    while release_id(moment, contract["version"]) in known:
+    while release_id(moment, version) in known:
         moment += timedelta(seconds=1)
-    manifest["id"] = release_id(moment, contract["version"])
-    manifest["created"] = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return manifest
+    return {"id": release_id(moment, version), "created": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
 def kind(service: Mapping[str, Any]) -> str:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decide on the controller how far the rotation of a secret is, and print what is left."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible_collections.sluice.stack.plugins.module_utils.contract.environment import confirmed_environment
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import decide, steps, text
+from ansible_collections.sluice.stack.plugins.plugin_utils import say
+
+BYTES = 32
+
+
+class ActionModule(ActionBase):
+    """See the documentation in plugins/modules/secret_rotation.py."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(
+        (
+            "name",
+            "contract",
+            "run",
+            "token",
+            "edges",
+            "hosts",
+            "observed_by",
+            "value",
+            "place",
+            "logins",
+            "host",
+            "emergency",
+            "quiet",
+        )
+    )
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Decide, print, return."""
+        result = {**super().run(tmp, task_vars), "changed": False}
+        variables, args = task_vars or {}, self._task.args
+        name, logins, emergency = args["name"], args["logins"], boolean(args.get("emergency", False))
+        rotation = args["contract"]["rotations"][name]
+        hostvars = variables["hostvars"]
+        answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in args["hosts"]}
+        observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
+        try:
+            if emergency and (refusal := confirmed_environment(variables, "an emergency rotation")):
+                raise steps.RotationError(refusal)
+            app = decide.fleet(args["edges"], args["hosts"], observed)
+            password = secrets.token_urlsafe(BYTES)
+            found = decide.logins(name, rotation["role"], args["value"], logins, app, password, emergency)
+        except steps.RotationError as error:
+            return {**result, "failed": True, "msg": f"{name}: {error}"}
+        lines = text.lines(
+            name, args["contract"]["app"], args["place"], args["host"], found, logins["in_use"], emergency
+        )
+        entry = ledger.entry(
+            "rotated",
+            token=int(args.get("token") or 0),
+            time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            run=args["run"],
+            manifest=None,
+            secret=name,
+            version=found.version,
+            revoked=found.revoked,
+            logins={"new": found.new, "old": found.old},
+            emergency=emergency,
+        )
+        return {
+            **result,
+            "steps": found.steps,
+            "value": found.value,
+            "new": found.new,
+            "expected": logins["seen"].get(found.new, ""),
+            "entry": entry,
+            "lines": lines if boolean(args.get("quiet", False)) else say.show(lines, "bright blue"),
+            # The value stays in the registered variable.
+            "_ansible_no_log": True,
+        }

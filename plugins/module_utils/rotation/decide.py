@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run of a rotation does, from the store, the live release, the logins and the hosts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.plan.state import confirmed_by_edges
+from ansible_collections.sluice.stack.plugins.module_utils.release import credentials, ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import login, steps
+from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The app as its hosts report it."""
+
+    history: History
+    live: Manifest | None
+    observed: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is left, and with what."""
+
+    steps: list[str]
+    value: str = field(repr=False)  # the one in the store, or the new one
+    version: str  # its fingerprint
+    new: str  # the login that it has
+    old: list[str]  # those that end
+    revoked: list[str]  # versions that are accepted no more, once the old ones have ended
+
+
+def fleet(edges: list[str], hosts: list[str], observed: Mapping[str, Any]) -> Fleet:
+    """Return the app from its hosts' observations. Raises RotationError when one is missing: it may hold what has to be replaced."""
+    silent = sorted(set(hosts) - set(observed))
+    if silent:
+        raise RotationError(
+            f"{', '.join(silent)} cannot be reached, and may hold what has to be replaced: bring it back, or leave it out with "
+            "-e release_exclude_hosts=..."
+        )
+    history = ledger.merge_texts(item["ledger"] for item in observed.values())
+    live, _unused = confirmed_by_edges([host for host in edges if host in observed], observed, history)
+    return Fleet(history, history.manifests.get(live["release"]) if live else None, observed)
+
+
+def logins(
+    name: str, role: str, value: str, found: Mapping[str, Any], app: Fleet, password: str, emergency: bool
+) -> Decision:
+    """Return what a run does about a secret whose value is a URL with one of two logins.
+
+    ``found`` is the answer of the module that looks at the logins, ``password`` one for a login that has to be made. Raises RotationError.
+    """
+    if app.live is None:
+        raise RotationError("no release is live: deploy a version with deploy.yml")
+    user, _unused, _database = login.parts(value)
+    may = found["logins"]
+    stored = secret_version(app.live["app"], name, value)
+    seen = steps.Seen(
+        stored,
+        credentials.versions(app.live).get(name),
+        accepted=found["accepted"],
+        enabled=bool(may.get(user)),
+        old=login.old(role, user, may),
+    )
+    left = steps.remaining(seen, emergency)
+    if left == [steps.REVOKE] and not emergency:
+        require_gone(name, stored, app)
+    new = user
+    if steps.CREATE in left:
+        new = login.next_login(role, user, may)
+        value = login.with_login(value, new, password)
+    version = secret_version(app.live["app"], name, value)
+    known = {credentials.versions(one).get(name, version) for one in app.history.manifests.values()}
+    old = [one for one in login.family(role) if one != new and may.get(one)]
+    return Decision(left, value, version, new, old, sorted(known - {version}))
+
+
+def require_gone(name: str, stored: str, app: Fleet) -> None:
+    """Refuse to revoke while a host has a container of a release with another version. Raises RotationError."""
+    found = set()
+    for host, item in app.observed.items():
+        for one in [*item.get("containers", []), *item.get("workers", [])]:
+            manifest = app.history.manifests.get(str(one["release"]))
+            if manifest and credentials.versions(manifest).get(name, stored) != stored:
+                found.add(f"{host} has {one['service']} of {one['release']}")
+    if found:
+        raise RotationError(
+            f"the old one was not revoked, since containers with it are still there: {'; '.join(sorted(found))}. "
+            "Run it again when they are gone"
+        )

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The printed plan of a rotation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ansible_collections.sluice.stack.plugins.module_utils.rotation.decide import Decision
+from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import CREATE, ENABLE, RELEASE, REVOKE, STORE
+
+
+def lines(
+    name: str, app: str, place: str, host: str, found: Decision, in_use: Sequence[str], emergency: bool
+) -> list[str]:
+    """Return what is left to do, a line for each step; in an emergency first what breaks."""
+    old = ", ".join(found.old) or "none"
+    head = f"{'Rotate' if CREATE in found.steps else 'Go on with the rotation of'} {name} of {app}: {place}"
+    breaks = [
+        f"connections of {old} are closed at once; what needs them fails until the new release is live",
+        *(f"in use now: {line}" for line in in_use),
+    ]
+    told = {
+        CREATE: f"{found.new} on {host}, with a new password; it cannot log in yet",
+        STORE: "the new value, where the old one is kept",
+        ENABLE: f"{found.new} may log in; {old} still may",
+        RELEASE: "the live release again with the new value, by a switch of slots",
+        REVOKE: f"{old}, {'at once' if emergency else 'when nothing uses it any more'}",
+    }
+    shown = [("breaks", line) for line in breaks] if emergency and REVOKE in found.steps else []
+    shown += [(step, told[step]) for step in found.steps]
+    return [head, *(f"  {step:<10} {line}" for step, line in shown)]
