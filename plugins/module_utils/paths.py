@@ -40,6 +40,16 @@ def gaps_file(app: str, root: str = STATE_ROOT) -> str:
     return os.path.join(app_folder(app, root), "gaps.json")
 
 
+def flags_folder(app: str, root: str = STATE_ROOT) -> str:
+    """Return the folder that containers see at ``/run/sluice/flags``: switched-off flags, and the last known ones."""
+    return os.path.join(app_folder(app, root), "flags")
+
+
+def flags_history(app: str, root: str = STATE_ROOT) -> str:
+    """Return the file that says who switched a flag off or on, in lines like the ledger's."""
+    return os.path.join(app_folder(app, root), "flags.jsonl")
+
+
 def ports_file(root: str = STATE_ROOT) -> str:
     """Return the file with the slot ports of all apps."""
     return os.path.join(root, "ports.json")

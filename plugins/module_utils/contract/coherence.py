@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.contract import (
+    flags,
     gates,
     load_test,
     protection,
@@ -69,6 +70,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
     rollback.check(contract, given, problems)
     rotation.check(contract, given, problems)
     gates.check(contract, given, problems)
+    flags.check(contract, given, problems)
     _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))

@@ -9,6 +9,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     chaos,
     coherence,
+    flags,
     gates,
     load_test,
     protection,
@@ -82,6 +83,7 @@ SERVICE = struct(
         "tmpfs": sequence(text(pattern=r"/[^\s:]+", means="an absolute path"), default=["/tmp"]),  # noqa: S108 - inside the container, and its own
         "capabilities": sequence(text(pattern=r"[A-Z_]+", means="a capability like NET_BIND_SERVICE"), default=[]),
         "stop_grace": number(30, 0, 600),
+        "flags": sequence(text(pattern=flags.NAME[0], means=f"a name of app_flags: {flags.NAME[1]}"), default=[]),
     }
 )
 
@@ -182,6 +184,7 @@ VARIABLES: dict[str, Kind] = {
     "app_seed": SEED,
     "app_load_test": load_test.LOAD_TEST,
     "app_chaos": chaos.CHAOS,
+    "app_flags": flags.FLAGS,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": secret_reference.secrets(ENV_NAME),
@@ -297,7 +300,8 @@ def _resolved(contract: Contract) -> Contract:
         "version": version,
         "services": {
             name: {
-                **service,
+                # Without any, a release is what it was before there were flags.
+                **{key: value for key, value in service.items() if key != "flags" or value},
                 "image": with_tag(service["image"], version),
                 "env": {**contract["app_env"], **service["env"]},
                 "secrets": {secret: versions[secret] for secret in service["secrets"]},
@@ -329,6 +333,8 @@ def _resolved(contract: Contract) -> Contract:
         "slo": contract["app_slo"],
         "seed": contract["app_seed"],
         "chaos": contract["app_chaos"],
+        "flags": flags.resolved(contract),
+        "flags_in_code": flags.asked_for(contract),
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],
         "drain_seconds": contract["app_drain_seconds"],

@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.paths import flags_folder
 from ansible_collections.sluice.stack.plugins.module_utils.release.manifest import of_kind
 from ansible_collections.sluice.stack.plugins.module_utils.release.ports import SLOTS, port_numbers
 
 LABEL = "stack.sluice."
+# Where the code of a service with flags finds the host's folder of them.
+FLAGS = "/run/sluice/flags"
 
 
 def labels(app: str, service: str, slot: str, release: str, replica: int) -> dict[str, str]:
@@ -54,11 +57,13 @@ def environment(service: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[
 def specification(manifest: Mapping[str, Any], service_name: str, secrets: Mapping[str, str]) -> dict[str, Any]:
     """Return the part common to all containers of a service, in a slot or for a one-off command."""
     service = manifest["services"][service_name]
+    # The folder and not its files: these are replaced whole. The engine makes it where it is missing.
+    binds = [f"{flags_folder(manifest['app'])}:{FLAGS}:ro"] if service.get("flags") else []
     return {
         "image": service["image"],
         "command": service["command"],
         "environment": environment(service, secrets),
-        "host": hardened(service),
+        "host": {**hardened(service), **({"Binds": binds} if binds else {})},
     }
 
 

@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { Accounts } from './accounts.js';
 import type { Config } from './config.js';
 import type { Database } from './db.js';
+import type { Flags } from './flags.js';
 import type { Links } from './links.js';
 import type { Mail } from './mail.js';
 import type { Passwords } from './passwords.js';
@@ -16,6 +17,7 @@ import { accountantRoutes } from './routes/accountants.js';
 import { adminRoutes } from './routes/admin.js';
 import { availabilityRoutes } from './routes/availability.js';
 import { bookingRoutes } from './routes/bookings.js';
+import { flagRoutes } from './routes/flags.js';
 import { messageRoutes } from './routes/messages.js';
 import { requestRoutes } from './routes/requests.js';
 import { slowRoutes } from './routes/slow.js';
@@ -28,6 +30,7 @@ export interface Services {
   config: Config;
   db: Database;
   cache: Redis;
+  flags: Flags;
   receipts: Receipts;
   links: Links;
   mail: Mail;
@@ -92,7 +95,7 @@ export function addRoutes(app: FastifyInstance, services: Services): void {
   }
   const sessions = new Sessions(services.db);
   const signedIn = { ...services, sessions, accounts: new Accounts({ ...services, sessions }), allow: allowWith(sessions) };
-  for (const routes of [accountRoutes, availabilityRoutes, requestRoutes, adminRoutes]) {
+  for (const routes of [accountRoutes, availabilityRoutes, flagRoutes, requestRoutes, adminRoutes]) {
     void app.register(routes, signedIn);
   }
 }

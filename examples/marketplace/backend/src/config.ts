@@ -16,6 +16,11 @@ export interface Config {
   /** A file for letters, in place of a mail server; empty means there is no mail. */
   mailFile: string;
   payments: 'none' | 'fake';
+  /** Where feature flags come from; empty means that all of them are off. */
+  unleashUrl: string;
+  unleashToken: string;
+  /** What the host knows of flags. */
+  flagsFolder: string;
   version: string;
   revision: string;
 }
@@ -58,6 +63,9 @@ export function readConfig(env: Environment): Config {
     signInsPerMinute: attempt(() => readInteger(env, 'SIGN_INS_PER_MINUTE', 10, 1, 1_000_000)),
     mailFile: env['MAIL_FILE'] ?? '',
     payments: attempt(() => readOneOf(env, 'PAYMENTS', ['none', 'fake'])),
+    unleashUrl: env['UNLEASH_URL'] ? attempt(() => readUrl(env, 'UNLEASH_URL', ['https:', 'http:'])) : '',
+    unleashToken: env['UNLEASH_URL'] ? attempt(() => required(env, 'UNLEASH_TOKEN')) : '',
+    flagsFolder: env['FLAGS_FOLDER'] || '/run/sluice/flags',
     version: env['APP_VERSION'] || 'dev',
     revision: env['APP_REVISION'] || 'unknown',
   };

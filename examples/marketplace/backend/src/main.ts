@@ -3,6 +3,7 @@ import { addRoutes, createServer } from './app.js';
 import { openCache } from './cache.js';
 import { orExit, readConfig } from './config.js';
 import { openDatabase } from './db.js';
+import { LiveFlags, NoFlags } from './flags.js';
 import { Links } from './links.js';
 import { openLive } from './live.js';
 import { FileMail, NoMail } from './mail.js';
@@ -17,11 +18,17 @@ const app = createServer(config);
 const db = openDatabase(config.databaseUrl);
 const cache = openCache(config.redisUrl, app.log);
 const notices = openCache(config.redisUrl, app.log);
-listen(notices, app.log, openLive(app, config));
+const tell = openLive(app, config);
+listen(notices, app.log, tell);
+const live = config.unleashUrl
+  ? new LiveFlags({ url: config.unleashUrl, token: config.unleashToken, folder: config.flagsFolder }, app.log, () => tell('{"type":"flags"}'))
+  : undefined;
+const flags = live ?? new NoFlags();
 addRoutes(app, {
   config,
   db,
   cache,
+  flags,
   receipts: new Receipts(config.jwtSecret),
   links: new Links(config.jwtSecret),
   mail: config.mailFile ? new FileMail(config.mailFile) : new NoMail(app.log),
@@ -29,6 +36,7 @@ addRoutes(app, {
   payments: config.payments === 'fake' ? new FakePayments() : new NoPayments(),
 });
 app.addHook('onClose', async () => {
+  flags.close();
   cache.disconnect();
   notices.disconnect();
   await db.$disconnect();
@@ -37,6 +45,7 @@ app.addHook('onClose', async () => {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => void stop(signal));
 }
+await live?.ready();
 try {
   await app.listen({ host: '0.0.0.0', port: config.port });
 } catch (error) {

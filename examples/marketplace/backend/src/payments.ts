@@ -20,10 +20,13 @@ export const mayBecome = (from: PaymentStatus, to: PaymentStatus): boolean => FO
 /** The statuses from which this one can be reached. */
 export const before = (to: PaymentStatus): PaymentStatus[] => ALL.filter((from) => mayBecome(from, to));
 
+/** Over which of the provider's interfaces; the new one is tried with few at first, see flags.ts. */
+export type Flow = 'classic' | 'new';
+
 /** What the marketplace asks of a payment provider. Each call may come twice, and is to have one effect. */
 export interface PaymentProvider {
   /** Reserve the amount; a reference, or undefined when it is declined. */
-  authorize(payment: { id: string; amountMinor: number; currency: string }, method: string): Promise<string | undefined>;
+  authorize(payment: { id: string; amountMinor: number; currency: string }, method: string, flow: Flow): Promise<string | undefined>;
   capture(reference: string): Promise<void>;
   /** Give up what is reserved. */
   release(reference: string): Promise<void>;
@@ -34,8 +37,8 @@ export interface PaymentProvider {
 export class FakePayments implements PaymentProvider {
   readonly asked: string[] = [];
 
-  async authorize(payment: { id: string }, method: string): Promise<string | undefined> {
-    this.asked.push(`authorize ${payment.id}`);
+  async authorize(payment: { id: string }, method: string, flow: Flow = 'classic'): Promise<string | undefined> {
+    this.asked.push(`authorize ${payment.id}${flow === 'new' ? ' by the new flow' : ''}`);
     return method === 'declined' ? undefined : `fake-${payment.id}`;
   }
 
@@ -95,10 +98,10 @@ const cannotBecome = ({ status }: { status: PaymentStatus }, to: PaymentStatus):
  * Reserve a payment's amount.
  * @throws Problem 402 (declined), 409 (paid or void).
  */
-export async function pay(db: Database, provider: PaymentProvider, id: string, method: string): Promise<void> {
+export async function pay(db: Database, provider: PaymentProvider, id: string, method: string, flow: Flow = 'classic'): Promise<void> {
   const payment = await findPayment(db, id);
   if (!mayBecome(payment.status, 'AUTHORIZED')) throw cannotBecome(payment, 'AUTHORIZED');
-  const reference = await provider.authorize(payment, method);
+  const reference = await provider.authorize(payment, method, flow);
   if (reference === undefined) {
     await movePayment(db, id, 'FAILED');
     throw new Problem(402, 'payment_declined', 'The payment was declined; try another method.');

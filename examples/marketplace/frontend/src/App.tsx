@@ -5,6 +5,7 @@ import { AccountantCard } from './AccountantCard';
 import { getAccountants, getVersion } from './api';
 import { Bookings } from './Bookings';
 import { ChunkBoundary } from './ChunkBoundary';
+import { useFlags } from './flags';
 import { useLive } from './live';
 import { rememberedEmail } from './memory';
 import { useLoaded } from './useLoaded';
@@ -19,6 +20,7 @@ export function App() {
   const version = useLoaded(getVersion, 'once');
   const accountants = useLoaded(getAccountants, 'once');
   const live = useLive();
+  const flags = useFlags();
   const [email, setEmail] = useState(rememberedEmail);
   const [bookingCount, setBookingCount] = useState(0);
   const [account, setAccount] = useState(false);
@@ -35,6 +37,11 @@ export function App() {
         <p className="banner" role="status" data-testid="banner">
           {api.banner}
         </p>
+      )}
+      {flags.debugPanel && (
+        <pre className="quiet" data-testid="debug-panel">
+          {JSON.stringify({ api: api?.hostname, page: PAGE_VERSION, live: live.open, flags }, null, 1)}
+        </pre>
       )}
       <header className="masthead">
         <div>

@@ -2,6 +2,7 @@
 import { useRef, useState, type FormEvent } from 'react';
 
 import { createBooking, type Order } from './api';
+import { useFlags } from './flags';
 import { moment } from './format';
 import { rememberedEmail, rememberEmail, rememberReceipt } from './memory';
 import type { Slot } from './types';
@@ -16,6 +17,7 @@ export function BookingForm({ slot, onBooked, onRefused }: Props) {
   const [error, setError] = useState('');
   const [busy, setBusy] = useState(false);
   const keyFor = useIdempotencyKey();
+  const { bookingButton } = useFlags();
 
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -49,8 +51,8 @@ export function BookingForm({ slot, onBooked, onRefused }: Props) {
         <input name="email" type="email" required maxLength={254} autoComplete="email" defaultValue={rememberedEmail()} data-testid="booking-email" />
       </label>
       {error && <p className="error" role="alert" data-testid="booking-error">{error}</p>}
-      <button type="submit" className="primary" disabled={busy} data-testid="booking-submit">
-        {busy ? 'Booking…' : 'Book this hour'}
+      <button type="submit" className="primary" disabled={busy} data-testid="booking-submit" data-variant={bookingButton}>
+        {busy ? 'Booking…' : bookingButton === 'reserve' ? 'Reserve my hour' : 'Book this hour'}
       </button>
     </form>
   );

@@ -2,13 +2,15 @@
 // One WebSocket for the whole page: the API says what changes while the page is open.
 import { useEffect, useSyncExternalStore } from 'react';
 
+import { refreshFlags } from './flags';
+
 export interface Live {
   open: boolean;
   /** The API's version at the other end; the last one while there is none. */
   version: string;
 }
 
-type Message = { type: 'hello'; version: string } | { type: 'slot'; accountantId: string };
+type Message = { type: 'hello'; version: string } | { type: 'flags' } | { type: 'slot'; accountantId: string };
 
 /** Up to so long before the first attempt to come back; twice as long each time, up to the longest. */
 const FIRST_MILLISECONDS = 1_000;
@@ -32,10 +34,15 @@ function connect(attempt: number): void {
     const message = JSON.parse(String(data)) as Message;
     if (message.type === 'slot') {
       listeners.forEach((listener) => listener(message.accountantId));
+    } else if (message.type === 'flags') {
+      void refreshFlags();
     } else if (message.type === 'hello') {
       next = 0;
       become({ open: true, version: message.version });
-      if (greeted) listeners.forEach((listener) => listener(null));
+      if (greeted) {
+        void refreshFlags();
+        listeners.forEach((listener) => listener(null));
+      }
       greeted = true;
     }
   };

@@ -18,7 +18,7 @@ const NewReview = Type.Object({ rating: Type.Integer({ minimum: 1, maximum: 5 })
 const NewMessage = Type.Object({ body: Text(2000) }, strict);
 
 /** Service requests between a client and an accountant: made, paid, given or cancelled, reviewed, talked about. */
-export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async (app, { config, db, cache, payments, allow }) => {
+export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async (app, { config, db, cache, flags, payments, allow }) => {
   const client = allow('CLIENT');
   const accountant = allow('ACCOUNTANT');
   const sides = allow('CLIENT', 'ACCOUNTANT');
@@ -48,7 +48,7 @@ export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
 
   app.post('/api/requests/:id/pay', { onRequest: client, schema: { params, body: Method } }, async ({ person, params: { id }, body }) => {
     const { payment } = await findRequest(db, person, id);
-    await pay(db, payments, payment!.id, body.method);
+    await pay(db, payments, payment!.id, body.method, flags.isOn('new-payment-flow', person.id) ? 'new' : 'classic');
     return { request: view(await findRequest(db, person, id)) };
   });
 

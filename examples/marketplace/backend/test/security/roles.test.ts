@@ -53,6 +53,7 @@ const PUBLIC = [
   '/api/version',
   '/api/accountants',
   '/api/bookings',
+  '/api/flags',
   '/api/messages',
   '/api/slow',
   '/api/account/link',

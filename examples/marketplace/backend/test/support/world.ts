@@ -13,6 +13,7 @@ import { openCache } from '../../src/cache.js';
 import { readConfig } from '../../src/config.js';
 import { openDatabase, type Database } from '../../src/db.js';
 import type { Role } from '../../src/generated/prisma/client.js';
+import { NoFlags, type Flags } from '../../src/flags.js';
 import { Links } from '../../src/links.js';
 import type { Letter, Mail } from '../../src/mail.js';
 import { Passwords, type Cost } from '../../src/passwords.js';
@@ -148,7 +149,7 @@ export class World {
   }
 }
 
-export async function openWorld(env: Record<string, string> = {}): Promise<World> {
+export async function openWorld(env: Record<string, string> = {}, flags: Flags = new NoFlags()): Promise<World> {
   const config = readConfig({
     JWT_SECRET: 'a secret of enough length',
     LOG_LEVEL: 'silent',
@@ -180,6 +181,7 @@ export async function openWorld(env: Record<string, string> = {}): Promise<World
     config,
     db,
     cache,
+    flags,
     links,
     receipts: new Receipts(config.jwtSecret),
     mail: world.mail,

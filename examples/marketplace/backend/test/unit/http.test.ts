@@ -4,6 +4,7 @@ import { test } from 'node:test';
 
 import { addRoutes, createServer, type Services } from '../../src/app.js';
 import { readConfig } from '../../src/config.js';
+import { NoFlags } from '../../src/flags.js';
 import { Links } from '../../src/links.js';
 import { NoMail } from '../../src/mail.js';
 import { Passwords } from '../../src/passwords.js';
@@ -29,6 +30,7 @@ function application() {
     config,
     db,
     cache,
+    flags: new NoFlags(),
     receipts: new Receipts(config.jwtSecret),
     links: new Links(config.jwtSecret),
     mail: new NoMail(app.log),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { useState } from 'react';
 
+import { useFlags } from '../flags';
 import { moment, money } from '../format';
 import { useLoaded } from '../useLoaded';
 import { act, getMessages, getRequests, pay, refund, review, write, type Person, type Request } from './api';
@@ -35,6 +36,7 @@ function Row({ request, role, onChanged }: { request: Request; role: Role; onCha
   const [open, setOpen] = useState(false);
   const [run, error] = useAction(onChanged);
   const { id, status, payment } = request;
+  const { newPaymentFlow } = useFlags();
   const unpaid = payment?.status === 'PENDING' || payment?.status === 'FAILED';
   return (
     <li data-testid="request" data-request-id={id} data-slot-id={request.slot.id} data-status={status} data-payment={payment?.status}>
@@ -50,8 +52,8 @@ function Row({ request, role, onChanged }: { request: Request; role: Role; onCha
       </div>
       <div className="actions">
         {role === 'CLIENT' && status === 'BOOKED' && unpaid && (
-          <button type="button" className="primary" data-testid="request-pay" onClick={() => void run(() => pay(id, 'card'))}>
-            Pay
+          <button type="button" className="primary" data-testid="request-pay" data-flow={newPaymentFlow ? 'new' : 'classic'} onClick={() => void run(() => pay(id, 'card'))}>
+            {newPaymentFlow && payment ? `Pay ${money(payment.amountMinor, payment.currency)}` : 'Pay'}
           </button>
         )}
         {role === 'ACCOUNTANT' && status === 'BOOKED' && (

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of the API that wants a session. The browser holds the cookie; no script sees it.
 import { ApiError, call, post } from '../api';
+import { refreshFlags } from '../flags';
 import type { Slot } from '../types';
 
 export interface Person {
@@ -41,9 +42,17 @@ export async function getPerson(): Promise<Person | null> {
   }
 }
 
-export const signIn = async (email: string, password: string): Promise<Person> =>
-  (await post<{ person: Person }>('/api/session', { email, password })).person;
-export const signOut = (): Promise<void> => send('DELETE', '/api/session');
+export async function signIn(email: string, password: string): Promise<Person> {
+  const { person } = await post<{ person: Person }>('/api/session', { email, password });
+  void refreshFlags();
+  return person;
+}
+
+export async function signOut(): Promise<void> {
+  await send('DELETE', '/api/session');
+  void refreshFlags();
+}
+
 export const askForCode = (email: string): Promise<unknown> => post('/api/account/link', { email });
 export const choosePassword = (token: string, name: string, password: string): Promise<void> =>
   post('/api/account/password', { token, name, password });
