@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import at_rest, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import MARK, SEQUENCE, Entry
 
 # Entries of before the mark that stay as history.
@@ -110,8 +110,7 @@ def unneeded_secrets(entries: Sequence[Entry], stored: Collection[str], running:
 def remove_secrets(folder: str, entries: Sequence[Entry], running: Collection[str]) -> list[str]:
     """Remove the stored values of an app that no release needs any more; their names and versions."""
     secrets = os.path.join(folder, "secrets")
-    stored = [name for name in os.listdir(secrets) if not name.startswith(".")] if os.path.isdir(secrets) else []
-    gone = unneeded_secrets(entries, stored, running)
+    gone = unneeded_secrets(entries, at_rest.names(secrets), running)
     for name in gone:
-        os.unlink(os.path.join(secrets, name))
+        at_rest.remove(secrets, name)
     return gone

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.release import at_rest
 
 
 def secret_version(app: str, name: str, value: str) -> str:
@@ -39,8 +39,11 @@ def values_for(manifest: Mapping[str, Any], current: Mapping[str, str], folder: 
             values[name] = str(current[name])
             continue
         try:
-            with open(_path(folder, name, version), encoding="utf-8") as handle:
-                values[name] = handle.read()
+            values[name] = at_rest.read(_kept(folder), f"{name}.{version}")
+        except at_rest.Unreadable as error:
+            raise SecretMissing(
+                f"release {manifest['id']} needs secret {name} at version {version}, and {error}: deploy a version with the current secrets"
+            ) from None
         except FileNotFoundError:
             raise SecretMissing(
                 f"release {manifest['id']} needs secret {name} at version {version}, but the inventory's vault has another version and this "
@@ -50,13 +53,15 @@ def values_for(manifest: Mapping[str, Any], current: Mapping[str, str], folder: 
 
 
 def keep(manifest: Mapping[str, Any], values: Mapping[str, str], folder: str) -> None:
-    """Store the values a release uses, each under its version, readable by root only."""
+    """Store the values a release uses, each under its version, readable by root only and encrypted where the host can."""
+    kept = _kept(folder)
+    at_rest.seal(kept)
+    there = at_rest.names(kept)
     for service in manifest["services"].values():
         for name, version in service["secrets"].items():
-            path = _path(folder, name, version)
-            if not os.path.exists(path):
-                write_atomic(path, values[name])
+            if f"{name}.{version}" not in there:
+                at_rest.write(kept, f"{name}.{version}", values[name])
 
 
-def _path(folder: str, name: str, version: str) -> str:
-    return os.path.join(folder, "secrets", f"{name}.{version}")
+def _kept(folder: str) -> str:
+    return os.path.join(folder, "secrets")
