@@ -72,4 +72,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+msg:
+  description: Why the host could not be read, in one line.
+  returned: failure
+  type: str
+  sample: "logs_follow is 'soon': it must be a number of seconds, at most 3600"
 """

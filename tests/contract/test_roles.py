@@ -113,7 +113,7 @@ def expressions(node: Any, key: str = "") -> Iterator[str]:
         for value in node:
             yield from expressions(value, key)
     elif isinstance(node, str):
-        yield f"{{{{ {node} }}}}" if key in BARE else node
+        yield f"{{{{ {node} }}}}" if key in BARE and "{{" not in node else node
 
 
 def names_in(template: str) -> set[str]:
