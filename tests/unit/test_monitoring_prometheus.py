@@ -67,6 +67,9 @@ def test_a_route_is_probed_as_a_visitor_comes_in() -> None:
 def test_a_path_of_ones_choice_has_to_be_good() -> None:
     probe = prometheus.routes([EDGE], "shop", ROUTES, {"/": "/health"})[1]
     assert (probe["url"], probe["module"]) == ("http://10.0.0.11:80/health", "good")
+    verified = {"path": "/", "service": "web", "verify": "/ready"}
+    assert prometheus.routes([EDGE], "shop", [verified], {})[0]["url"] == "http://10.0.0.11:80/ready"
+    assert prometheus.routes([EDGE], "shop", [verified], {"/": "/health"})[0]["url"] == "http://10.0.0.11:80/health"
     modules = prometheus.blackbox(ca=False)["modules"]
     assert (
         404 in modules["answer"]["http"]["valid_status_codes"]

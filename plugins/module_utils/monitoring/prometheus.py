@@ -75,7 +75,7 @@ def routes(
     """Return a probe of each route through each edge, as a visitor comes in.
 
     ``edges`` are {name, address, http_port, https_port, tls: whether it has any, source and hosts as in edge_tls}; ``given`` is
-    app_routes, ``paths`` the path to ask for instead of a route's own, by the route's name.
+    app_routes, ``paths`` the path to ask for instead of a route's own or its ``verify``, by the route's name.
     """
     found = []
     for edge in edges:
@@ -85,14 +85,16 @@ def routes(
             host, path = str(route.get("host") or ""), str(route["path"])
             name = label(host, path)
             place = f"https://{address}:{tls.port}" if tls.of(host) else f"http://{address}:{int(edge['http_port'])}"
+            # A path that deploys ask for, or that somebody chose for this, is there.
+            chosen = paths.get(name) or route.get("verify")
             found.append(
                 {
                     "instance": edge["name"],
                     "app": app,
                     "route": name,
-                    "url": place + paths.get(name, path),
+                    "url": place + str(chosen or path),
                     "hostname": host,
-                    "module": GOOD_ANSWER if name in paths else ANY_ANSWER,
+                    "module": GOOD_ANSWER if chosen else ANY_ANSWER,
                 }
             )
     return found
