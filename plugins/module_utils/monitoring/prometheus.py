@@ -14,7 +14,7 @@ Target = dict[str, Any]  # one entry of a file of targets: targets, labels
 FOLDER = "/etc/prometheus"
 # The exporters of hosts, each a job of its name.
 JOBS = ("node", "postgres", "redis", "edge")
-# An answer of the app, whatever it is, is one: not every route has a page at its beginning. With a path of your choice it has to be good.
+# As a deploy judges: a route may begin without a page, or ask for a password. A path that was chosen for probes has to be good.
 ANY_ANSWER, GOOD_ANSWER = "answer", "good"
 
 
@@ -85,16 +85,15 @@ def routes(
             host, path = str(route.get("host") or ""), str(route["path"])
             name = label(host, path)
             place = f"https://{address}:{tls.port}" if tls.of(host) else f"http://{address}:{int(edge['http_port'])}"
-            # A path that deploys ask for, or that somebody chose for this, is there.
-            chosen = paths.get(name) or route.get("verify")
+            asked = paths.get(name) or route.get("verify") or path
             found.append(
                 {
                     "instance": edge["name"],
                     "app": app,
                     "route": name,
-                    "url": place + str(chosen or path),
+                    "url": place + str(asked),
                     "hostname": host,
-                    "module": GOOD_ANSWER if chosen else ANY_ANSWER,
+                    "module": GOOD_ANSWER if name in paths else ANY_ANSWER,
                 }
             )
     return found
