@@ -34,8 +34,8 @@ class Monitor(scenario.Host):
         self.must(f"systemctl {what} prometheus-node-exporter")
 
 
-def until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SLOW
+def until(true: Callable[[], object], what: str, seconds: float = SLOW) -> None:
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.5)
@@ -78,12 +78,16 @@ def silence(*words: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_rule_can_be_evaluated(mon1: Monitor) -> None:
-    done = scenario.ansible(
-        "ansible", "mon1", "-o", "-b", "-m", "sluice.stack.gate_facts", "-a", "app=shop monitoring=true"
-    )
+def gate_facts() -> dict[str, Any]:
+    """What a gate is judged by."""
+    words = ("-o", "-b", "-m", "sluice.stack.gate_facts", "-a", "app=shop monitoring=true")
+    done = scenario.ansible("ansible", "mon1", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    facts = json.loads(done.stdout.partition("=>")[2])["facts"]["monitoring"]
+    return dict(json.loads(done.stdout.partition("=>")[2])["facts"]["monitoring"])
+
+
+def test_every_rule_can_be_evaluated(mon1: Monitor) -> None:
+    facts = gate_facts()
     assert len(facts["alerts"]["rules"]) > 40
     assert {one["health"] for one in facts["alerts"]["rules"]} == {"ok"}
     assert [one["name"] for one in facts["alerts"]["firing"]] == ["Watchdog"]
@@ -144,3 +148,27 @@ def test_secrets_are_for_alertmanager_alone(mon1: Monitor) -> None:
     ]
     written = mon1.must("cat /etc/prometheus/alertmanager.yml")
     assert "switch-secret" in written and "slack-secret" not in written and "pagerduty-secret" not in written
+
+
+# Half of all requests fail, as an edge would count them.
+BURN = """
+for count in $(seq 0 50 20000); do
+  for code in 2xx 5xx; do
+    echo "sluice_edge_requests_total{app=\\"shop\\",release=\\"r1\\",code=\\"$code\\"} $count"
+  done > /tmp/burn.tmp
+  mv /tmp/burn.tmp /var/lib/prometheus/node-exporter/burn.prom
+  sleep 2
+done
+"""
+
+
+def test_a_gate_sees_a_burning_budget(mon1: Monitor, people: People) -> None:
+    """The last one: an error budget does not recover soon."""
+    mon1.must(f"cat > /tmp/burn.sh <<'END'\n{BURN}\nEND\nsystemd-run --unit=burn bash /tmp/burn.sh")
+    try:
+        until(lambda: "ErrorBudgetBurnsFast" in mon1.firing(), "the budget burns", seconds=300)
+        budgets = gate_facts()["budgets"]
+        assert budgets["burning"] == ["availability"] and budgets["left"]["availability"] < 0
+        until(lambda: "FIRING: ErrorBudgetBurnsFast of shop" in people.titles(), "people hear of it")
+    finally:
+        mon1.must("systemctl stop burn; rm -f /var/lib/prometheus/node-exporter/burn.prom")
