@@ -14,9 +14,11 @@ from typing import Any, Self
 
 
 class Receiver:
-    """An HTTP server at a secret ``path``; the first requests get ``statuses``, all others 204."""
+    """An HTTP server at a secret ``path``; the first requests get ``statuses``, all others 204, or 200 with an ``answer`` as Slack's."""
 
-    def __init__(self, *statuses: int, path: str = "", port: int = 0) -> None:
+    def __init__(
+        self, *statuses: int, path: str = "", port: int = 0, host: str = "127.0.0.1", answer: str = ""
+    ) -> None:
         receiver = self
         self.got: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.statuses = list(statuses)
@@ -26,23 +28,27 @@ class Receiver:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.statuses.pop(0) if receiver.statuses else 204
+                status = receiver.statuses.pop(0) if receiver.statuses else 200 if answer else 204
                 receiver.asked.append(status)
                 # Before the answer: the next one may come as soon as that is there.
-                if status == 204:
+                if status in (200, 204):
                     with receiver.arrived:
                         receiver.got.append((self.path, json.loads(body), dict(self.headers)))
                         receiver.arrived.notify_all()
                 self.send_response(status)
                 if status == 429:
                     self.send_header("Retry-After", "2")
+                if status == 200:
+                    self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
+                if status == 200:
+                    self.wfile.write(answer.encode())
 
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/{path}"
+        self.server = http.server.ThreadingHTTPServer((host, port), Handler)
+        self.address = f"http://{host}:{self.server.server_address[1]}/{path}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def wait_for(self, count: int, seconds: float = 30) -> list[tuple[str, dict[str, Any], dict[str, str]]]:
@@ -74,9 +80,9 @@ class _Smtp(socketserver.StreamRequestHandler):
 class Mails:
     """An SMTP server, while the block lasts."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", port), _Smtp)
+        self._server = socketserver.ThreadingTCPServer((host, port), _Smtp)
         self._server.daemon_threads = True
         self._server.mails = []  # type: ignore[attr-defined]
 

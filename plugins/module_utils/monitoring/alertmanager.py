@@ -119,7 +119,7 @@ def secrets(settings: Mapping[str, Any]) -> dict[str, str]:
 def config(settings: Mapping[str, Any]) -> Config:
     """Return alertmanager.yml of ``receivers`` and ``dead_man``, which must have no ``problems``.
 
-    The address of a webhook stands in it: Debian 12's Alertmanager reads it from nowhere else. So the file's mode is 0640, too.
+    The address of a webhook stands in it: amtool of Debian 12, where this is tested too, knows no file for it. So the file's mode is 0640, too.
     """
     read = _read(settings, Problems())
     routes: list[Config] = [{"receiver": DEAD_MAN if read.dead_man else NOBODY, "matchers": ['alertname="Watchdog"']}]

@@ -33,10 +33,19 @@ HOSTS = (
     Alert(
         "EdgeDown",
         PAGE,
-        'up{job="edge"} == 0',
-        "edge {{ $labels.instance }} does not answer",
-        "Edge {{ $labels.instance }} has given no figures of its requests for 1 minute.",
+        # Nginx, or what counts its requests.
+        'up{job="edge"} == 0 or node_systemd_unit_state{name="nginx.service",state="active"} == 0',
+        "edge {{ $labels.instance }} is down",
+        "Nginx on edge {{ $labels.instance }} has not run, or given no figures, for 1 minute.",
         hold="1m",
+    ),
+    Alert(
+        "UnitFailed",
+        TICKET,
+        'node_systemd_unit_state{state="failed"} == 1',
+        "{{ $labels.name }} of {{ $labels.instance }} failed",
+        "Unit {{ $labels.name }} of {{ $labels.instance }} has been failed for 5 minutes.",
+        hold="5m",
     ),
     Alert(
         "DiskFillsIn24h",
