@@ -46,7 +46,7 @@ class ActionModule(host_module.HostModule):
             )
         seen = {_key(entry) for entry in known.get("entries") or []}
         # What came while the first lines were read and shown is not lost.
-        asked, count = time.monotonic() - OVERLAP_SECONDS - 30, 0
+        asked, looks, count = time.monotonic() - OVERLAP_SECONDS - 30, 0, 0
         while time.monotonic() < end:
             since = time.monotonic() - asked + OVERLAP_SECONDS
             asked = time.monotonic()
@@ -55,12 +55,12 @@ class ActionModule(host_module.HostModule):
                 return {**result, **answer}
             new = [entry for entry in answer["entries"] if _key(entry) not in seen]
             # Only what the next answer may have again.
-            seen = {_key(entry) for entry in answer["entries"]} | (seen if count == 0 else set())
-            count += 1
+            seen = {_key(entry) for entry in answer["entries"]} | (seen if looks == 0 else set())
+            looks, count = looks + 1, count + len(new)
             for entry in new:
                 say.now(lines.shown(str(variables["inventory_hostname"]), entry))
             time.sleep(max(0.0, min(POLL_SECONDS, end - time.monotonic())))
-        return {**result, "changed": False}
+        return {**result, "changed": False, "count": count}
 
 
 def _key(entry: dict[str, str]) -> tuple[str, ...]:

@@ -77,4 +77,9 @@ msg:
   returned: failure
   type: str
   sample: "logs_follow is 'soon': it must be a number of seconds, at most 3600"
+count:
+  description: How many lines were printed.
+  returned: success
+  type: int
+  sample: 12
 """

@@ -31,7 +31,7 @@ options:
     description: Only lines since then, a time ago such as V(15m) or V(2h), a number of seconds ago, or a time such as V(2026-12-31T18:00Z).
     type: str
     default: ""
-  until:
+  before:
     description: Only lines until then, written like O(since).
     type: str
     default: ""
@@ -173,7 +173,7 @@ ARGUMENTS: dict[str, Any] = {
         "service": {"type": "str", "default": ""},
         "lines": {"type": "int", "default": 100},
         "since": {"type": "str", "default": ""},
-        "until": {"type": "str", "default": ""},
+        "before": {"type": "str", "default": ""},
         "level": {"type": "str", "default": ""},
         "text": {"type": "str", "default": ""},
         "regexp": {"type": "str", "default": ""},

@@ -46,8 +46,8 @@ def test_a_time_is_ago_or_with_its_zone(text: str, moment: float) -> None:
     ("options", "message"),
     [
         ({"since": "yesterday"}, "logs_since is 'yesterday': it must be a time ago like 15m"),
-        ({"until": "2026-11-28T12:00"}, "logs_until is '2026-11-28T12:00': it must be"),
-        ({"since": "5m", "until": "10m"}, "logs_since, 5m, is not before logs_until, 10m"),
+        ({"before": "2026-11-28T12:00"}, "logs_until is '2026-11-28T12:00': it must be"),
+        ({"since": "5m", "before": "10m"}, "logs_since, 5m, is not before logs_until, 10m"),
         ({"regexp": "("}, "logs_regexp is '(': missing )"),
         ({"regexp": "a", "text": "b"}, "logs_grep and logs_regexp are both set"),
         ({"level": "warning"}, "logs_level is 'warning': known: debug, error, info, warn"),
@@ -70,7 +70,7 @@ def test_plain_text_is_no_pattern_and_a_pattern_is_no_text() -> None:
 
 def test_a_search_without_a_beginning_reads_one_hour() -> None:
     assert asked(text="x").since == NOW - 3600 and asked(level="error").since == NOW - 3600
-    assert asked(text="x", until="1h").since == NOW - 7200
+    assert asked(text="x", before="1h").since == NOW - 7200
     assert asked(text="x", since="2d").since == NOW - 2 * 86400
     assert asked().since == 0, "the newest lines, however old"
 
@@ -151,7 +151,7 @@ def test_an_edges_log_is_read_from_its_end_to_the_beginning_that_was_asked_for(t
         return [entry["text"].split()[1].removeprefix("a.test/") for entry in taken]
 
     assert found(lines=3) == ["99", "98", "97"]
-    assert len(found(lines=1000, since="60", until="10")) == 51
+    assert len(found(lines=1000, since="60", before="10")) == 51
     assert found(lines=2, text="/4 ", since="2h") == ["4"], "in the rotated log, too"
     with pytest.raises(LogError):
         release_logs._log(str(tmp_path / "none"), lines.problem, asked())

@@ -63,9 +63,9 @@ def parse(given: Mapping[str, Any], now: float) -> Query:
         raise QueryError(
             "logs_grep and logs_regexp are both set: the first is plain text, the second a regular expression; remove one"
         )
-    since, until = moment("logs_since", given["since"], now), moment("logs_until", given["until"], now)
+    since, until = moment("logs_since", given["since"], now), moment("logs_until", given["before"], now)
     if since and until and since >= until:
-        raise QueryError(f"logs_since, {given['since']}, is not before logs_until, {given['until']}")
+        raise QueryError(f"logs_since, {given['since']}, is not before logs_until, {given['before']}")
     query = Query(
         lines=lines,
         service=given["service"],
