@@ -54,7 +54,7 @@ def test_a_killed_container_costs_nothing_and_a_broken_promise_is_said(
 ) -> None:
     before = {name: item["pid"] for name, item in lab.containers("app2").items()}
     # The control: without a database requests fail, whatever is promised.
-    asked = settings(seconds=4, promises={"database_paused": {"failed": 0}})
+    asked = settings(seconds=3, promises={"database_paused": {"failed": 0}})
     run = lab.playbook(
         CHAOS, "-e", "experiment=container_killed,database_paused", "-e", f"chaos_report={tmp_path}", *asked
     )
@@ -81,7 +81,7 @@ def test_a_killed_container_costs_nothing_and_a_broken_promise_is_said(
 def test_an_experiment_is_undone_when_its_controller_was_killed(
     lab: Lab, harmless: None, experiment: str, host: str, there: str
 ) -> None:
-    started = lab.start(CHAOS, "-e", f"experiment={experiment}", "-e", "chaos_report=", *settings(seconds=10))
+    started = lab.start(CHAOS, "-e", f"experiment={experiment}", "-e", "chaos_report=", *settings(seconds=5))
     until(lambda: lab.shell(host, there), 60, "it has begun")
     started.kill()
     assert started.wait().code == -signal.SIGKILL
