@@ -67,7 +67,12 @@ class ActionModule(host_module.HostModule):
         if "unfit" in begun:
             return judge.skipped(one, host, promise, begun["unfit"])
         mended = now()
-        time.sleep(float(args["target"]["seconds"]))
+        note, until = str(begun["note"]), mended + float(args["target"]["seconds"])
+        while now() < until:
+            time.sleep(POLL_SECONDS)
+            if judge.out_of_hand(watch.samples(), good, promise, mended, now()):
+                note += f"; undone after {now() - mended:.0f} s, when half of the requests failed"
+                break
         fault.end()
         if one.lasts:
             mended = now()
@@ -75,7 +80,7 @@ class ActionModule(host_module.HostModule):
         while now() < deadline and not judge.calm(watch.samples(), good, mended, now(), CALM_SECONDS):
             time.sleep(POLL_SECONDS)
         end = now()
-        return judge.judge(one, host, promise, watch.stop(), Times(began, mended, end), str(begun["note"]))
+        return judge.judge(one, host, promise, watch.stop(), Times(began, mended, end), note)
 
     def _deploy(self, variables: dict[str, Any]) -> Fault:
         # In a checkout beside the folder of this playbook, else the collection's.

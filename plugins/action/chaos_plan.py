@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("experiment", "host", "contract", "groups", "http_port", "tls"))
+    _VALID_ARGS = frozenset(("experiment", "host", "contract", "budget", "groups", "http_port", "tls"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Refuse, or decide and print."""
@@ -47,6 +47,9 @@ class ActionModule(ActionBase):
                 "harmed"
             )
         guarded = protected(seen(variables, self._templar, self._loader))
+        refusal = plan.spent(contract["app"], args.get("budget") or {}) if guarded else ""
+        if refusal:
+            raise AnsibleActionFail(refusal)
         groups = {name: list(hosts) for name, hosts in args["groups"].items()}
         names = {host for hosts in groups.values() for host in hosts}
         fleet = plan.Fleet(

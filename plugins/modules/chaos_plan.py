@@ -27,6 +27,12 @@ options:
     description: The resolved contract.
     type: dict
     required: true
+  budget:
+    description:
+      - The answer of M(sluice.stack.prometheus_query) to what is C(left) of the app's error budgets. In a protected environment without any it refuses; without
+        an answer it does not, since the environment's name was typed.
+    type: dict
+    default: {}
   groups:
     description: The hosts of C(edge), C(app), C(db) and C(cache).
     type: dict

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.lab import Lab, until
+from tests.support.lab import PREFIX, QUICK, Lab, until
+from tests.support.playbook import REPO
 
 CHAOS = "playbooks/checks/chaos"
 HOSTS = ("edge1", "app1", "app2", "db1")
@@ -54,7 +56,7 @@ def test_a_killed_container_costs_nothing_and_a_broken_promise_is_said(
 ) -> None:
     before = {name: item["pid"] for name, item in lab.containers("app2").items()}
     # The control: without a database requests fail, whatever is promised.
-    asked = settings(seconds=4, promises={"database_paused": {"failed": 0}})
+    asked = settings(seconds=3, promises={"database_paused": {"failed": 0}})
     run = lab.playbook(
         CHAOS, "-e", "experiment=container_killed,database_paused", "-e", f"chaos_report={tmp_path}", *asked
     )
@@ -81,7 +83,7 @@ def test_a_killed_container_costs_nothing_and_a_broken_promise_is_said(
 def test_an_experiment_is_undone_when_its_controller_was_killed(
     lab: Lab, harmless: None, experiment: str, host: str, there: str
 ) -> None:
-    started = lab.start(CHAOS, "-e", f"experiment={experiment}", "-e", "chaos_report=", *settings(seconds=10))
+    started = lab.start(CHAOS, "-e", f"experiment={experiment}", "-e", "chaos_report=", *settings(seconds=5))
     until(lambda: lab.shell(host, there), 60, "it has begun")
     started.kill()
     assert started.wait().code == -signal.SIGKILL
@@ -111,6 +113,53 @@ def test_no_deploy_runs_beside_an_experiment(lab: Lab, harmless: None) -> None:
     message = lab.deploy("v1.0.0").error()
     assert "is locked: chaos by " in message, message
     started.wait().good()
+
+
+@pytest.mark.soak
+def test_an_app_host_that_reboots_undrained(lab: Lab, harmless: None, tmp_path: Path) -> None:
+    restarts = ["docker", "update", f"{PREFIX}-app2"]
+    began = lab.shell("app2", "stat -c %Y /proc/1")
+    subprocess.run([*restarts, "--restart=always"], check=True, capture_output=True)
+    try:
+        asked = settings(seconds=5, reboot_containers=True)
+        lab.playbook(CHAOS, "-e", "experiment=host_rebooted", "-e", f"chaos_report={tmp_path}", *asked, timeout=280)
+    finally:
+        subprocess.run([*restarts, "--restart=no"], check=True, capture_output=True)
+    print(report(tmp_path))
+    assert lab.shell("app2", "stat -c %Y /proc/1") > began, "the control: it was rebooted"
+    assert report(tmp_path)["host_rebooted"]["state"] == "kept"
+
+
+@pytest.mark.soak
+def test_a_full_disk_keeps_its_margin_and_is_emptied(lab: Lab, harmless: None, tmp_path: Path) -> None:
+    place, file = "/mnt/chaos", "/mnt/chaos/.sluice-chaos-fill"
+    lab.shell("app2", f"mkdir -p {place} && mount -t tmpfs -o size=64m tmpfs {place}")
+    try:
+        asked = settings(seconds=8, disk_path=place, disk_margin="8m")
+        started = lab.start(CHAOS, "-e", "experiment=disk_full", "-e", f"chaos_report={tmp_path}", *asked)
+        until(
+            lambda: lab.shell("app2", f"test -e {file}; df --output=avail -BM {place} | grep -qw 8M"), 60, "it is full"
+        )
+        started.wait().good()
+        assert lab.shell("app2", f"ls -A {place}") == ""
+    finally:
+        lab.shell("app2", f"umount {place}; rmdir {place}")
+    assert report(tmp_path)["disk_full"]["state"] == "kept"
+
+
+@pytest.mark.soak
+def test_one_of_two_edges_goes_down(lab: Lab, harmless: None, tmp_path: Path) -> None:
+    fleet, both = REPO / "scripts" / "fleet", ("-i", "tests/fleet/edges.yml")
+    try:
+        subprocess.run([fleet, "up", "edge2"], check=True)
+        lab.deploy("v1.0.0", *both, *QUICK).good()
+        lab.playbook(
+            CHAOS, *both, "-e", "experiment=edge_down", "-e", f"chaos_report={tmp_path}", *settings(seconds=8)
+        ).good()
+    finally:
+        subprocess.run([fleet, "down", "edge2"], check=True)
+    seen = report(tmp_path)["edge_down"]
+    assert (seen["state"], seen["host"], seen["failed"]) == ("kept", "edge1", 0), seen
 
 
 @pytest.mark.soak

@@ -58,6 +58,7 @@ def show(browser: Browser, html: str) -> None:
             ["octocat@github", "v1.4.2: book hours in blocks of two", "backend: BOOKING_BLOCK", "f00dfaceca"],
         ),
         ("report-failed", 3, ["deploy failed in step canary", "failed on edge1, edge2", "332 ms"]),
+        ("report-chaos", 2, ["no failed request", "its kernel has no netem", "Kill -9 of a container", "status 500 ("]),
         ("report-releases", 3, ["Deployment frequency", "a week", "rolled back", "9 of 10 within"]),
     ],
 )

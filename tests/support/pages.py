@@ -7,6 +7,10 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.chaos import catalogue, judge
+from ansible_collections.sluice.stack.plugins.module_utils.chaos import report as chaos_report
+from ansible_collections.sluice.stack.plugins.module_utils.chaos.catalogue import Promise
+from ansible_collections.sluice.stack.plugins.module_utils.chaos.judge import Sample, Times
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events import figures_page, record, report
 from ansible_collections.sluice.stack.plugins.module_utils.release import figures, ledger
@@ -153,10 +157,24 @@ def _quarter() -> dict[str, Any]:
     return figures.figures("marketplace", ledger.merge([entries]), NOW, 90)
 
 
+def _game_day() -> dict[str, Any]:
+    """One experiment that kept its promise, one that did not, one that was skipped."""
+    dice, times, promise = random.Random(3), Times(4, 19, 24), Promise()
+    asked = [Sample(at / 20, 0.02 * dice.lognormvariate(0, 0.5), at % 3, 200) for at in range(480)]
+    broken = [one._replace(status=500) if one.probe == 1 and 5 < one.sent < 18 else one for one in asked]
+    rows = [
+        judge.judge(catalogue.BY_NAME["container_killed"], "app2", promise, asked, times, "marketplace-backend-blue-0"),
+        judge.judge(catalogue.BY_NAME["database_paused"], "db1", promise, broken, times, "postgresql@17-main.service"),
+        judge.skipped(catalogue.BY_NAME["network_slow"], "app2", promise, "its kernel has no netem"),
+    ]
+    return chaos_report.data([one.as_data() for one in rows], "marketplace", "ann@build", "2026-11-28T08:00:00Z")
+
+
 def made() -> dict[str, str]:
     """Each page by its name, as HTML."""
     return {
         "report-live": report.html(_deploy(fails=False)),
         "report-failed": report.html(_deploy(fails=True)),
         "report-releases": figures_page.html(_quarter()),
+        "report-chaos": chaos_report.html(_game_day()),
     }

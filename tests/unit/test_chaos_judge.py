@@ -97,6 +97,23 @@ def test_calm_is_a_while_of_answers() -> None:
     assert not judge.calm(samples(), good, since=38, now=40, seconds=4), "too early"
 
 
+@pytest.mark.parametrize(
+    ("bad", "promise", "now", "stops"),
+    [
+        ((18, 19), Promise(), 20, True),
+        ((19,), Promise(), 20, False),
+        ((18, 19), Promise(5), 20, True),
+        ((17, 18, 19), Promise(100, 15), 20, False),
+        ((10, 11), Promise(), 12, False),
+        ((), Promise(), 20, False),
+    ],
+)
+def test_it_is_undone_early_when_half_fails_that_was_not_to(
+    bad: tuple[float, ...], promise: Promise, now: float, stops: bool
+) -> None:
+    assert judge.out_of_hand(samples(*bad, upto=now), {0: 200}, promise, since=10, now=now) == stops
+
+
 def test_seconds_show_the_fault() -> None:
     rows = judged(samples(12)).seconds
     assert len(rows) == 40 and rows[12] == (0, 1, True) and rows[5] == (1, 0, False) and rows[25] == (1, 0, False)

@@ -80,6 +80,28 @@ def test_a_wrong_name_is_refused(asked: str, message: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ({"results": {"left": [{"metric": {}, "value": 0.4}]}}, False),
+        ({"results": {"left": [{"metric": {}, "value": -0.12}]}}, True),
+        ({"results": {"left": [{"metric": {}, "value": 0.0}]}}, True),
+        ({"results": {"left": [{"metric": {}, "value": None}]}}, False),
+        ({"results": {"left": []}}, False),
+        ({"failed": True, "msg": "connection refused"}, False),
+        ({"skipped": True}, False),
+    ],
+)
+def test_without_error_budget_it_is_refused_and_without_an_answer_it_is_not(
+    answer: dict[str, Any], refused: bool
+) -> None:
+    assert bool(plan.spent("shop", answer)) == refused
+    if refused:
+        assert plan.spent("shop", answer).startswith(
+            "a chaos experiment is refused: the error budget of shop is spent ("
+        )
+
+
 def test_where_it_is_done() -> None:
     assert one("container_killed").host == "app2"
     assert one("container_killed", at="app1").host == "app1"

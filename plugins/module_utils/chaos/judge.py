@@ -14,6 +14,10 @@ KEPT, BROKEN, UNKNOWN, SKIPPED = "kept", "broken", "unknown", "skipped"
 STATES = (BROKEN, UNKNOWN, SKIPPED, KEPT)
 
 
+# When an experiment is undone before its time.
+RECENT_SECONDS, STOP_PERCENT = 3.0, 50.0
+
+
 class Sample(NamedTuple):
     """One request. ``sent`` and ``took`` in seconds, ``status`` 0 without a whole answer; ``error`` says why."""
 
@@ -158,6 +162,13 @@ def calm(samples: Sequence[Sample], good: Mapping[int, int], since: float, now: 
     """Whether, for so long, every request was answered as before; those that wait for their answer do not count yet."""
     recent = [one for one in samples if one.ended >= max(since, now - seconds)]
     return now - since >= seconds and bool(recent) and not any(failed(one, good) for one in recent)
+
+
+def out_of_hand(samples: Sequence[Sample], good: Mapping[int, int], promise: Promise, since: float, now: float) -> bool:
+    """Whether so much more fails than was promised that it is undone at once: half of what ended in the last seconds."""
+    recent = [one for one in samples if one.ended >= max(since, now - RECENT_SECONDS)]
+    share = 100 * sum(failed(one, good) for one in recent) / max(len(recent), 1)
+    return now - since >= RECENT_SECONDS and share >= STOP_PERCENT > promise.failed
 
 
 def p99(samples: Sequence[Sample]) -> float:

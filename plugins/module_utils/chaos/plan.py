@@ -68,6 +68,20 @@ def chosen(asked: str, skip: Sequence[str], *, protected: bool) -> list[tuple[Ex
     ]
 
 
+def spent(app: str, answer: Mapping[str, Any]) -> str:
+    """Return why a protected environment refuses, in one line; empty where error budget is left, or nobody can tell.
+
+    ``answer`` is that of prometheus_query to the least share that is left of any of the app's objectives.
+    """
+    left = [one["value"] for one in (answer.get("results") or {}).get("left", ()) if one.get("value") is not None]
+    if not left or min(left) > 0:
+        return ""
+    return (
+        f"a chaos experiment is refused: the error budget of {app} is spent ({min(left):.0%} of it are left), and its users have had enough; "
+        "wait until it has recovered"
+    )
+
+
 def known() -> str:
     """All names, for a message."""
     return f"known: {', '.join(catalogue.NAMES)}"

@@ -94,20 +94,7 @@ def html(found: Mapping[str, Any]) -> str:
         f"<h1>{escape(title)}</h1>",
         page.definitions((("began", found["time"]), ("by", found["who"]), ("result", counted(rows)))),
         "<h2>Promised and seen</h2>",
-        page.table(
-            (
-                "",
-                "experiment",
-                "host",
-                "promised",
-                "failed",
-                "last failure after its end",
-                "p99 before",
-                "p99 from then on",
-                "why",
-            ),
-            [_cells(row) for row in rows],
-        ),
+        page.table(("", "experiment", "host", "promised", "seen", "why"), [_cells(row) for row in rows]),
         f"<p>{escape(ABOUT)}</p>",
         *(part for row in rows if row["seconds"] for part in _experiment(row)),
     ]
@@ -117,15 +104,8 @@ def html(found: Mapping[str, Any]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     head = (row["state"], row["name"], row["host"] or "", row["promised"])
     if row["state"] in (SKIPPED, UNKNOWN):
-        return (*head, "", "", "", "", row["why"])
-    return (
-        *head,
-        f"{row['failed']} of {row['since']}",
-        f"{row['recovered']:g} s",
-        f"{row['before_p99']:.3f} s",
-        f"{row['p99']:.3f} s",
-        "; ".join(part for part in (row["why"], errors(row)) if part),
-    )
+        return (*head, "", row["why"])
+    return (*head, what(row), "; ".join(part for part in (row["why"], errors(row)) if part))
 
 
 def _experiment(row: Row) -> tuple[str, ...]:
