@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.contract import preview
 from ansible_collections.sluice.stack.plugins.module_utils.previews import database
@@ -60,6 +62,16 @@ def test_it_is_a_contract_of_its_own() -> None:
     assert [route["host"] for route in contract["routes"]] == ["pr-123.shop.test", "pr-123.admin.test"]
     assert contract["routes"][1]["timeout"] == 5
     assert contract["migration"]["gate"] == "warn"
+
+
+@pytest.mark.parametrize("playbook", ["up", "down"])
+def test_the_playbooks_hand_all_of_them_over(playbook: str) -> None:
+    """An import names each variable; one that it forgot would be the app's own."""
+    path = Path(__file__).resolve().parents[2] / "playbooks" / "parts" / f"preview_{playbook}.yml"
+    given = next(play["vars"] for play in yaml.safe_load(path.read_text()) if "ansible.builtin.import_playbook" in play)
+    assert {name: value for name, value in given.items() if name.startswith("app_")} == {
+        name: f"{{{{ __preview.variables.{name} }}}}" for name in made()
+    }
 
 
 def test_an_app_that_answers_to_any_name_gets_one() -> None:

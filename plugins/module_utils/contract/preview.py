@@ -164,6 +164,12 @@ def variables(
         "app_migration": {**migration, "gate": "warn"} if migration else None,
         # There is nothing to compare it with, to restore, or to prove: it is what is tried. Nobody signs images before.
         "app_canary": None,
+        "app_watch": None,
+        "app_slo": None,
+        "app_load_test": None,
+        "app_chaos": {},
+        "app_flags": {},
+        "app_rotations": {},
         "app_gates": [],
         "app_signature": None,
         "app_backup": {"restore_point": False},
