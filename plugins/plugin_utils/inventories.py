@@ -80,8 +80,13 @@ class Inventory:
 
     def secrets(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Return each secret, or its reference, and why others cannot be resolved."""
-        found, problems = {}, {}
+        found: dict[str, Any] = {}
+        problems: dict[str, str] = {}
         given = self.variables.get("app_secrets") or {}
+        if not isinstance(given, Mapping):
+            given = self.value("app_secrets")  # one template for all of them
+        if not isinstance(given, Mapping):
+            raise InventoryError("app_secrets must be a map")
         for name in given:
             try:
                 found[str(name)] = self.templar.template(given[name])

@@ -12,10 +12,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_rest
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 
-def run(playbook: str, title: str, options: Sequence[str]) -> tuple[int, list[str]]:
-    """Run it and stream its output; returns the exit code and the lines. ``title`` is how it is called in the output."""
-    command = auto_restore.command(sys.argv, context.CLIARGS["args"], playbook, options)
-    say.now(f"$ ansible-playbook {title} {' '.join(options)}", "bright blue")
+def run(playbook: str, title: str, options: Sequence[str], instead: Sequence[str] = ()) -> tuple[int, list[str]]:
+    """Run it and stream its output; returns the exit code and the lines. ``title`` is how it is called in the output.
+
+    ``instead`` are options that win over those of this run: of two ``-e`` that set a variable, the later one does.
+    """
+    command = [*auto_restore.command(sys.argv, context.CLIARGS["args"], playbook, options), *instead]
+    say.now(f"$ ansible-playbook {title} {' '.join([*options, *instead])}", "bright blue")
     output = []
     process = subprocess.Popen(
         [sys.executable, *command],

@@ -61,6 +61,7 @@ STRUCTS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "The SLO": (slo.FIELDS, {}),
     "The chaos experiments": (contract.VARIABLES["app_chaos"], {}),
     "The seed": (contract.SEED, {"service": "web", "command": ["seed"]}),
+    "The preview": (contract.VARIABLES["app_preview"], {}),
 }
 
 

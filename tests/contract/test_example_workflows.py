@@ -21,6 +21,7 @@ DEPLOYS = {"deploy-staging": "staging", "deploy-production": "production"}
 RIGHTS = {
     ("security", "scan"): {"security-events": "write"},
     ("build", "image"): {"packages": "write"},
+    ("preview", "build"): {"packages": "write"},
     **{(name, "security"): {"security-events": "write"} for name in DEPLOYS},
     **{(name, "build"): {"packages": "write"} for name in DEPLOYS},
 }
@@ -41,8 +42,9 @@ def steps(path: Path) -> list[dict[str, Any]]:
 each = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
 
-def test_there_are_five() -> None:
-    assert [path.stem for path in WORKFLOWS] == ["build", "deploy-production", "deploy-staging", "security", "test"]
+def test_there_are_six() -> None:
+    names = ["build", "deploy-production", "deploy-staging", "preview", "security", "test"]
+    assert [path.stem for path in WORKFLOWS] == names
 
 
 @each
@@ -108,6 +110,20 @@ def test_a_tag_that_is_no_version_goes_nowhere_and_a_rollback_by_hand_waits_for_
     assert list(workflow["on"]["workflow_dispatch"]["inputs"]) == ["rollback_version"]
     assert "needs" not in jobs["rollback"] and "concurrency" not in jobs["rollback"]
     assert jobs["rollback"]["environment"] == "production"
+
+
+def test_a_preview_runs_the_base_branch_and_gives_a_stranger_nothing() -> None:
+    workflow = parsed(MARKETPLACE / ".github/workflows/preview.yml")
+    jobs = workflow["jobs"]
+    assert set(workflow["on"]) == {"pull_request", "schedule"}, "pull_request_target would give a fork the secrets"
+    assert all("head.repo.fork" in jobs[name]["if"] for name in ("build", "away"))
+    assert jobs["up"]["needs"] == ["build"] and "if" not in jobs["up"]
+    assert jobs["up"]["concurrency"] == jobs["away"]["concurrency"]
+    for name in ("up", "away"):
+        checkout, *others = jobs[name]["steps"]
+        assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+        assert "secrets." not in str(checkout) and len(others) == 3
+        assert jobs[name]["env"]["SLUICE_PREVIEW"] == "${{ github.event.number }}"
 
 
 def test_the_triggers() -> None:

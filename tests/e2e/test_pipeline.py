@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example's pipeline, from a push to a live release: its five workflows as they are, run by act on the lab. Each gate stops what it is for.
+"""The example's pipeline, from a push to a live release: its workflows as they are, run by act on the lab. Each gate stops what it is for.
 
 What stands in for GitHub is listed in tests/act/README.md.
 """

@@ -11,6 +11,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     flags,
     gates,
     load_test,
+    preview,
     protection,
     rollback,
     rotation,
@@ -71,6 +72,7 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
     rotation.check(contract, given, problems)
     gates.check(contract, given, problems)
     flags.check(contract, given, problems)
+    preview.check(contract, given, problems)
     _check_commands(contract, given, problems)
     _check_canary(contract["app_canary"], given, problems)
     low, high = (int(part) for part in contract["app_port_range"].split("-"))

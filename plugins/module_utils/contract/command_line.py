@@ -12,7 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 # The variables of a run, which pipelines fill with untrusted names. All others belong to the inventory, where a map such as
 # app_secrets may contain {{ vault_password }}.
 OF_A_RUN = re.compile(
-    r"app_(name|version|environment)|confirm_environment|(release|gate|checklist|remove|rollback|restore|restored|maintenance|lease|history|report|secrets|environments|logs|load|run|files|drill|promote|rejoin|reboot|security|experiment|chaos|flags?)(_\w+)?"
+    r"app_(name|version|environment)|confirm_environment|state|(preview|release|gate|checklist|remove|rollback|restore|restored|maintenance|lease|history|report|secrets|environments|logs|load|run|files|drill|promote|rejoin|reboot|security|experiment|chaos|flags?)(_\w+)?"
 )
 # The delimiters of Jinja, and the header by which Ansible changes them.
 TEMPLATE = re.compile(r"\{\{|\{%|\{#|^#jinja2:")

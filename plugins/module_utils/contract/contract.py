@@ -12,6 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import (
     flags,
     gates,
     load_test,
+    preview,
     protection,
     rollback,
     rotation,
@@ -185,6 +186,7 @@ VARIABLES: dict[str, Kind] = {
     "app_load_test": load_test.LOAD_TEST,
     "app_chaos": chaos.CHAOS,
     "app_flags": flags.FLAGS,
+    "app_preview": preview.PREVIEW,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
     "app_secrets": secret_reference.secrets(ENV_NAME),
