@@ -84,6 +84,7 @@ class ActionModule(ActionBase):
             app=contract["app"],
             version=contract["version"],
             environment=contract["environment"],
+            flags=contract["flags_in_code"],
             migration=bool(contract["migration"]),
             rehearses=contract["rehearsal"]["in_deploy"],
             evidence=gate_evidence.read(contract["gate_evidence"], contract["app"], keys),

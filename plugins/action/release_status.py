@@ -34,7 +34,8 @@ class ActionModule(ActionBase):
         show = args.get("show", "status")
         if show == "history":
             history = ledger.merge_texts(item["ledger"] for item in observed.values())
-            lines = status.history_lines(args["app"], history, int(args.get("runs", 20)))
+            switches = status.switch_lines(item.get("switches") or [] for item in observed.values())
+            lines = status.history_lines(args["app"], history, int(args.get("runs", 20)), switches)
         else:
             lines = {"status": status.lines, "leases": status.lease_lines}.get(show, lambda _unused: [])(summary)
         return {**result, "changed": False, **summary, "problems": status.problems(summary), "lines": say.show(lines)}

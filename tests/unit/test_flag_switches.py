@@ -10,6 +10,8 @@ from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.docker import containers
 from ansible_collections.sluice.stack.plugins.module_utils.flags import program, switches
+from ansible_collections.sluice.stack.plugins.module_utils.plan import status
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,3 +127,19 @@ def test_the_metrics_say_what_is_off_and_whether_unleash_answered(tmp_path: Path
     text = program.metrics({"app": "shop"}, ok=False, now=7.0, root=str(tmp_path))
     assert 'sluice_flag_killed{app="shop",flag="payment"} 1\n' in text
     assert 'sluice_flag_refresh_failed{app="shop"} 1\n' in text
+
+
+def test_the_history_has_switches_between_the_runs_once() -> None:
+    run = {"id": "r1", "action": "deploy", "who": "ben", "revision": None}
+    runs = [
+        ledger.entry("confirmed", token=token, time=time, run=run, manifest={"id": f"release{token}", "version": "v1"})
+        for token, time in ((1, "2026-11-28T11:00:00Z"), (2, "2026-11-28T13:00:00Z"))
+    ]
+    kill = {**event("payment", "kill", 5), "time": "2026-11-28T12:00:05.123456Z", "reason": "double charges"}
+    lines = status.history_lines("shop", ledger.merge([runs]), 20, status.switch_lines([[kill], [kill]]))
+    assert [line.split()[0] for line in lines[1:]] == [
+        "2026-11-28T13:00:00Z",
+        "2026-11-28T12:00:05Z",
+        "2026-11-28T11:00:00Z",
+    ]
+    assert lines[2].endswith("kill      payment  by anna, run kill5: double charges")

@@ -272,3 +272,26 @@ def test_it_waits_for_a_burn_to_end(monkeypatch: pytest.MonkeyPatch, burning: in
     monkeypatch.setattr(monitoring, "PAUSE", 0.01)
     found = monitoring.settled("http://127.0.0.1:9", "shop", 0.0 if burning == 9 else 5.0)
     assert found["burning"] == (["availability"] if burning == 9 else [])
+
+
+# flags
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "told", "state", "evidence"),
+    [
+        ([], [None, None], "ok", "0 that the code asks for are in Unleash"),
+        (["payment"], [["payment", "more"], ["payment"]], "ok", "1 that the code asks for are in Unleash"),
+        (["payment"], [["payment"], ["more"]], "failed", "not in Unleash: app2: payment"),
+        (["payment"], [["payment"], None], "unknown", "app2: Unleash has told nothing yet"),
+    ],
+)
+def test_flags_that_the_code_asks_for_are_in_unleash(
+    asked_for: list[str], told: list[list[str] | None], state: str, evidence: str
+) -> None:
+    hosts = {f"app{number}": {"observation": {"flags": names}} for number, names in enumerate(told, start=1)}
+    facts = Facts(NOW, "shop", "v1", "production", flags=asked_for, apps=sorted(hosts), hosts=hosts)
+    result = asked("flags", facts)
+    assert (result.state, result.evidence) == (state, evidence)
+    if asked_for:
+        assert asked("flags", without(facts, "app2")).state == "unknown"

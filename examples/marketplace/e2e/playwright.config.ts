@@ -5,11 +5,17 @@ import { join } from 'node:path';
 
 import { defineConfig } from '@playwright/test';
 
+import { FEATURES, FOLDER, set, TOKEN } from './tests/flags';
+
 const API = 4100;
 const PAGE = 4173;
+const UNLEASH = 4242;
 const url = `http://127.0.0.1:${PAGE}`;
 // Workers load this file again and are to find the same one.
 process.env['MAIL_FILE'] ??= join(tmpdir(), `marketplace-mail-${process.pid}`);
+
+// Nothing is on before a test says so; a worker loads this file in the middle of them.
+if (!process.env['TEST_WORKER_INDEX']) set();
 
 export default defineConfig({
   testDir: 'tests',
@@ -27,6 +33,10 @@ export default defineConfig({
   },
   webServer: [
     {
+      command: `exec node tests/unleash.mjs ${UNLEASH} ${FEATURES} ${TOKEN}`,
+      url: `http://127.0.0.1:${UNLEASH}/health`,
+    },
+    {
       command: 'npm run --silent migrate && npm run --silent seed && exec node dist/main.js',
       cwd: '../backend',
       url: `http://127.0.0.1:${API}/ready`,
@@ -37,6 +47,9 @@ export default defineConfig({
         SIGN_INS_PER_MINUTE: '1000',
         LOG_LEVEL: 'warn',
         APP_VERSION: 'v0.0.0-e2e',
+        UNLEASH_URL: `http://127.0.0.1:${UNLEASH}/api/`,
+        UNLEASH_TOKEN: TOKEN,
+        FLAGS_FOLDER: FOLDER,
       },
       stdout: 'ignore',
     },

@@ -150,6 +150,7 @@ GATES: dict[str, Kind] = {
     ),
     "approval": struct({"by": number(1, 1, 20, whole=True), "keys": sequence(SIGNER)}),
     "signature": struct({}),
+    "flags": struct({}),
     "live": struct({}),
 }
 

@@ -14,6 +14,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import 
 from ansible_collections.sluice.stack.plugins.module_utils.docker.health import probe
 from ansible_collections.sluice.stack.plugins.module_utils.edge import passwords
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
+from ansible_collections.sluice.stack.plugins.module_utils.flags import switches
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
 from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     CERTIFICATES_PLACEHOLDER,
@@ -40,6 +41,8 @@ def every_host(app: str, ledger_lines: int = 60) -> dict[str, Any]:
         "highest": lease.highest,
         # As text: the plan verifies each line's checksum, and text passes through Ansible faster than nested data.
         "ledger": ledger.text(ledger_file(app), ledger_lines or None),
+        # No plan needs them.
+        **({} if ledger_lines else {"switches": switches.read(app)}),
         "ports": read_json(ports_file(), {}),
         "listening": docker_host.listening_ports(),
     }
@@ -63,6 +66,7 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
         "images_present": sorted(digests),
         "docker_root": root,
         "disk_free": shutil.disk_usage(root).free,
+        "flags": switches.known(app),
     }
 
 

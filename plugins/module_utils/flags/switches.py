@@ -63,6 +63,15 @@ def folder(app: str, root: str = STATE_ROOT) -> str:
     return path
 
 
+def known(app: str, root: str = STATE_ROOT) -> list[str] | None:
+    """Return the names of the flags that Unleash last told this host of; None when it has told none."""
+    try:
+        kept = read_json(os.path.join(flags_folder(app, root), "features.json"))
+        return sorted(str(one["name"]) for one in kept["features"]) if kept else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def switch(app: str, events: Iterable[Event], root: str = STATE_ROOT) -> list[Event]:
     """Take over events that count more than this host's; returns those that changed something.
 

@@ -97,6 +97,7 @@ class Facts:
     app: str
     version: str
     environment: str
+    flags: Sequence[str] = ()  # that its code asks for
     migration: bool = False
     rehearses: bool = False  # the deploy itself, before it migrates
     evidence: Evidence = field(default_factory=Evidence)

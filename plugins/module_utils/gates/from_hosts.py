@@ -207,6 +207,22 @@ def capacity(facts: Facts, options: Options) -> Result:
     )
 
 
+def flags(facts: Facts, _unused: Options) -> Result:
+    """Unleash has told every app host of the flags that the code asks for."""
+    missing = _unheard("flags", facts, facts.apps)
+    if missing:
+        return missing
+    told = {host: facts.hosts[host]["observation"].get("flags") for host in facts.apps}
+    untold = [host for host, names in told.items() if names is None]
+    if facts.flags and untold:
+        fix = "set feature_flags_* and run provision.yml --tags feature_flags, or wait for Unleash"
+        return Result("flags", UNKNOWN, f"{named(untold)}: Unleash has told nothing yet", fix)
+    faults = [f"{host}: {name}" for host, names in told.items() for name in facts.flags if name not in (names or ())]
+    if faults:
+        return Result("flags", FAILED, f"not in Unleash: {named(faults)}", "run playbooks/flags/flags.yml")
+    return Result("flags", OK, f"{len(facts.flags)} that the code asks for are in Unleash")
+
+
 def _size(count: float) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 

@@ -46,6 +46,7 @@ GATES: dict[str, Gate] = {
     "approval": Gate(approval, (PRODUCTION,), ("images",)),
     "alerts": Gate(from_hosts.alerts, (POST, PRODUCTION), ("monitoring",)),
     "error_budget": Gate(from_hosts.error_budget, (PRODUCTION,), ("monitoring",)),
+    "flags": Gate(from_hosts.flags, (PRODUCTION,), ("release",)),
     "live": Gate(from_hosts.live, (POST,), ("release",)),
 }
 

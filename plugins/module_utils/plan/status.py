@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -198,13 +198,29 @@ def _unreachable(summary: Summary) -> list[str]:
     return [f"  {host:<10} UNREACHABLE {reason}" for host, reason in sorted(summary["unreachable"].items())]
 
 
-def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
-    """Format the history, the newest run first: a line for each run, and one for each detail."""
+def switch_lines(copies: Iterable[Iterable[Mapping[str, Any]]]) -> list[tuple[str, str]]:
+    """Format what was done to flags at once, from the copies of all hosts, each with its time."""
+    unique = {(one["flag"], one["run_id"]): one for copy in copies for one in copy}
+    return [
+        (
+            one["time"],
+            f"  {one['time'][:19]}Z        {one['action']:<9} {one['flag']}  by {one['who']}, run {one['run_id']}"
+            + (f": {one['reason']}" if one["reason"] else ""),
+        )
+        for one in unique.values()
+    ]
+
+
+def history_lines(app: str, history: ledger.History, runs: int, switches: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """Format the history, the newest run first: a line for each run, and one for each detail; ``switches`` of flags in between."""
     by_run: dict[tuple[int, str], list[ledger.Entry]] = {}
     for item in (one for one in [*history.past, *history.entries] if one["event"] != ledger.MARK):
         by_run.setdefault((item["token"], item["run_id"]), []).append(item)
     lines = [f"{app}: {len(by_run)} runs are recorded"]
+    between = sorted(switches, reverse=True)[:runs]
     for (token, run_id), items in list(by_run.items())[: -runs - 1 : -1]:
+        while between and between[0][0] >= items[0]["time"]:
+            lines.append(between.pop(0)[1])
         # A "reverted" entry follows the entry that ends the run; it counts as the end only when it is alone.
         last = ([item for item in items if item["event"] != "reverted"] or items)[-1]
         reverted = [name for item in items for name in item.get("reverted", [])]
@@ -234,4 +250,4 @@ def history_lines(app: str, history: ledger.History, runs: int) -> list[str]:
             lines.append(f"      took {last['times'][-1][1] - last['times'][0][1]:.1f} s")
         if last["release"] in history.rolled_back:
             lines.append("      rolled back later")
-    return lines
+    return [*lines, *(line for _, line in between if len(by_run) <= runs)]
