@@ -6,6 +6,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +219,29 @@ def test_the_page_has_what_alerts_need(tmp_path: Path) -> None:
     found: dict[str, Any] = {row.split()[0]: row.split()[1] for row in page.splitlines() if not row.startswith("#")}
     assert found["sluice_edge_log_lost_total"] == found["sluice_edge_log_broken_lines_total"] == "0"
     assert float(found["sluice_edge_up_to_timestamp_seconds"]) > 1.7e9
+
+
+def test_it_answers_where_it_is_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.touch()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    script = "import sys; from ansible_collections.sluice.stack.plugins.module_utils.monitoring.edge_program import main; sys.exit(main(sys.argv[1:]))"
+    words = ["--address", "127.0.0.1", "--port", str(port), "--log", str(path), "--state", str(tmp_path / "state.json")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *words], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        write(path, line())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert b"sluice_edge_requests_total{" in answer.read()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+    finally:
+        process.terminate()
+    assert process.wait(30) == 0
+    assert json.loads((tmp_path / "state.json").read_text())["positions"][0][1] == path.stat().st_size

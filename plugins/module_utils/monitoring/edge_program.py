@@ -8,6 +8,7 @@ import http.server
 import os
 import signal
 import socket
+import socketserver
 import sys
 import time
 from collections.abc import Sequence
@@ -73,17 +74,15 @@ class Exporter:
         return exposition(samples, KINDS).encode()
 
 
-class _Server(http.server.HTTPServer):
-    """Answers one client after the other."""
+class _Server(socketserver.TCPServer):
+    """Answers one client after the other. Not HTTPServer, which looks its own address up in the DNS."""
+
+    allow_reuse_address = True
 
     def __init__(self, address: str, port: int, exporter: Exporter) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), _Handler)
         self.timeout, self.exporter = LOOK_SECONDS, exporter
-
-    def server_bind(self) -> None:
-        # HTTPServer's own would look the address up in the DNS.
-        http.server.socketserver.TCPServer.server_bind(self)  # type: ignore[attr-defined]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nothing to report."""
