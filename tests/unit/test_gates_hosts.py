@@ -254,6 +254,7 @@ def test_a_prometheus_that_is_down_is_said_in_one_line() -> None:
         ({"left": {"availability": 0.1}, "burning": []}, "failed", "left: 10% of availability, not more than 20%"),
         ({"left": {"availability": -0.5}, "burning": []}, "failed", "left: -50% of availability, not more than 20%"),
         ({"left": {"availability": 0.9}, "burning": ["availability"]}, "failed", "it burns too fast: availability"),
+        ({"left": {}, "burning": ["availability"]}, "failed", "it burns too fast: availability"),
         ({"left": {}, "burning": []}, "unknown", "Prometheus knows no error budget of shop"),
         ({"error": "refused"}, "unknown", "Prometheus: refused"),
         ({}, "unknown", "Prometheus: not asked: no host of group monitors answered"),

@@ -250,12 +250,12 @@ def error_budget(facts: Facts, options: Options) -> Result:
     if "error" in found or not found:
         return _not_asked(name, "Prometheus", found)
     left = found["left"]
-    if not left:
-        fix = "set app_slo, run provision.yml, and check that Prometheus reaches the edges"
-        return Result(name, UNKNOWN, f"Prometheus knows no error budget of {facts.app}", fix)
     if found["burning"]:
         fix = "end the incident first, or waive it when this release does"
         return Result(name, FAILED, f"it burns too fast: {named(found['burning'])}", fix)
+    if not left:
+        fix = "set app_slo, run provision.yml, and check that Prometheus reaches the edges"
+        return Result(name, UNKNOWN, f"Prometheus knows no error budget of {facts.app}", fix)
     said = named([f"{share:.0%} of {slo}" for slo, share in sorted(left.items())])
     if min(left.values()) <= options["least"]:
         least = f"not more than {options['least']:.0%}"
