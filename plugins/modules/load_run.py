@@ -229,13 +229,22 @@ def _watch(process: subprocess.Popen[str], most: float, over: threading.Event) -
             return
 
 
+# What a request carries may be a token.
+REQUEST: dict[str, Any] = {
+    "path": {"type": "str", "default": "/"},
+    "method": {"type": "str", "default": "GET"},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
+    "body": {"type": "str", "no_log": True},
+    "expect": {"type": "str", "default": "200-399"},
+    "weight": {"type": "int", "default": 1},
+}
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         "k6": {"type": "path", "required": True},
         "base": {"type": "str", "required": True},
         "stages": {"type": "list", "elements": "dict", "required": True},
-        "requests": {"type": "list", "elements": "dict", "default": []},
-        "scenario": {"type": "str", "default": ""},
+        "requests": {"type": "list", "elements": "dict", "default": [], "options": REQUEST},
+        "scenario": {"type": "str", "default": "", "no_log": True},
         "limits": {"type": "dict", "default": {}},
         "hosts": {"type": "dict", "default": {}},
         "ca": {"type": "str", "default": ""},

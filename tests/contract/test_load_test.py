@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ from ansible_collections.sluice.stack.plugins.modules import load_run
 
 from tests.support.dry_run import run
 from tests.support.knee import Knee
+from tests.support.lab import until
 
 K6 = shutil.which("k6") or Path(sys.executable).parent / "k6"
+ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOK = "playbooks/checks/load_test.yml"
 PROFILE = {"url": "https://shop.test", "stages": [{"rate": 1, "seconds": 1}], "limits": {"availability": 99}}
 GET = {"path": "/", "method": "GET", "headers": {}, "body": None, "expect": "200-399", "weight": 1}
@@ -28,17 +31,22 @@ def server() -> Iterator[Knee]:
         yield knee
 
 
+DEFAULTS: dict[str, Any] = {
+    "k6": str(K6),
+    "hosts": {},
+    "requests": [GET],
+    "scenario": "",
+    "ca": "",
+    "timeout": 2.0,
+    "clients": 100,
+    "stop": True,
+    "limits": {"availability": 99.9, "latency": {"p99": 0.5}},
+    "stages": [{"rate": 20, "seconds": 2}],
+}
+
+
 def send(server: Knee, **given: Any) -> dict[str, Any]:
-    defaults: dict[str, Any] = {
-        "k6": str(K6),
-        "base": server.url,
-        "hosts": {},
-        "requests": [GET],
-        "scenario": "",
-        "ca": "",
-    }
-    limits = {"limits": {"availability": 99.9, "latency": {"p99": 0.5}}, "timeout": 2.0, "clients": 100, "stop": True}
-    return load_run.send({**defaults, **limits, "stages": [{"rate": 20, "seconds": 2}], **given})
+    return load_run.send({**DEFAULTS, "base": server.url, **given})
 
 
 def test_it_sends_what_the_profile_says(server: Knee, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +68,26 @@ def test_it_stops_when_the_limits_are_broken_unless_asked_not_to(server: Knee) -
     found = send(server, stop=False)
     assert found["stopped"] == "" and found["stages"][0]["failed"] >= 38
     assert found["stages"][0]["broken"] == ["availability 99.9 %"]
+
+
+def test_it_ends_when_nobody_is_left_who_reads_the_result(server: Knee) -> None:
+    """A controller that is gone has closed its end of the connection."""
+    asked = json.dumps({"base": server.url, "stages": [{"rate": 20, "seconds": 300}]})
+    code = f"""
+import json, sys
+sys.path[:0] = {sys.path!r}
+from tests.contract.test_load_test import DEFAULTS, load_run
+load_run.send({{**DEFAULTS, **json.loads({asked!r})}})
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout
+    try:
+        until(lambda: len(server.asked) > 20, 20, "it sends")
+        assert process.poll() is None, "the control: it goes on while somebody listens"
+        process.stdout.close()
+        process.wait(15)
+    finally:
+        process.kill()
 
 
 def test_a_script_of_ones_own_runs_at_the_rate_of_the_profile(server: Knee) -> None:

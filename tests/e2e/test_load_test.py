@@ -48,7 +48,7 @@ def test_the_capacity_is_what_a_direct_measurement_says(tmp_path: Path, at_once:
             "ca": None,
             "requests": [{"path": "/"}],
             "limits": {"availability": 99.9, "latency": {"p99": 0.25}},
-            "capacity": {"from": 20, "to": 400, "seconds": 15, "settle": 1, "precision": 3},
+            "capacity": {"from": 20, "to": 400, "seconds": 10, "settle": 1, "precision": 3},
         }
         direct = knee.measured()
         load(tmp_path, profile, "-e", "load_test_mode=capacity").good()

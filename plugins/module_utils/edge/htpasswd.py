@@ -38,6 +38,11 @@ def files(app: str, protection: Mapping[str, Any], secrets: Mapping[str, Any]) -
     return found
 
 
+def lines(scope: str, users: Mapping[str, str]) -> str:
+    """Return the content of one file: user → password. ``scope`` is what it is for: the same password has another hash elsewhere. Raises PasswordError."""
+    return "".join(f"{user}:{_hashed(scope, user, str(password))}\n" for user, password in sorted(users.items()))
+
+
 def _hashed(app: str, user: str, password: str) -> str:
     """Hash a password. The salt is the user's, not random: the same password gives the same file in every run."""
     if is_hash(password):
