@@ -175,6 +175,17 @@ class Bao:
             and "secret/data" in line["request"]["path"]
         ]
 
+    def reads_by(self, who: str) -> int:
+        """Return how many reads of secrets by an identity the audit has."""
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        return sum(
+            line["type"] == "response"
+            and line["request"]["operation"] == "read"
+            and "secret/data" in line["request"]["path"]
+            and line["auth"]["display_name"] == who
+            for line in lines
+        )
+
 
 class Stores:
     """All of them, and the settings by which a run reaches them."""
