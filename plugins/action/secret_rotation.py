@@ -61,7 +61,9 @@ class ActionModule(ActionBase):
                 hours, now = float(rotation["verify_hours"]), datetime.now(UTC)
                 found = decide.signing_key(keys, hours, app, new, now, emergency=emergency, after=after)
             else:
-                found = decide.logins(name, login.of(rotation), held[name], logins, app, new, emergency)
+                found = decide.logins(
+                    name, login.of(rotation), held[name], logins, app, new, emergency=emergency, after=after
+                )
         except steps.RotationError as error:
             return {**result, "failed": True, "msg": f"{name}: {error}"}
         lines = text.lines(
@@ -84,6 +86,7 @@ class ActionModule(ActionBase):
             "values": found.values,
             "secrets": sorted(found.secrets),
             "new": found.new,
+            "old": found.old,
             "expected": logins["seen"].get(found.new, ""),
             "entry": entry,
             "lines": lines if after else say.show(lines, "bright blue"),

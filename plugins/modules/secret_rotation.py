@@ -112,6 +112,12 @@ new:
   returned: success
   type: str
   sample: marketplace_b
+old:
+  description: The logins that end.
+  returned: success
+  type: list
+  elements: str
+  sample: [marketplace_a]
 expected:
   description: The C(seen) of the login that is made ready.
   returned: success

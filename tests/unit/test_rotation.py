@@ -291,6 +291,34 @@ def test_an_old_container_keeps_its_login() -> None:
     decide.require_gone("DATABASE_URL", "new", decide.Fleet(history, old, observed()))
 
 
+def decided(fleet: Any, value: str, found: dict[str, Any], **how: bool) -> decide.Decision:
+    """What a run does about the database's URL on a fleet."""
+    app = decide.fleet(fleet.edges, [*fleet.edges, *fleet.apps], fleet.observed)
+    how = {"emergency": False, "after": False} | how
+    return decide.logins("DATABASE_URL", FAMILY, value, found, app, "made", **how)
+
+
+def test_a_run_that_died_before_the_old_slot_was_stopped_is_gone_on_with(fleet: Any) -> None:
+    fleet.run()
+    fleet.variables["app_secrets"]["DATABASE_URL"] = url = "postgresql://shop_a:second@db/shop"
+    fleet.execute(fleet.plan("rotation", rotate=["DATABASE_URL"]), steps=("start", "flip"))
+    found = {"logins": {"shop": True, "shop_a": True}, "accepted": True, "seen": {}, "in_use": []}
+    # Before the release, which repairs that, nothing stands in the way; after it, the old container would.
+    assert decided(fleet, url, found).steps == ["revoke"]
+    with pytest.raises(steps.RotationError, match="app1 has backend of"):
+        decided(fleet, url, found, after=True)
+    assert decided(fleet, url, found, after=True, emergency=True).steps == ["revoke"]
+
+
+def test_after_the_release_nothing_new_is_begun(fleet: Any) -> None:
+    fleet.variables["app_secrets"]["DATABASE_URL"] = url = "postgresql://shop_a:second@db/shop"
+    fleet.run()
+    found = {"logins": {"shop": False, "shop_a": True}, "accepted": True, "seen": {}, "in_use": []}
+    assert decided(fleet, url, found).steps[0] == "create"
+    assert decided(fleet, url, found, after=True).steps == []
+    assert decided(fleet, url, found, after=True).new == "shop_a"
+
+
 def test_a_host_that_is_silent_stops_it() -> None:
     with pytest.raises(steps.RotationError, match="app2 cannot be reached, and may hold what has to be replaced"):
         decide.fleet(["edge1"], ["edge1", "app1", "app2"], {"edge1": {}, "app1": {}})

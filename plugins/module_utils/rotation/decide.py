@@ -53,11 +53,20 @@ def fleet(edges: list[str], hosts: list[str], observed: Mapping[str, Any]) -> Fl
 
 
 def logins(
-    name: str, family: login.Family, value: str, found: Mapping[str, Any], app: Fleet, password: str, emergency: bool
+    name: str,
+    family: login.Family,
+    value: str,
+    found: Mapping[str, Any],
+    app: Fleet,
+    password: str,
+    *,
+    emergency: bool,
+    after: bool,
 ) -> Decision:
     """Return what a run does about a secret whose value is a URL with one of two logins.
 
-    ``found`` is the answer of the module that looks at the logins, ``password`` one for a login that has to be made. Raises RotationError.
+    ``found`` is the answer of the module that looks at the logins, ``password`` one for a login that has to be made. ``after`` the release, and
+    in an emergency before it, only the old login is left to end. Raises RotationError.
     """
     if app.live is None:
         raise RotationError("no release is live: deploy a version with deploy.yml")
@@ -72,10 +81,12 @@ def logins(
         old=family.old(user, may),
     )
     left = steps.remaining(seen, emergency)
-    if left == [steps.REVOKE] and not emergency:
-        require_gone(name, stored, app)
     new = user
-    if steps.CREATE in left:
+    if after:
+        left = [] if steps.CREATE in left else left
+        if left == [steps.REVOKE] and not emergency:
+            require_gone(name, stored, app)
+    elif steps.CREATE in left:
         new = family.next(user, may)
         value = login.with_login(value, new, password)
     return Decision(left, {name: value}, _secrets({name: value}, app), new, list(family.old(new, may)))
