@@ -42,6 +42,7 @@ class ActionModule(ActionBase):
         (
             "contract",
             "secrets",
+            "accesses",
             "run",
             "edges",
             "apps",
@@ -89,7 +90,7 @@ class ActionModule(ActionBase):
             allow_destructive=bool(args.get("allow_destructive", False)),
             data=args.get("data") or args["contract"]["rollback"]["data"],
             reverted=args.get("reverted") or None,
-            rotate=args.get("rotate") or None,
+            rotate=args.get("rotate") or (),
         )
         try:
             observed = {host: hostvars[host][args["observed_by"]]["observation"] for host in hosts}
@@ -114,6 +115,7 @@ class ActionModule(ActionBase):
             without=plan["excluded"],
             superseded=sorted({run for item in observed.values() for run in item["superseded"]}),
             **({"waived": gates["waived"]} if gates.get("waived") else {}),
+            **{kind: done for kind, done in (args.get("accesses") or {}).items() if done},
         )
         changed = plan["status"] != "nothing"
         if self._task.check_mode:

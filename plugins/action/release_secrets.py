@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -32,6 +33,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": "\n".join(problems.lines)}
         folder = variables.get("inventory_dir") or os.getcwd()
         around = secret_sources.Surroundings(self._loader, self._templar, str(folder))
+        begin = _now()
         secrets, lines = secret_sources.read(named, settings, around)
         if lines:
             return {**result, "failed": True, "msg": "\n".join(lines)}
@@ -40,7 +42,12 @@ class ActionModule(ActionBase):
             "secrets": {name: secret.value for name, secret in secrets.items()},
             "versions": {name: secret_version(args["app"], name, secret.value) for name, secret in secrets.items()},
             "read": {name: secret_reference.described(named[name], secret.version) for name, secret in secrets.items()},
+            "at": {"from": begin, "to": _now()},
             "source_versions": {name: secret.version for name, secret in secrets.items()},
             # Callbacks, and so every output, get a result without the values; a failure has none, and is shown.
             "_ansible_no_log": True,
         }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -16,7 +16,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS = frozenset(("app", "edges", "apps", "observed_by", "show", "runs"))
+    _VALID_ARGS = frozenset(("app", "edges", "apps", "observed_by", "rotations", "show", "runs"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Gather, summarise, print."""
@@ -30,7 +30,9 @@ class ActionModule(ActionBase):
             for host, answer in answers.items()
             if host not in observed
         }
-        summary = status.summarise(args["app"], args["edges"], args["apps"], observed, unreachable)
+        summary = status.summarise(
+            args["app"], args["edges"], args["apps"], observed, unreachable, args.get("rotations")
+        )
         show = args.get("show", "status")
         if show == "history":
             history = ledger.merge_texts(item["ledger"] for item in observed.values())

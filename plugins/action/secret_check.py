@@ -26,7 +26,18 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        ("app", "environment", "names", "secrets", "references", "sources", "against", "max_age_days", "json_file")
+        (
+            "app",
+            "environment",
+            "names",
+            "secrets",
+            "references",
+            "sources",
+            "rotations",
+            "against",
+            "max_age_days",
+            "json_file",
+        )
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -78,6 +89,7 @@ class ActionModule(ActionBase):
                     bits=secret_check.strength(kept.value),
                     fingerprint=secret_version(args["app"], name, kept.value),
                     created=kept.created,
+                    rotation=(args.get("rotations") or {}).get(name),
                 )
             )
         return seen

@@ -11,7 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.contract.environment import confirmed_environment
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.rotation import decide, steps, text
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import decide, login, signing, steps, text
 from ansible_collections.sluice.stack.plugins.plugin_utils import say
 
 BYTES = 32
@@ -31,12 +31,12 @@ class ActionModule(ActionBase):
             "edges",
             "hosts",
             "observed_by",
-            "value",
+            "values",
             "place",
             "logins",
             "host",
             "emergency",
-            "quiet",
+            "after",
         )
     )
 
@@ -44,7 +44,8 @@ class ActionModule(ActionBase):
         """Decide, print, return."""
         result = {**super().run(tmp, task_vars), "changed": False}
         variables, args = task_vars or {}, self._task.args
-        name, logins, emergency = args["name"], args["logins"], boolean(args.get("emergency", False))
+        name, emergency, after = args["name"], boolean(args.get("emergency", False)), boolean(args.get("after", False))
+        logins = args.get("logins") or {"seen": {}, "in_use": []}
         rotation = args["contract"]["rotations"][name]
         hostvars = variables["hostvars"]
         answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in args["hosts"]}
@@ -53,8 +54,16 @@ class ActionModule(ActionBase):
             if emergency and (refusal := confirmed_environment(variables, "an emergency rotation")):
                 raise steps.RotationError(refusal)
             app = decide.fleet(args["edges"], args["hosts"], observed)
-            password = secrets.token_urlsafe(BYTES)
-            found = decide.logins(name, rotation["role"], args["value"], logins, app, password, emergency)
+            new, held = secrets.token_urlsafe(BYTES), args["values"]
+            if rotation["kind"] == "signing_key":
+                other = rotation["previous"]
+                keys = signing.Keys(name, other, held[name], held[other])
+                hours, now = float(rotation["verify_hours"]), datetime.now(UTC)
+                found = decide.signing_key(keys, hours, app, new, now, emergency=emergency, after=after)
+            else:
+                found = decide.logins(
+                    name, login.of(rotation), held[name], logins, app, new, emergency=emergency, after=after
+                )
         except steps.RotationError as error:
             return {**result, "failed": True, "msg": f"{name}: {error}"}
         lines = text.lines(
@@ -66,20 +75,21 @@ class ActionModule(ActionBase):
             time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             run=args["run"],
             manifest=None,
-            secret=name,
-            version=found.version,
-            revoked=found.revoked,
-            logins={"new": found.new, "old": found.old},
+            secrets=found.secrets,
+            new=found.new,
+            old=found.old,
             emergency=emergency,
         )
         return {
             **result,
             "steps": found.steps,
-            "value": found.value,
+            "values": found.values,
+            "secrets": sorted(found.secrets),
             "new": found.new,
+            "old": found.old,
             "expected": logins["seen"].get(found.new, ""),
             "entry": entry,
-            "lines": lines if boolean(args.get("quiet", False)) else say.show(lines, "bright blue"),
+            "lines": lines if after else say.show(lines, "bright blue"),
             # The value stays in the registered variable.
             "_ansible_no_log": True,
         }

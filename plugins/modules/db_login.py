@@ -134,8 +134,8 @@ def main() -> None:
     module = AnsibleModule(**ARGUMENTS)
     params, role = module.params, module.params["role"]
     try:
-        name, password, database = login.parts(params["url"])
-        login.require_member(role, name)
+        family = login.postgres(role)
+        name, (_unused, password, database) = family.user(params["url"]), login.parts(params["url"])
         answer = _look(role, params["port"])
         changed, more = False, dict[str, Any]()
         if params["state"] == "unused":
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def _look(role: str, port: int) -> Any:
-    answer = host.ask(logins.look(login.family(role)), "postgres", port)
+    answer = host.ask(logins.look(login.postgres(role).names), "postgres", port)
     if answer["standby"]:
         raise RotationError("this server is a standby: postgres_primary must name the primary")
     return answer
@@ -163,7 +163,7 @@ def _told(role: str, name: str, password: str, answer: Mapping[str, Any]) -> dic
         "logins": may,
         "accepted": name in held and password_matches(password, held[name]["verifier"]),
         "seen": {one: _mark(held[one]["verifier"]) for one in sorted(held)},
-        "in_use": logins.in_use(answer, [one for one in login.family(role) if one != name]),
+        "in_use": logins.in_use(answer, login.postgres(role).others(name)),
     }
 
 
@@ -190,7 +190,7 @@ def _change(
             return False, {}
         host.ask(logins.enable(name), "postgres", port)
         return True, {}
-    others = login.old(role, name, may)
+    others = login.postgres(role).old(name, may)
     if not others:
         return False, {"closed": 0}
     if not may.get(name):
@@ -200,7 +200,7 @@ def _change(
 
 def _wait(role: str, name: str, answer: Any, params: Mapping[str, Any], seconds: float) -> Any:
     """Wait until nobody is connected as another login. Raises RotationError."""
-    others = [one for one in login.family(role) if one != name]
+    others = login.postgres(role).others(name)
     until = time.monotonic() + seconds
     while users := logins.in_use(answer, others):
         if time.monotonic() >= until:

@@ -26,6 +26,10 @@ options:
       The C(versions) of secrets that M(sluice.stack.release_secrets) read, and where it C(read) them; the release records both.
     type: dict
     default: {}
+  accesses:
+    description: Which secrets the run C(read) and C(wrote), each a list, for the ledgers.
+    type: dict
+    default: {}
   run:
     description: The run, as M(sluice.stack.app_contract) returned it.
     type: dict
@@ -67,9 +71,10 @@ options:
     type: str
     default: ""
   rotate:
-    description: The secret that a rotation brings up to its newest version.
-    type: str
-    default: ""
+    description: The secrets that a rotation brings up to their newest version.
+    type: list
+    elements: str
+    default: []
   host:
     description: The app host that joins or is drained.
     type: str

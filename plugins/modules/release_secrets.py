@@ -63,6 +63,11 @@ versions:
   returned: success
   type: dict
   sample: {JWT_SECRET: 5d2f0c9a41}
+at:
+  description: When they were read, for the ledgers.
+  returned: success
+  type: dict
+  sample: {from: "2026-11-22T23:15:00.120+00:00", to: "2026-11-22T23:15:00.410+00:00"}
 source_versions:
   description: The version of each by its source's own count; empty where it has none.
   returned: success

@@ -33,6 +33,10 @@ options:
     description: Name of the variable the observation was registered in on each host.
     type: str
     required: true
+  rotations:
+    description: The contract's C(rotations), whose secrets' age is told.
+    type: dict
+    default: {}
   show:
     description: What to print. The summary is returned in any case.
     type: str
@@ -119,6 +123,11 @@ unreachable:
   returned: success
   type: dict
   sample: {}
+secrets:
+  description: How many days each rotated secret is in use, and how many it may be.
+  returned: success
+  type: dict
+  sample: {DATABASE_URL: {days: 12.5, max_age_days: 90}}
 hosts:
   description: For each reachable host, the lease, what an edge serves and what an app host runs.
   returned: success

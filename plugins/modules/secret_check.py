@@ -41,6 +41,10 @@ options:
     description: The variable C(app_secret_sources).
     type: dict
     default: {}
+  rotations:
+    description: The contract's C(rotations), whose C(max_age_days) takes precedence.
+    type: dict
+    default: {}
   against:
     description: Reports of other environments, written with O(json_file).
     type: list

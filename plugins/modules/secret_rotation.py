@@ -47,18 +47,17 @@ options:
     description: The variable with each host's observation.
     type: str
     required: true
-  value:
-    description: The value in the store.
-    type: str
+  values:
+    description: The values in the store, by name; the secret's own, and that of the second key of a C(signing_key).
+    type: dict
     required: true
   place:
     description: Where that is, for the output.
     type: str
     required: true
   logins:
-    description: What M(sluice.stack.db_login) returned.
+    description: What M(sluice.stack.db_login) or M(sluice.stack.redis_login) returned.
     type: dict
-    required: true
   host:
     description: The host with the logins, for the output.
     type: str
@@ -67,8 +66,8 @@ options:
     description: Revoke before the release. Refused in a protected environment unless its name was typed.
     type: bool
     default: false
-  quiet:
-    description: Print nothing.
+  after:
+    description: The release is over. Print nothing, and return what is still to be done.
     type: bool
     default: false
 """
@@ -82,7 +81,7 @@ EXAMPLES = r"""
     edges: "{{ groups['edge'] }}"
     hosts: "{{ groups['edge'] + groups['app'] }}"
     observed_by: fence
-    value: "{{ secrets.secrets.DATABASE_URL }}"
+    values: "{{ secrets.secrets }}"
     place: "{{ secrets.read.DATABASE_URL }}"
     logins: "{{ logins }}"
     host: db1
@@ -97,16 +96,28 @@ steps:
   type: list
   elements: str
   sample: [create, store, enable, release, revoke]
-value:
-  description: The value in the store, or the new one. Only the registered variable has it.
+values:
+  description: The values in the store, or the new ones in the order to write them. Only the registered variable has them.
   returned: success
-  type: str
-  sample: "…"
+  type: dict
+  sample: {DATABASE_URL: "…"}
+secrets:
+  description: The secrets that the release brings up to their newest version.
+  returned: success
+  type: list
+  elements: str
+  sample: [DATABASE_URL]
 new:
-  description: The login of that value.
+  description: The login of that value, or the phase of a signing key.
   returned: success
   type: str
   sample: marketplace_b
+old:
+  description: The logins that end.
+  returned: success
+  type: list
+  elements: str
+  sample: [marketplace_a]
 expected:
   description: The C(seen) of the login that is made ready.
   returned: success
@@ -116,7 +127,7 @@ entry:
   description: The ledger's entry of the rotation, with names and versions.
   returned: success
   type: dict
-  sample: {event: rotated, secret: DATABASE_URL, version: 5d2f0c9a41, revoked: [0b1c2d3e4f]}
+  sample: {event: rotated, secrets: {DATABASE_URL: {version: 5d2f0c9a41, revoked: [0b1c2d3e4f]}}}
 lines:
   description: The printed lines.
   returned: success

@@ -7,36 +7,32 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: secret_store
-short_description: Write a new value of a secret to where it is kept
+short_description: Write new values of secrets to where they are kept
 version_added: 0.2.0
 description:
   - Runs on the controller. Writes to OpenBao or HashiCorp Vault (key-value engine version 2), AWS Secrets Manager, or a file encrypted by SOPS; other
     values at the same place stay.
-  - The first two refuse the value when the newest version is not O(expected) any more.
+  - The first two refuse the value when the newest version is not that of O(expected) any more.
   - Output, also at the highest verbosity, has no value of a secret, and no process has one in its arguments.
 author: Sluice maintainers (@sluice-stack)
 extends_documentation_fragment: [sluice.stack.group]
 options:
-  name:
-    description: The secret, for messages.
-    type: str
-    required: true
-  reference:
-    description: Where it is kept, from C(secret_references) of the contract.
+  references:
+    description: Where they are kept, C(secret_references) of the contract.
     type: dict
     required: true
   sources:
     description: How to reach the sources, the variable C(app_secret_sources).
     type: dict
     default: {}
-  value:
-    description: The new value.
-    type: str
+  values:
+    description: The new values by name, in the order to write them.
+    type: dict
     required: true
   expected:
-    description: The version by the store's own count that was read before.
-    type: str
-    default: ""
+    description: The versions by the stores' own count that were read before, by name.
+    type: dict
+    default: {}
 attributes:
   action:
     description: There is only an action plugin; nothing is sent to a host.
@@ -52,18 +48,22 @@ attributes:
 EXAMPLES = r"""
 - name: Rotation | Store the new value
   sluice.stack.secret_store:
-    name: DATABASE_URL
-    reference: "{{ contract.contract.secret_references.DATABASE_URL }}"
+    references: "{{ contract.contract.secret_references }}"
     sources: "{{ app_secret_sources }}"
-    value: "{{ rotation.value }}"
-    expected: "{{ secrets.source_versions.DATABASE_URL }}"
+    values: "{{ rotation.values }}"
+    expected: "{{ secrets.source_versions }}"
   run_once: true
 """
 
 RETURN = r"""
-written:
-  description: Where it was written, with the new version where the source has one.
+at:
+  description: When it was written, for the ledgers.
   returned: when it was written
-  type: str
-  sample: "vault marketplace/database, key url, version 4"
+  type: dict
+  sample: {from: "2026-11-22T23:15:00.120+00:00", to: "2026-11-22T23:15:00.410+00:00"}
+written:
+  description: Where each was written, with the new version where the source has one.
+  returned: when they were written
+  type: dict
+  sample: {DATABASE_URL: "vault marketplace/database, key url, version 4"}
 """

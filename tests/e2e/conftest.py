@@ -17,6 +17,7 @@ import pytest
 from tests.support import images
 from tests.support.lab import INVENTORY, Lab
 from tests.support.playbook import REPO, Run
+from tests.support.stores import Stores, stores
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,13 @@ def v1_0_0(lab: Lab) -> str:
     if not lab.ask("/api/accountants").json()["accountants"]:
         lab.seed()
     return release
+
+
+@pytest.fixture(scope="session")
+def secret_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """Real stores of secrets, for all tests of a session; each test has paths of its own in them."""
+    with stores(tmp_path_factory.mktemp("stores")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

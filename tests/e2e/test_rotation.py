@@ -4,18 +4,45 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.test_no_dropped_request import asks
-from tests.support.lab import APP, APP_HOSTS, INVENTORY, STATE, Lab
+from tests.e2e.test_no_dropped_request import SENDER, asks, messages
+from tests.support.lab import APP, APP_HOSTS, INVENTORY, STATE, Lab, until
 from tests.support.load import Load
-from tests.support.playbook import Run, Started
-from tests.support.stores import Bao, stores
+from tests.support.playbook import Run, Started, known
+from tests.support.stores import Bao, Stores
 
 SECRET = "DATABASE_URL"
+ROTATIONS = int(os.environ.get("SLUICE_ROTATIONS", "20"))
+# Moments of a rotation, in their order: before and after everything that it changes.
+MOMENTS = (
+    "result:Rotation | Decide what is left",
+    "start:Rotation | Make the new login",
+    "start:Rotation | Store the new value",
+    "result:Rotation | Store the new value",
+    "start:Rotation | Let the new login in",
+    "result:Fence | Take the app and observe",
+    "result:Plan | Decide what to do",
+    "start:Start | Bring the release up",
+    "result:Start | Bring the release up:app1",
+    "start:Flip | Send requests",
+    "result:Flip | Send requests",
+    "start:Confirm | Make the flip permanent",
+    "result:Confirm | Make the flip permanent",
+    "start:Retire | Record the release",
+    "result:Retire | Record the release:app1",
+    "start:Rotation | All hosts must know",
+    "start:Rotation | Wait until nobody uses it",
+    "start:Rotation | Write into every ledger",
+    "result:Rotation | Write into every ledger:app2",
+    "start:Rotation | Revoke it",
+)
 WRITES = """path "secret/data/marketplace/*" { capabilities = ["read", "create", "update"] }"""
 
 
@@ -25,16 +52,20 @@ class Rotated:
     def __init__(self, lab: Lab, bao: Bao, values: dict[str, str]) -> None:
         self.lab, self.bao = lab, bao
         self.first = f"postgresql://{APP}:{values['vault_postgres_app_password']}@{lab.address('db1')}:5432/{APP}"
+        self.cache = f"redis://:{values['vault_redis_password']}@{lab.address('db1')}:6379/0"
         bao.call("PUT", "sys/policies/acl/deploy", {"policy": WRITES})
         self.variables = json.dumps(
             {
                 "app_secrets": {
                     SECRET: {"vault": "marketplace/database", "key": "url"},
-                    "REDIS_URL": f"redis://:{values['vault_redis_password']}@{lab.address('db1')}:6379/0",
+                    "REDIS_URL": {"vault": "marketplace/cache", "key": "url"},
                     "JWT_SECRET": values["vault_jwt_secret"],
                 },
                 "app_secret_sources": {"vault": {"url": bao.url, "ca": str(bao.ca), **bao.credentials()}},
-                "app_rotations": {SECRET: {"kind": "postgres", "role": APP}},
+                "app_rotations": {
+                    SECRET: {"kind": "postgres", "role": APP},
+                    "REDIS_URL": {"kind": "redis", "user": APP},
+                },
                 "app_drain_seconds": 1,
             }
         )
@@ -47,15 +78,17 @@ class Rotated:
         """Run a playbook with these variables."""
         return self.start(playbook, *extra).wait(240)
 
-    def rotate(self, *extra: str) -> Run:
-        """Rotate the database's password."""
-        return self.run("playbooks/secrets/rotate", "-e", f"secret={SECRET}", *extra)
+    def rotate(self, *extra: str, secret: str = SECRET) -> Run:
+        """Rotate the database's password, or another one."""
+        return self.run("playbooks/secrets/rotate", "-e", f"secret={secret}", *extra)
 
     def reset(self) -> None:
-        """Begin with the role's own password, as provisioning leaves it, and v1.0.0 live with that."""
+        """Begin with the role's own password, as provisioning leaves it, and a second release of v1.0.0 live with that."""
         self._as_provisioned()
         self.bao.put("marketplace/database", url=self.first)
-        self.run("deploy", "-e", "app_version=v1.0.0", "-e", "release_retire=wait").good()
+        self.bao.put("marketplace/cache", url=self.cache)
+        banner = json.dumps({"app_extra": {"banner": "two"}})
+        self.run("deploy", "-e", "app_version=v1.0.0", "-e", banner).good()
 
     def _as_provisioned(self) -> None:
         password = urlsplit(self.first).password
@@ -67,15 +100,24 @@ class Rotated:
         self.lab.deploy("v1.0.0", "-e", "app_drain_seconds=0", "-e", "release_retire=wait").good()
         for name in sorted(self.logins().keys() - {APP}):
             self.psql(f"drop owned by {name}; drop role {name};")
+        self.lab.shell("db1", "rm -f /etc/redis/sluice-users.conf")
+        self.redis("ACL", "DELUSER", f"{APP}_a", f"{APP}_b")
 
     def psql(self, text: str, check: bool = True) -> str:
         """Run SQL as the server's own user."""
         command = ("runuser", "-u", "postgres", "--", "psql", "-AtX", "-d", APP)
         return self.lab.on("db1", *command, stdin=text, check=check)
 
-    def stored(self) -> str:
+    def stored(self, what: str = "database") -> str:
         """The URL in the store."""
-        return str(self.bao.call("GET", "secret/data/marketplace/database")["data"]["data"]["url"])
+        return str(self.bao.call("GET", f"secret/data/marketplace/{what}")["data"]["data"]["url"])
+
+    def redis(self, *words: str, url: str = "") -> str:
+        """What Redis answers, to its default user or to who has a URL."""
+        found = urlsplit(url or self.cache)
+        user = ("--user", found.username) if found.username else ()
+        command = ("env", f"REDISCLI_AUTH={found.password}", "redis-cli", *user, *words)
+        return self.lab.on("db1", *command, check=False)
 
     def accepts(self, url: str) -> bool:
         """Whether Postgres lets in who has a URL."""
@@ -97,13 +139,21 @@ class Rotated:
 
 
 @pytest.fixture(scope="module")
-def app(lab: Lab, v1_0_0: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rotated]:
-    """The store is there for all tests of the module, and the lab has its own secrets afterwards."""
-    with stores(tmp_path_factory.mktemp("stores")) as found:
-        app = Rotated(lab, found.bao, lab.secrets())
-        app.reset()
-        yield app
-        app.end()
+def app(lab: Lab, v1_0_0: str, secret_stores: Stores) -> Iterator[Rotated]:
+    """The lab has its own secrets afterwards."""
+    app = Rotated(lab, secret_stores.bao, lab.secrets())
+    app.reset()
+    yield app
+    app.end()
+
+
+def whole(app: Rotated) -> None:
+    """The live release has what is stored, that alone is accepted, and everybody is connected as it."""
+    user = urlsplit(app.stored()).username or ""
+    assert app.users() == {user}
+    assert [name for name, may in app.logins().items() if may] == [user]
+    assert app.accepts(app.stored())
+    assert set(app.lab.leases().values()) == {None}
 
 
 def hidden(lab: Lab, values: list[str], *texts: str) -> None:
@@ -115,10 +165,9 @@ def hidden(lab: Lab, values: list[str], *texts: str) -> None:
         assert [value for value in values if value in text] == []
 
 
-def test_a_password_is_rotated_and_a_rollback_does_not_bring_the_old_one_back(app: Rotated) -> None:
+def test_a_password_is_rotated_and_a_rollback_does_not_bring_the_old_one_back(app: Rotated, v1_0_0: str) -> None:
     lab = app.lab
-    before, old = lab.live(), app.stored()
-    app.run("deploy", "-e", "app_version=v1.0.0", "-e", json.dumps({"app_extra": {"banner": "two"}})).good()
+    old = app.stored()
     with Load(lab.url, *asks(lab), rate=60, seconds=200) as load:
         run = app.rotate("-vvv", "--diff").good()
     assert load.report.failed == 0, str(load.report)
@@ -135,7 +184,123 @@ def test_a_password_is_rotated_and_a_rollback_does_not_bring_the_old_one_back(ap
     assert app.psql(f"set session authorization {APP}_a; select current_user;").split()[-1] in (APP, f"{APP}_a")
 
     back = app.run("rollback").good()
-    assert lab.live() == before
+    assert lab.live() == v1_0_0
     assert "DATABASE_URL: the version of that release was revoked on" in back.output
     assert app.users() == {f"{APP}_a"}
     assert lab.ask("/api/accountants").status == 200
+    assert app.accepts(new)
+
+
+def test_every_access_is_explained_and_a_foreign_one_is_not(app: Rotated) -> None:
+    bao = app.bao
+    # What this test itself does, it does as root.
+    looks = ("-e", f"audit_vault_log={bao.audit}", "-e", json.dumps({"audit_known": ["root*"]}))
+    audit = app.run("playbooks/secrets/audit", *looks).good()
+    assert re.search(r" write +approle \(deploy\) .* vault marketplace/database, version 2 +run ", audit.output), (
+        audit.output
+    )
+    assert len(re.findall(r" read +approle \(deploy\) .* run ", audit.output)) == bao.reads_by(
+        "approle", "marketplace/database", "marketplace/cache"
+    )
+    assert "not in the stores' logs" not in audit.output
+
+    foreign = bao.call("POST", "auth/token/create", {"policies": ["deploy"], "display_name": "somebody"})["auth"][
+        "client_token"
+    ]
+    bao.call("GET", "secret/data/marketplace/database", token=foreign)
+    audit = app.run("playbooks/secrets/audit", *looks)
+    assert audit.error().startswith("audit: 1 of ")
+    assert "token-somebody from 127.0.0.1" in audit.error()
+    assert str(urlsplit(app.stored()).password) not in audit.output
+
+
+@pytest.mark.soak
+def test_many_rotations_under_writes(app: Rotated) -> None:
+    lab = app.lab
+    lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
+    values = [app.stored()]
+    with Load(lab.url, *asks(lab), rate=60, seconds=3600, requests=1_000_000) as load:
+        for _ in range(ROTATIONS):
+            app.rotate().good()
+            values.append(app.stored())
+            assert not app.accepts(values[-2])
+    report = load.report
+    print(report)
+    assert report.failed == 0, str(report)
+    assert messages(lab) == report.statuses["201"], "a message that was accepted is not in the database"
+    assert len(set(values)) == ROTATIONS + 1
+    assert [url for url in values[:-1] if app.accepts(url)] == []
+    whole(app)
+    lab.sql(f'delete from "Message" where "senderEmail" = \'{SENDER}\'')
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_rotation_that_was_killed_is_gone_on_with(app: Rotated, moment: str) -> None:
+    known(moment.split(":")[1])
+    before = app.stored()
+    with Load(app.lab.url, *asks(app.lab), rate=60, seconds=600) as load:
+        cut = app.start("playbooks/secrets/rotate", "-e", f"secret={SECRET}", environ={"SLUICE_KILL": moment}).wait(240)
+        assert cut.code == -signal.SIGKILL, f"it was not killed at {moment}\n{cut}"
+        app.rotate("-e", "release_wait_seconds=90").good()
+    assert load.report.failed == 0, str(load.report)
+    assert app.stored() != before
+    assert not app.accepts(before)
+    whole(app)
+
+
+@pytest.mark.soak
+def test_in_an_emergency_the_old_password_ends_first(app: Rotated) -> None:
+    before = app.stored()
+    told = app.rotate("-e", "emergency=true", "--check").good()
+    assert re.search(r"breaks +in use now: marketplace_[ab] from ", told.output), told.output
+    assert app.stored() == before and app.accepts(before)
+    protected = ("-e", json.dumps({"environment_protected": True, "environment_name": "lab"}))
+    assert "is refused" in app.rotate("-e", "emergency=true", *protected).error()
+    assert app.accepts(before)
+    # The control: a client that does not retry does see that it ends at once.
+    app.rotate("-e", "emergency=true").good()
+    assert not app.accepts(before)
+    whole(app)
+
+
+@pytest.mark.soak
+def test_a_login_that_somebody_uses_is_not_revoked(app: Rotated) -> None:
+    before = app.stored()
+    found = urlsplit(before)
+    asleep = f"PGPASSWORD={found.password} psql -h 127.0.0.1 -U {found.username} -d {APP} -c 'select pg_sleep(600)'"
+    app.lab.shell("db1", f"nohup env {asleep} >/dev/null 2>&1 &")
+    variables = json.loads(app.variables)
+    variables["app_rotations"][SECRET]["wait_seconds"] = 2
+    run = app.rotate("-e", json.dumps(variables))
+    assert f"{found.username} from 127.0.0.1 (psql): 1 connection" in run.error()
+    assert app.accepts(before) and app.accepts(app.stored())
+    app.psql(
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid();"
+    )
+    app.rotate().good()
+    assert not app.accepts(before)
+    whole(app)
+
+
+@pytest.mark.soak
+def test_the_cache_has_two_users_that_take_turns(app: Rotated) -> None:
+    lab = app.lab
+    with Load(lab.url, *asks(lab), rate=60, seconds=300) as load:
+        app.rotate(secret="REDIS_URL").good()
+        first = app.stored("cache")
+        app.rotate(secret="REDIS_URL").good()
+    assert load.report.failed == 0, str(load.report)
+    second = app.stored("cache")
+    assert [urlsplit(one).username for one in (first, second)] == [f"{APP}_a", f"{APP}_b"]
+    assert "WRONGPASS" in app.redis("PING", url=first) + app.redis("AUTH", f"{APP}_a", str(urlsplit(first).password))
+    assert "PONG" in app.redis("PING", url=second)
+    assert "NOPERM" in app.redis("CONFIG", "GET", "*", url=second)
+    users = set(re.findall(r" user=(\S+)", app.redis("CLIENT", "LIST")))
+    assert f"{APP}_b" in users and f"{APP}_a" not in users
+    # A restart keeps them.
+    lab.on("db1", "systemctl", "restart", "redis-server")
+    until(lambda: "PONG" in app.redis("PING", url=second), 30, "Redis is back")
+    assert "PONG" not in app.redis("PING", url=first)
+    kept = lab.on("db1", "cat", "/etc/redis/sluice-users.conf")
+    assert [one for one in (first, second) if str(urlsplit(one).password) in kept] == []

@@ -15,7 +15,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract import secre
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems
 from ansible_collections.sluice.stack.plugins.plugin_utils import secret_sources
 
-from tests.support.stores import Stores, stores
+from tests.support.stores import Stores
 
 WRITES = """path "secret/data/marketplace/*" { capabilities = ["read", "create", "update"] }"""
 
@@ -52,16 +52,17 @@ class Writer:
 
 
 @pytest.fixture(scope="module")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
-    """All stores."""
-    with stores(tmp_path_factory.mktemp("stores")) as found, pytest.MonkeyPatch.context() as patch:
-        for name, value in found.environment.items():
+def writer(secret_stores: Stores) -> Iterator[Writer]:
+    """All stores, in the environment of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in secret_stores.environment.items():
             patch.setenv(name, value)
-        yield Writer(found)
+        yield Writer(secret_stores)
 
 
 def test_openbao_takes_a_value_over_the_version_that_was_read(writer: Writer) -> None:
     bao = writer.stores.bao
+    bao.call("PUT", "sys/policies/acl/deploy", {"policy": WRITES.replace('"create", "update"', '"list"')})
     bao.put("marketplace/one", url="first", other="stays")
     reference = writer.reference(vault="marketplace/one", key="url")
     before = writer.read(reference)

@@ -175,6 +175,17 @@ class Bao:
             and "secret/data" in line["request"]["path"]
         ]
 
+    def reads_by(self, who: str, *names: str) -> int:
+        """Return how many reads of some secrets by an identity the audit has."""
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        return sum(
+            line["type"] == "response"
+            and line["request"]["operation"] == "read"
+            and line["request"]["path"] in [f"secret/data/{name}" for name in names]
+            and line["auth"]["display_name"] == who
+            for line in lines
+        )
+
 
 class Stores:
     """All of them, and the settings by which a run reaches them."""

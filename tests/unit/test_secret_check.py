@@ -72,3 +72,14 @@ def test_strength(value: str, strong: bool) -> None:
 def test_a_url_without_a_password_has_no_strength() -> None:
     assert secret_check.strength("https://api.example.com/v1") is None
     assert judged(Seen("URL", "the inventory", bits=None)).state == "ok"
+
+
+def test_a_rotation_says_how_old_it_may_be() -> None:
+    own = Seen("TOKEN", "vault", bits=128.0, created=GOOD.created, rotation={"kind": "postgres", "max_age_days": 7})
+    found = judged(own, days=30)
+    assert (found.state, found.fix) == ("failed", "playbooks/secrets/rotate.yml -e secret=TOKEN")
+    assert judged(own).state == "failed"
+    assert (
+        judged(Seen("TOKEN", "vault", bits=128.0, created=GOOD.created, rotation={"max_age_days": None}), days=30).state
+        == "ok"
+    )

@@ -168,3 +168,17 @@ def test_certificates_and_their_problems_are_in_the_status(fleet: Any) -> None:
     assert "  edge1      CERTIFICATE b.test: no certificate yet" in status.lines(found)
     fleet.observed["edge1"]["edge"]["certificates"]["age"] = 200_000.0
     assert "has not run for 2 days" in status.problems(summary(fleet))[0]
+
+
+def test_a_rotated_secret_has_an_age(fleet: Any) -> None:
+    fleet.run()
+    for item in fleet.observed.values():
+        item["lease"] = item["lease"] or {"run_id": None, "action": "", "who": ""}
+    old = {"DATABASE_URL": {"kind": "postgres", "max_age_days": 30.0}, "OTHER": {"max_age_days": None}}
+    found = status.summarise("shop", fleet.edges, fleet.apps, fleet.observed, {}, old)
+    # Since the fleet's first deploy, of 2026-11-22.
+    days = found["secrets"].pop("DATABASE_URL")["days"]
+    assert found["secrets"] == {} and days > 0
+    late = {**found, "secrets": {"DATABASE_URL": {"days": 42.4, "max_age_days": 30.0}}}
+    advice = "in use for 42 days, more than 30: playbooks/secrets/rotate.yml -e secret=DATABASE_URL"
+    assert f"  secret     DATABASE_URL, {advice}" in status.lines(late)

@@ -32,6 +32,12 @@ _COMMON: dict[str, Kind] = {
 KINDS: dict[str, Kind] = {
     # Two login roles, <role>_a and <role>_b, take turns; both act as the role, which owns what the app makes.
     "postgres": struct({**_COMMON, "role": text(REQUIRED, *ROLE)}),
+    # Two users, <user>_a and <user>_b; before the first rotation the default user.
+    "redis": struct({**_COMMON, "user": text(REQUIRED, *ROLE)}),
+    # The app signs with the secret and believes a second one as well, which is the old key for some hours.
+    "signing_key": struct(
+        {**_COMMON, "previous": text(REQUIRED, *secret_reference.ENV_NAME), "verify_hours": number(24, 0, 8784)}
+    ),
 }
 
 
@@ -64,6 +70,11 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
             problems.add(path, f"is a secret that no service lists: {did_you_mean(name, used)}", raw)
             continue
         _check_place(path, contract["app_secrets"][name], raw, problems)
+        other = contract["app_rotations"][name].get("previous")
+        if other and other not in used:
+            problems.add(f"{path}.previous", f"is {other}, which no service lists: {did_you_mean(other, used)}", raw)
+        elif other:
+            _check_place(f"{path}.previous", contract["app_secrets"][other], raw, problems)
 
 
 def _check_place(path: str, secret: Any, raw: Any, problems: Problems) -> None:

@@ -26,6 +26,7 @@ class Seen:
     bits: float | None = None  # a guess at its strength; None: it holds no password
     fingerprint: str = ""
     created: str = ""  # ISO 8601, where its source knows
+    rotation: Mapping[str, object] | None = None  # its entry in app_rotations
 
 
 def strength(value: str) -> float | None:
@@ -77,6 +78,8 @@ def _one(secret: Seen, others: Mapping[str, Mapping[str, str]], now: datetime, m
             f"{secret.place}; about {secret.bits:.0f} bits, fewer than {STRONG_BITS:.0f}",
             "make one at random: openssl rand -hex 32",
         )
+    own = (secret.rotation or {}).get("max_age_days")
+    max_age_days = float(str(own)) if own is not None else max_age_days
     if max_age_days is not None:
         if not secret.created:
             return Result(
@@ -91,7 +94,9 @@ def _one(secret: Seen, others: Mapping[str, Mapping[str, str]], now: datetime, m
                 secret.name,
                 FAILED,
                 f"{secret.place}; {age:.0f} days old, more than {max_age_days:g}",
-                "change it where it is kept, and deploy",
+                f"playbooks/secrets/rotate.yml -e secret={secret.name}"
+                if secret.rotation
+                else "change it where it is kept, and deploy",
             )
         return Result(secret.name, OK, f"{secret.place}; {age:.0f} days old")
     return Result(secret.name, OK, secret.place)

@@ -42,7 +42,7 @@ class Desired:
     allow_destructive: bool = False  # whether a rollback may go past a destructive migration
     age: float = 0.0  # seconds since the run started, by its controller's clock
     data: str = "forward"  # what happens to the database in a rollback, or when the run fails: forward, down, restore
-    rotate: str | None = None  # the secret that a rotation brings up to its newest version
+    rotate: Sequence[str] = ()  # the secrets that a rotation brings up to their newest version
     reverted: str | None = (
         None  # the release a rollback reverts, when it was named: the live one, or one that failed alongside it
     )
@@ -89,16 +89,17 @@ def release(
 
 
 def _rotated(desired: Desired, history: History, live: Mapping[str, str] | None) -> Manifest:
-    """Return the live release with the newest version of one secret, and nothing else changed: images, settings and other secrets stay."""
+    """Return the live release with the newest version of a secret, and nothing else changed: images, settings and other secrets stay."""
     if live is None:
         raise PlanError("no release is live, so there is no secret in use to rotate: deploy a version with deploy.yml")
     manifest = dict(history.manifests[live["release"]])
-    newest = credentials.versions(desired.contract)
-    name = str(desired.rotate)
-    found = manifests.with_secrets(manifest, {name: newest[name]} if name in newest else {})
+    newest = {
+        name: version for name, version in credentials.versions(desired.contract).items() if name in desired.rotate
+    }
+    found = manifests.with_secrets(manifest, newest)
     if found["fingerprint"] == manifest["fingerprint"]:
         return manifest
-    read = {name: place for name, place in desired.contract.get("secrets_read", {}).items() if name == desired.rotate}
+    read = {name: place for name, place in desired.contract.get("secrets_read", {}).items() if name in newest}
     found["secrets_read"] = {**manifest.get("secrets_read", {}), **read}
     return manifests.again(found, desired.now, history.manifests)
 

@@ -65,6 +65,8 @@ def entries(run: Run) -> dict[str, Entry]:
             "message": str(run.verdict["message"]).split("\n", maxsplit=1)[0],
         },
     }
+    if bare.get("read"):
+        found["read"] = {**bare, **_event("read"), "manifest": None}
     if plan["revert"]:
         left = (run.results("rollback_check", plan["revert"]["host"]) or {}).get("left", [])
         reverted = [name for name in reversed(plan["revert"]["names"]) if name not in left]

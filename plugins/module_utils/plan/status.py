@@ -10,7 +10,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.certificates.certificate import span
 from ansible_collections.sluice.stack.plugins.module_utils.plan import placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.state import confirmed_by_edges
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import credentials, ledger
 
 Summary = dict[str, Any]
 # The certificates of an edge are looked at every few minutes.
@@ -23,6 +23,7 @@ def summarise(
     apps: Sequence[str],
     observed: Mapping[str, Mapping[str, Any]],
     unreachable: Mapping[str, str],
+    rotations: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Summary:
     """Return the live release with its manifest, what each host holds, and the past releases.
 
@@ -60,6 +61,7 @@ def summarise(
             for host, item in sorted(observed.items())
             if item.get("edge", {}).get("certificates")
         },
+        "secrets": _secrets(history, manifest, rotations or {}, datetime.now(UTC)),
         "hosts": {host: _host(item) for host, item in sorted(observed.items())},
         "releases": [
             {
@@ -75,6 +77,27 @@ def summarise(
             if release in history.manifests
         ],
     }
+
+
+def _secrets(
+    history: ledger.History,
+    manifest: Mapping[str, Any] | None,
+    rotations: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+) -> dict[str, dict[str, Any]]:
+    """Return for each rotated secret how many days its version is in use, as far back as the ledgers go, and how many it may be."""
+    found: dict[str, dict[str, Any]] = {}
+    held = credentials.versions(manifest) if manifest else {}
+    for name in sorted(set(held) & set(rotations)):
+        begun = [
+            str(item["time"])
+            for item in history.entries
+            if item.get("manifest") and credentials.versions(item["manifest"]).get(name) == held[name]
+        ]
+        if begun:
+            days = (now - datetime.fromisoformat(min(begun))).total_seconds() / 86400
+            found[name] = {"days": round(days, 1), "max_age_days": rotations[name]["max_age_days"]}
+    return found
 
 
 def _host(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,6 +184,7 @@ def lines(summary: Summary) -> list[str]:
             lease = item["lease"]
             over = "" if lease["left"] > 0 else ", expired, not released"
             result.append(f"  {host:<10} lease  {lease['action']} by {lease['who']} (run {lease['run_id']}){over}")
+    result += [f"  secret     {_age(name, item)}" for name, item in summary["secrets"].items()]
     if summary["restored"]:
         back = summary["restored"]
         version = manifest["version"] if manifest else ""
@@ -174,6 +198,14 @@ def lines(summary: Summary) -> list[str]:
         result.append("  releases, newest first:")
         result += [f"    {one['id']:<34} {one['state']}" for one in reversed(summary["releases"][-10:])]
     return result
+
+
+def _age(name: str, item: Mapping[str, Any]) -> str:
+    """Return how old a rotated secret is, and what to do about it."""
+    most = item["max_age_days"]
+    late = most is not None and item["days"] > most
+    advice = f", more than {most:g}: playbooks/secrets/rotate.yml -e secret={name}" if late else ""
+    return f"{name}, in use for {item['days']:.0f} days{advice}"
 
 
 def problems(summary: Summary) -> list[str]:
@@ -211,6 +243,13 @@ def switch_lines(copies: Iterable[Iterable[Mapping[str, Any]]]) -> list[tuple[st
     ]
 
 
+def _place(last: ledger.Entry) -> str:
+    """Return what an entry is about."""
+    if last["event"] == "restored":
+        return f"the data, to {last['to']['summary']}"
+    return ", ".join(last.get("secrets", {})) if last["event"] == "rotated" else str(last["release"])
+
+
 def history_lines(app: str, history: ledger.History, runs: int, switches: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Format the history, the newest run first: a line for each run, and one for each detail; ``switches`` of flags in between."""
     by_run: dict[tuple[int, str], list[ledger.Entry]] = {}
@@ -225,7 +264,7 @@ def history_lines(app: str, history: ledger.History, runs: int, switches: Sequen
         last = ([item for item in items if item["event"] != "reverted"] or items)[-1]
         reverted = [name for item in items for name in item.get("reverted", [])]
         revision = f" at {last['revision'][:10]}" if last.get("revision") else ""
-        place = f"the data, to {last['to']['summary']}" if last["event"] == "restored" else last["release"]
+        place = _place(last)
         what = f"#{token:<4} {last['action']:<9} {last['event']:<10} {place}"
         lines.append(f"  {items[0]['time']}  {what}  by {last['who']}{revision}, run {run_id}")
         if last.get("message"):

@@ -16,9 +16,11 @@ Credentials = dict[str, dict[str, Any]]
 
 def rotated(known: Credentials, item: Mapping[str, Any]) -> Credentials:
     """Return what is known after a ``rotated`` entry."""
-    before = known.get(item["secret"], {"revoked": []})
-    revoked = {*before["revoked"], *item["revoked"]} - {item["version"]}
-    return {**known, item["secret"]: {"version": item["version"], "revoked": sorted(revoked), "time": item["time"]}}
+    found = dict(known)
+    for name, now in item.get("secrets", {}).items():
+        revoked = {*found.get(name, {"revoked": []})["revoked"], *now["revoked"]} - {now["version"]}
+        found[name] = {"version": now["version"], "revoked": sorted(revoked), "time": item["time"]}
+    return found
 
 
 def confirmed(known: Credentials, manifest: Mapping[str, Any] | None) -> Credentials:

@@ -26,7 +26,7 @@ Manifest = dict[str, Any]
 
 # The place of each event in its run; together with the run's token it orders the ledgers of the whole fleet.
 MARK = "compacted"
-SEQUENCE = {MARK: 0, "started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5, "rotated": 6}
+SEQUENCE = {MARK: 0, "started": 1, "confirmed": 2, "failed": 3, "reverted": 4, "restored": 5, "rotated": 6, "read": 7}
 
 
 def entry(
@@ -35,7 +35,9 @@ def entry(
     """Build an entry: what happened to which release in which run.
 
     Events are ``started``, ``confirmed``, ``failed``, ``reverted`` (its migrations), ``restored`` (the data, ``to`` a release's
-    restore point or a time: {point, moment, summary}) and ``rotated`` (a ``secret``: the ``version`` that counts, and those ``revoked``).
+    restore point or a time: {point, moment, summary}) and ``rotated`` (``secrets``: of each the ``version`` that counts, and those ``revoked``),
+    and ``read``: a run that changed nothing read secrets. Entries of runs that read or wrote secrets have ``read`` and ``wrote``: lists of
+    {from, to, secrets: by name where each is kept, and its version}.
     """
     return {
         "token": token,
@@ -170,7 +172,7 @@ def merge(copies: Iterable[Iterable[Entry]]) -> History:
             continue
         history.left_out |= dict.fromkeys(item.get("without") or [], item["token"])
         contracted_at.append((item["time"], history.contracted))
-        if item["event"] in ("restored", "reverted", "rotated"):
+        if item["event"] in ("restored", "reverted", "rotated", "read"):
             _apart(history, item, contracted_at)
             continue
         if item.get("manifest"):
@@ -219,7 +221,7 @@ def _apart(history: History, item: Entry, contracted_at: Sequence[tuple[str, lis
         history.contracted = [name for name in history.contracted if name not in item["reverted"]]
         release = str(item["release"])
         history.revert = {live: one for live, one in history.revert.items() if one and one["release"] != release}
-    else:
+    elif item["event"] == "rotated":
         history.credentials = credentials.rotated(history.credentials, item)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.plan.state import confirmed_by_edges
 from ansible_collections.sluice.stack.plugins.module_utils.release import credentials, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
-from ansible_collections.sluice.stack.plugins.module_utils.rotation import login, steps
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import login, signing, steps
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
 
 
@@ -29,11 +30,13 @@ class Decision:
     """What is left, and with what."""
 
     steps: list[str]
-    value: str = field(repr=False)  # the one in the store, or the new one
-    version: str  # its fingerprint
-    new: str  # the login that it has
-    old: list[str]  # those that end
-    revoked: list[str]  # versions that are accepted no more, once the old ones have ended
+    values: Mapping[str, str] = field(repr=False)  # those in the store, or the new ones, in the order to write them
+    secrets: Mapping[
+        str, Mapping[str, Any]
+    ]  # for the ledgers: the version of each, and those that are accepted no more
+    new: str  # the login of the value, or the phase of a signing key
+    old: list[str]  # logins that end
+    until: datetime | None = None  # when the next phase may begin
 
 
 def fleet(edges: list[str], hosts: list[str], observed: Mapping[str, Any]) -> Fleet:
@@ -50,15 +53,24 @@ def fleet(edges: list[str], hosts: list[str], observed: Mapping[str, Any]) -> Fl
 
 
 def logins(
-    name: str, role: str, value: str, found: Mapping[str, Any], app: Fleet, password: str, emergency: bool
+    name: str,
+    family: login.Family,
+    value: str,
+    found: Mapping[str, Any],
+    app: Fleet,
+    password: str,
+    *,
+    emergency: bool,
+    after: bool,
 ) -> Decision:
     """Return what a run does about a secret whose value is a URL with one of two logins.
 
-    ``found`` is the answer of the module that looks at the logins, ``password`` one for a login that has to be made. Raises RotationError.
+    ``found`` is the answer of the module that looks at the logins, ``password`` one for a login that has to be made. ``after`` the release, and
+    in an emergency before it, only the old login is left to end. Raises RotationError.
     """
     if app.live is None:
         raise RotationError("no release is live: deploy a version with deploy.yml")
-    user, _unused, _database = login.parts(value)
+    user = family.user(value)
     may = found["logins"]
     stored = secret_version(app.live["app"], name, value)
     seen = steps.Seen(
@@ -66,19 +78,48 @@ def logins(
         credentials.versions(app.live).get(name),
         accepted=found["accepted"],
         enabled=bool(may.get(user)),
-        old=login.old(role, user, may),
+        old=family.old(user, may),
     )
     left = steps.remaining(seen, emergency)
-    if left == [steps.REVOKE] and not emergency:
-        require_gone(name, stored, app)
     new = user
-    if steps.CREATE in left:
-        new = login.next_login(role, user, may)
+    if after:
+        left = [] if steps.CREATE in left else left
+        if left == [steps.REVOKE] and not emergency:
+            require_gone(name, stored, app)
+    elif steps.CREATE in left:
+        new = family.next(user, may)
         value = login.with_login(value, new, password)
-    version = secret_version(app.live["app"], name, value)
-    known = {credentials.versions(one).get(name, version) for one in app.history.manifests.values()}
-    old = [one for one in login.family(role) if one != new and may.get(one)]
-    return Decision(left, value, version, new, old, sorted(known - {version}))
+    return Decision(left, {name: value}, _secrets({name: value}, app), new, list(family.old(new, may)))
+
+
+def signing_key(
+    keys: signing.Keys, hours: float, app: Fleet, new: str, now: datetime, *, emergency: bool, after: bool
+) -> Decision:
+    """Return what a run does about a key that signs; ``after`` its release only what has to be recorded. Raises RotationError."""
+    if app.live is None:
+        raise RotationError("no release is live: deploy a version with deploy.yml")
+    held = {keys.signs: keys.key, keys.other: keys.believed}
+    found = signing.phase(keys, app.history, app.live, hours, new, now, emergency and not after)
+    if after:
+        entry = _secrets(held, app)
+        known = all(
+            set(one["revoked"]) <= set(app.history.credentials.get(name, {"revoked": []})["revoked"])
+            for name, one in entry.items()
+        )
+        left = [steps.RELEASE] if found.name == signing.FINISH else [] if known else [steps.RECORD]
+        return Decision(left, held, entry, found.name, [], found.until)
+    left = [*([steps.STORE] if found.writes else []), *([] if found.name == signing.WAIT else [steps.RELEASE])]
+    return Decision(left, found.writes or held, _secrets({**held, **found.writes}, app), found.name, [], found.until)
+
+
+def _secrets(values: Mapping[str, str], app: Fleet) -> dict[str, dict[str, Any]]:
+    """Return for the ledgers the version of each value, and all that releases had before."""
+    found = {}
+    for name, value in values.items():
+        version = secret_version(str((app.live or {})["app"]), name, value)
+        known = {credentials.versions(one).get(name, version) for one in app.history.manifests.values()}
+        found[name] = {"version": version, "revoked": sorted(known - {version})}
+    return found
 
 
 def require_gone(name: str, stored: str, app: Fleet) -> None:

@@ -3,20 +3,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
 
 
-def pair(role: str) -> tuple[str, str]:
-    """Return the two logins of a role."""
-    return f"{role}_a", f"{role}_b"
+@dataclass(frozen=True)
+class Family:
+    """The logins of an app at one server."""
+
+    base: str  # the two that take turns are called <base>_a and <base>_b
+    first: str  # what is in use before the first rotation
+    ends_first: bool  # whether a rotation ends that, too
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two that take turns."""
+        return f"{self.base}_a", f"{self.base}_b"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that may be in use."""
+        return (self.first, *self.pair)
+
+    def user(self, url: str) -> str:
+        """Return whose URL it is. Raises RotationError for somebody else's."""
+        found = parts(url)[0] or self.first
+        if found not in self.names:
+            raise RotationError(f"its user is {found!r}, which is none of {', '.join(self.names)}: see app_rotations")
+        return found
+
+    def others(self, current: str) -> tuple[str, ...]:
+        """Return those that end when the current one is all that is needed."""
+        return tuple(name for name in self.names if name != current and (self.ends_first or name != self.first))
+
+    def old(self, current: str, may: Mapping[str, bool]) -> tuple[str, ...]:
+        """Return which of these may log in."""
+        return tuple(name for name in self.others(current) if may.get(name))
+
+    def next(self, current: str, may: Mapping[str, bool]) -> str:
+        """Return the login to make ready: the one of the pair that nobody can use. ``may``: which exist, and may log in. Raises RotationError."""
+        free = [name for name in self.pair if not may.get(name)]
+        if not free:
+            raise RotationError(
+                f"both {' and '.join(self.pair)} may log in, and the stored value has the password of neither: "
+                "set the store to the one that the live release uses, then run it again"
+            )
+        return next((name for name in free if name != current), free[0])
 
 
-def family(role: str) -> tuple[str, ...]:
-    """Return all logins that may be in use: before the first rotation that is the role itself."""
-    return (role, *pair(role))
+def postgres(role: str) -> Family:
+    """Return the logins that act as a role of Postgres; before the first rotation that is the role itself."""
+    return Family(role, role, ends_first=True)
+
+
+def redis(user: str) -> Family:
+    """Return the users of Redis's access control list. The default user stays: by it the server is administered."""
+    return Family(user, "default", ends_first=False)
+
+
+def of(rotation: Mapping[str, str]) -> Family:
+    """Return the logins of an entry of app_rotations."""
+    return redis(rotation["user"]) if rotation["kind"] == "redis" else postgres(rotation["role"])
 
 
 def parts(url: str) -> tuple[str, str, str]:
@@ -38,28 +88,3 @@ def with_login(url: str, user: str, password: str) -> str:
     found = urlsplit(url)
     place = found.netloc.rpartition("@")[2]
     return urlunsplit(found._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"))
-
-
-def next_login(role: str, current: str, logins: Mapping[str, bool]) -> str:
-    """Return the login to make ready: the one of the pair that nobody can use. ``logins``: which exist, and may log in. Raises RotationError."""
-    free = [name for name in pair(role) if not logins.get(name)]
-    if not free:
-        raise RotationError(
-            f"both {' and '.join(pair(role))} may log in, and the stored value has the password of neither: "
-            "set the store to the one that the live release uses, then run it again"
-        )
-    return next((name for name in free if name != current), free[0])
-
-
-def old(role: str, current: str, logins: Mapping[str, bool]) -> tuple[str, ...]:
-    """Return the logins beside the current one."""
-    return tuple(name for name in family(role) if name != current and logins.get(name))
-
-
-def require_member(role: str, current: str) -> None:
-    """Refuse a value whose user is no login of the role."""
-    if current not in family(role):
-        names: Collection[str] = family(role)
-        raise RotationError(
-            f"its user is {current!r}, which is none of {', '.join(names)}: set role to the one that owns the app's objects"
-        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CREATE, STORE, ENABLE, RELEASE, REVOKE = "create", "store", "enable", "release", "revoke"
+RECORD = "record"  # of a key that signs: there is nothing to revoke, since the release decides what it believes
 
 
 class RotationError(Exception):

@@ -5,8 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import signing
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.decide import Decision
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import CREATE, ENABLE, RELEASE, REVOKE, STORE
+
+_PHASES = {
+    signing.ANNOUNCE: "a new key is made; the release believes it, and signs with the old one. Run it again to sign with it",
+    signing.SIGN: "the release signs with the new key, and believes the old one",
+    signing.WAIT: "nothing to do: the release signs with the new key, and believes the old one",
+    signing.FORGET: "the release believes no old key any more",
+    signing.FINISH: "the live release gets what is stored already",
+}
 
 
 def lines(
@@ -14,6 +23,10 @@ def lines(
 ) -> list[str]:
     """Return what is left to do, a line for each step; in an emergency first what breaks."""
     old = ", ".join(found.old) or "none"
+    phase = _PHASES.get(found.new, "")
+    if phase:
+        when = f", until {found.until:%Y-%m-%d %H:%M} UTC: run it again then" if found.until else ""
+        return [f"Rotate {name} of {app}: {place}", f"  {found.new:<10} {phase}{when}"]
     head = f"{'Rotate' if CREATE in found.steps else 'Go on with the rotation of'} {name} of {app}: {place}"
     breaks = [
         f"connections of {old} are closed at once; what needs them fails until the new release is live",
