@@ -40,6 +40,10 @@ class ActionModule(ActionBase):
             result |= {"app": app, "settings": contract["app_preview"], "group": ""}
             if "database" in contract["app_preview"]["secrets"].values():
                 result["group"] = preview.group(app)
+                if not (variables.get("groups") or {}).get("db"):
+                    raise preview.PreviewError(
+                        "app_preview.secrets has a database, but the inventory has no host in group db to copy it on"
+                    )
             if state in ("present", "absent"):
                 result |= self._one(given, contract, preview.parse(self._task.args.get("number")), state, variables)
         except (preview.PreviewError, contracts.ContractError) as error:

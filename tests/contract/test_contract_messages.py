@@ -7,6 +7,7 @@ than it should is seen; that this would be seen is itself tested first.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,23 @@ def test_a_rollback_of_the_code_needs_no_name_and_a_wrong_variable_is_named() ->
         run("-e", "app_version=v1.0.0", "-e", "environment_protectd=true"),
         f"environment_protectd is not a variable of the environment: did you mean 'environment_protected'? {COMMAND_LINE}",
     )
+
+
+PREVIEW = {"app_preview": {"host": "pr-{number}.test"}}
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({}, "app_preview is not set: say in the inventory what a preview is made of"),
+        ({**PREVIEW, "preview": "1; id"}, "preview is '1; id': it must be the number of a pull request, 1 to 999999"),
+        ({**PREVIEW, "state": "gone"}, "state is 'gone': known: absent, expired, listed, present"),
+        (PREVIEW, "preview is '': it must be the number of a pull request, 1 to 999999"),
+        (
+            {**PREVIEW, "preview": 1, "environment_name": "production", "environment_protected": True},
+            "preview in production is refused: this environment is protected. If production is meant, add -e confirm_environment=production",
+        ),
+    ],
+)
+def test_a_preview_is_a_number_of_an_app_that_has_some(extra: dict[str, Any], message: str) -> None:
+    refused(run("-e", "app_version=v1.0.0", "-e", json.dumps(extra), playbook="playbooks/preview.yml"), message)

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from tests.support.images import CRASH, Variants
-from tests.support.lab import APP, APP_HOSTS, HOSTS, PREFIX, STATE, Lab, health_window
+from tests.support.lab import APP, APP_HOSTS, HOSTS, PREFIX, STATE, Lab, health_window, inventory_app
 from tests.support.playbook import Run
 
 # Collects every command line that shows up on a host until its input ends, as fast as it can without eating a whole core.
@@ -185,12 +185,16 @@ def test_records_have_none(lab: Lab, seen: Seen, forms: dict[str, str], host: st
 def test_what_holds_them_is_root_s_alone(lab: Lab, seen: Seen, forms: dict[str, str], host: str) -> None:
     folder = f"{STATE}/apps/{APP}/secrets"
     files = lab.shell(host, f"find {folder} -type f -printf '%U:%G %m %f\\n'").splitlines()
-    assert {line.rsplit(".", 1)[0] for line in files} == {
-        f"0:0 600 {name}" for name in ("DATABASE_URL", "JWT_SECRET", "REDIS_URL")
+    assert all(line.endswith(".cred") for line in files), files
+    assert {line.removesuffix(".cred").rsplit(".", 1)[0] for line in files} == {
+        f"0:0 600 {name}" for name in inventory_app()["app_services"]["backend"]["secrets"]
     }
     assert (
         lab.shell(host, f"stat -c '%U %a' {STATE}/apps/{APP} {folder} {STATE}/apps").split("\n")[:3] == ["root 700"] * 3
     )
-    # The control: they are there.
-    assert found(lab.shell(host, f"cat {folder}/*"), forms)
+    # Encrypted with a key of the host, which is root's alone too. The control: with it they are there.
+    assert found(lab.shell(host, f"cat {folder}/*"), forms) == []
+    opened = f'for file in {folder}/*; do systemd-creds decrypt --name="$(basename "$file" .cred)" "$file" -; done'
+    assert found(lab.shell(host, opened), forms)
+    assert lab.shell(host, "stat -c '%U %a' /var/lib/systemd/credential.secret").strip() == "root 400"
     assert lab.shell(host, "stat -c '%U %a' /root/.docker/config.json").strip() == "root 600"

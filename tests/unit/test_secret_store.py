@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ else:
 def without(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host without systemd-creds."""
     monkeypatch.setattr(at_rest, "PROGRAM", "/nowhere/systemd-creds")
+    monkeypatch.setattr(at_rest, "KEY", "/nowhere/credential.secret")
 
 
 @pytest.fixture
@@ -45,6 +47,7 @@ def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     program.write_text(STAND_IN.format(key=str(key)))
     program.chmod(0o755)
     monkeypatch.setattr(at_rest, "PROGRAM", str(program))
+    monkeypatch.setattr(at_rest, "KEY", str(key))
     return key
 
 
@@ -123,8 +126,25 @@ def test_files_of_another_host_are_worth_nothing_and_the_message_says_so(tmp_pat
     with pytest.raises(SecretMissing, match="cannot be decrypted by systemd-creds with this host's key") as caught:
         values_for(old, {"TOKEN": "new"}, str(folder))
     assert "hunter2" not in str(caught.value)
-    # What the run brings along needs no file.
+    # What the run brings along needs no file, and is kept again with the new key.
     assert values_for(old, {"TOKEN": "hunter2"}, str(folder)) == {"TOKEN": "hunter2"}
+    later = key.stat().st_mtime + 10
+    os.utime(key, (later, later))
+    (file,) = (folder / "secrets").iterdir()
+    os.utime(file, (later - 5, later - 5))
+    keep(old, {"TOKEN": "hunter2"}, str(folder))
+    assert values_for(old, {"TOKEN": "new"}, str(folder)) == {"TOKEN": "hunter2"}
+
+
+def test_a_host_that_lost_systemd_creds_keeps_what_comes_along(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, folder = manifest(TOKEN="hunter2"), tmp_path / "shop"
+    keep(release, {"TOKEN": "hunter2"}, str(folder))
+    monkeypatch.setattr(at_rest, "PROGRAM", "/nowhere/systemd-creds")
+    key.unlink()
+    keep(release, {"TOKEN": "hunter2"}, str(folder))
+    assert values_for(release, {"TOKEN": "new"}, str(folder)) == {"TOKEN": "hunter2"}
 
 
 def test_names_and_removal_do_not_care_for_the_form(tmp_path: Path, key: Path) -> None:

@@ -13,6 +13,7 @@ import subprocess
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
 
 PROGRAM = "/usr/bin/systemd-creds"
+KEY = "/var/lib/systemd/credential.secret"
 SUFFIX = ".cred"
 SECONDS = 30.0
 
@@ -27,16 +28,26 @@ def names(folder: str) -> list[str]:
     return sorted({name.removesuffix(SUFFIX) for name in found if not name.startswith(".")})
 
 
+def kept(folder: str, name: str) -> bool:
+    """Whether a value is there and can be read: one that is older than the host's key was encrypted with another."""
+    path = os.path.join(folder, name)
+    try:
+        return os.stat(f"{path}{SUFFIX}").st_mtime >= os.stat(KEY).st_mtime
+    except FileNotFoundError:
+        return os.path.exists(path) and not os.path.exists(f"{path}{SUFFIX}")
+
+
 def write(folder: str, name: str, value: str) -> None:
     """Keep a value under its name, encrypted where that is to be had."""
     path = os.path.join(folder, name)
     sealed = _run("encrypt", name, value.encode())
+    other = f"{path}{SUFFIX}" if sealed is None else path
     if sealed is None:
         write_atomic(path, value)
-        return
-    write_atomic(f"{path}{SUFFIX}", sealed.decode())
-    if os.path.exists(path):
-        os.unlink(path)
+    else:
+        write_atomic(f"{path}{SUFFIX}", sealed.decode())
+    if os.path.exists(other):
+        os.unlink(other)
 
 
 def read(folder: str, name: str) -> str:

@@ -56,10 +56,9 @@ def keep(manifest: Mapping[str, Any], values: Mapping[str, str], folder: str) ->
     """Store the values a release uses, each under its version, readable by root only and encrypted where the host can."""
     kept = _kept(folder)
     at_rest.seal(kept)
-    there = at_rest.names(kept)
     for service in manifest["services"].values():
         for name, version in service["secrets"].items():
-            if f"{name}.{version}" not in there:
+            if not at_rest.kept(kept, f"{name}.{version}"):
                 at_rest.write(kept, f"{name}.{version}", values[name])
 
 
