@@ -47,8 +47,9 @@ def test_the_capacity_is_what_a_direct_measurement_says(tmp_path: Path, at_once:
             "url": knee.url,
             "ca": None,
             "requests": [{"path": "/"}],
-            "limits": {"availability": 99.9, "latency": {"p99": 0.25}},
-            "capacity": {"from": 20, "to": 400, "seconds": 10, "settle": 1, "precision": 3},
+            # Of many requests: a busy machine delays a few, and a queue delays them all.
+            "limits": {"availability": 99.9, "latency": {"p90": 0.3}},
+            "capacity": {"from": 40, "to": 400, "seconds": 10, "settle": 1, "precision": 3},
         }
         direct = knee.measured()
         load(tmp_path, profile, "-e", "load_test_mode=capacity").good()
