@@ -97,7 +97,12 @@ def _rescued(task: Any) -> bool:
     """Whether a block around the task has a rescue."""
     inner, outer = task, task._parent
     while outer is not None:
-        if isinstance(outer, Block) and outer.rescue and inner not in (*outer.rescue, *outer.always):
+        # By id: of an included file Ansible runs copies.
+        if isinstance(outer, Block) and outer.rescue and inner._uuid not in _ids(*outer.rescue, *outer.always):
             return True
         inner, outer = outer, outer._parent
     return False
+
+
+def _ids(*tasks: Any) -> set[str]:
+    return {task._uuid for task in tasks}

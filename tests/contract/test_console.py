@@ -113,6 +113,13 @@ def test_a_failure_is_its_details_and_one_line_at_the_end_whatever_failed_alike(
     assert done.errors == ["a detail", "Error: x is 1 (set in y): set it to 2"], str(done)
 
 
+def test_a_failure_in_a_rescue_is_shown_in_an_included_file_too(tmp_path: Path) -> None:
+    again = {"name": "Say", "ansible.builtin.fail": {"msg": "what can be done"}}
+    (tmp_path / "included.yml").write_text(yaml.safe_dump([{**RESCUED, "rescue": [again]}]))
+    done = Ran(tmp_path, {"ansible.builtin.include_tasks": "included.yml"})
+    assert done.code == 2 and done.errors == ["Error: what can be done"], str(done)
+
+
 def test_a_failure_that_no_one_worded_says_where_it_is(tmp_path: Path) -> None:
     done = Ran(tmp_path, BREAK)
     assert sorted(done.lines[:2]) == ["failed        one      Break", "failed        two      Break"], str(done)

@@ -26,7 +26,7 @@ def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(store: A
     assert rule["Status"] == "Enabled" and rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
     assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
     code, said = make_bucket()
-    assert code == 0 and re.search(r"localhost +: .*changed=0 ", said), said[-3000:]
+    assert code == 0 and not re.search(r"^changed", said, re.MULTILINE), said[-3000:]
 
 
 def test_what_a_store_cannot_is_said() -> None:
@@ -49,7 +49,7 @@ def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(store: An
 def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:
     done = ansible("ansible-playbook", "playbooks/backup/bucket.yml", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert (
-        done.returncode != 0 and "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not in the environment" in done.stdout
+        done.returncode != 0 and "AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not in the environment" in done.stderr
     )
     assert "arn:aws:s3:::sluice-backups/shop/files/app1/*" in done.stdout
 
