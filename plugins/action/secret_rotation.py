@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
         result = {**super().run(tmp, task_vars), "changed": False}
         variables, args = task_vars or {}, self._task.args
         name, emergency, after = args["name"], boolean(args.get("emergency", False)), boolean(args.get("after", False))
-        logins = args.get("logins") or {"seen": {}, "in_use": []}
+        logins = args.get("logins") or {"seen": {}, "in_use": {}}
         rotation = args["contract"]["rotations"][name]
         hostvars = variables["hostvars"]
         answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in args["hosts"]}
@@ -69,6 +69,8 @@ class ActionModule(ActionBase):
         lines = text.lines(
             name, args["contract"]["app"], args["place"], args["host"], found, logins["in_use"], emergency
         )
+        for line in [] if after else lines:
+            say.now(line, "bright blue")
         entry = ledger.entry(
             "rotated",
             token=int(args.get("token") or 0),
@@ -89,7 +91,7 @@ class ActionModule(ActionBase):
             "old": found.old,
             "expected": logins["seen"].get(found.new, ""),
             "entry": entry,
-            "lines": lines if after else say.show(lines, "bright blue"),
-            # The value stays in the registered variable.
+            "lines": lines,
+            # The values stay in the registered variable; so do the lines, which the console cannot print then.
             "_ansible_no_log": True,
         }

@@ -87,11 +87,10 @@ seen:
   type: dict
   sample: {marketplace_a: 0f343b0931126a20}
 in_use:
-  description: Who is connected as a login that is not in O(url).
+  description: By login, who is connected as it.
   returned: success
-  type: list
-  elements: str
-  sample: ["marketplace_b from 10.0.0.21: 4 connections"]
+  type: dict
+  sample: {marketplace_b: ["marketplace_b from 10.0.0.21: 4 connections"]}
 closed:
   description: How many connections O(state=revoked) closed.
   returned: when it revoked
@@ -163,7 +162,7 @@ def _told(role: str, name: str, password: str, answer: Mapping[str, Any]) -> dic
         "logins": may,
         "accepted": name in held and password_matches(password, held[name]["verifier"]),
         "seen": {one: _mark(held[one]["verifier"]) for one in sorted(held)},
-        "in_use": logins.in_use(answer, login.postgres(role).others(name)),
+        "in_use": {one: logins.in_use(answer, [one]) for one in login.postgres(role).names},
     }
 
 

@@ -81,11 +81,10 @@ seen:
   type: dict
   sample: {marketplace_a: 0f343b0931126a20}
 in_use:
-  description: Who is connected as the other one.
+  description: By login, who is connected as it.
   returned: success
-  type: list
-  elements: str
-  sample: ["marketplace_b from 10.0.0.21: 4 connections"]
+  type: dict
+  sample: {marketplace_b: ["marketplace_b from 10.0.0.21: 4 connections"]}
 closed:
   description: How many connections O(state=revoked) closed.
   returned: when it revoked
@@ -139,7 +138,7 @@ def main() -> None:
         elif params["state"] != "observed" and not module.check_mode:
             changed, more = _change(params, server, family, name, _hash(password), held)
             held = redis.users(server.ask("ACL", "LIST"))
-        using = _in_use(server, family.others(name))
+        using = {one: _in_use(server, [one]) for one in family.names}
     except (RotationError, redis.RedisError) as error:
         module.fail_json(msg=f"redis: {error}")
     mine = {one: held[one] for one in family.names if one in held}

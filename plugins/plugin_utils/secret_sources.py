@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from ansible.plugins.loader import lookup_loader
@@ -22,6 +23,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import Reference, source_of
 
 AT_ONCE = 8
+# Two threads that load a plugin for the first time find its documentation half imported.
+_LOADING = Lock()
 
 
 class SecretError(Exception):
@@ -47,7 +50,8 @@ class Surroundings:
 
     def lookup(self, name: str, term: str | None, **options: Any) -> Any:
         """Run a lookup plugin with options of its own, and return its one answer."""
-        plugin = lookup_loader.get(name, loader=self.loader, templar=self.templar)
+        with _LOADING:
+            plugin = lookup_loader.get(name, loader=self.loader, templar=self.templar)
         if plugin is None:
             collection = name.rpartition(".")[0]
             raise SecretError(f"the collection {collection} is missing: ansible-galaxy collection install {collection}")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -50,7 +51,7 @@ class Rotated:
     """The reference app with its database's URL in OpenBao."""
 
     def __init__(self, lab: Lab, bao: Bao, values: dict[str, str]) -> None:
-        self.lab, self.bao = lab, bao
+        self.lab, self.bao, self.begun = lab, bao, time.time() - 10
         self.first = f"postgresql://{APP}:{values['vault_postgres_app_password']}@{lab.address('db1')}:5432/{APP}"
         self.cache = f"redis://:{values['vault_redis_password']}@{lab.address('db1')}:6379/0"
         bao.call("PUT", "sys/policies/acl/deploy", {"policy": WRITES})
@@ -194,7 +195,9 @@ def test_a_password_is_rotated_and_a_rollback_does_not_bring_the_old_one_back(ap
 def test_every_access_is_explained_and_a_foreign_one_is_not(app: Rotated) -> None:
     bao = app.bao
     # What this test itself does, it does as root.
-    looks = ("-e", f"audit_vault_log={bao.audit}", "-e", json.dumps({"audit_known": ["root*"]}))
+    # Not before this module: the ledgers know of other stores, too. A run needs a moment until it counts.
+    days = (time.time() - app.begun) / 86400
+    looks = ("-e", f"audit_vault_log={bao.audit}", "-e", json.dumps({"audit_known": ["root*"], "audit_days": days}))
     audit = app.run("playbooks/secrets/audit", *looks).good()
     assert re.search(r" write +approle \(deploy\) .* vault marketplace/database, version 2 +run ", audit.output), (
         audit.output
@@ -253,7 +256,7 @@ def test_a_rotation_that_was_killed_is_gone_on_with(app: Rotated, moment: str) -
 def test_in_an_emergency_the_old_password_ends_first(app: Rotated) -> None:
     before = app.stored()
     told = app.rotate("-e", "emergency=true", "--check").good()
-    assert re.search(r"breaks +in use now: marketplace_[ab] from ", told.output), told.output
+    assert re.search(r"breaks +in use now: marketplace\S* from ", told.output), told.output
     assert app.stored() == before and app.accepts(before)
     protected = ("-e", json.dumps({"environment_protected": True, "environment_name": "lab"}))
     assert "is refused" in app.rotate("-e", "emergency=true", *protected).error()

@@ -302,7 +302,7 @@ def test_a_run_that_died_before_the_old_slot_was_stopped_is_gone_on_with(fleet: 
     fleet.run()
     fleet.variables["app_secrets"]["DATABASE_URL"] = url = "postgresql://shop_a:second@db/shop"
     fleet.execute(fleet.plan("rotation", rotate=["DATABASE_URL"]), steps=("start", "flip"))
-    found = {"logins": {"shop": True, "shop_a": True}, "accepted": True, "seen": {}, "in_use": []}
+    found = {"logins": {"shop": True, "shop_a": True}, "accepted": True, "seen": {}, "in_use": {}}
     # Before the release, which repairs that, nothing stands in the way; after it, the old container would.
     assert decided(fleet, url, found).steps == ["revoke"]
     with pytest.raises(steps.RotationError, match="app1 has backend of"):
@@ -313,7 +313,7 @@ def test_a_run_that_died_before_the_old_slot_was_stopped_is_gone_on_with(fleet: 
 def test_after_the_release_nothing_new_is_begun(fleet: Any) -> None:
     fleet.variables["app_secrets"]["DATABASE_URL"] = url = "postgresql://shop_a:second@db/shop"
     fleet.run()
-    found = {"logins": {"shop": False, "shop_a": True}, "accepted": True, "seen": {}, "in_use": []}
+    found = {"logins": {"shop": False, "shop_a": True}, "accepted": True, "seen": {}, "in_use": {}}
     assert decided(fleet, url, found).steps[0] == "create"
     assert decided(fleet, url, found, after=True).steps == []
     assert decided(fleet, url, found, after=True).new == "shop_a"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ansible_collections.sluice.stack.plugins.module_utils.rotation import signing
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.decide import Decision
@@ -19,7 +19,7 @@ _PHASES = {
 
 
 def lines(
-    name: str, app: str, place: str, host: str, found: Decision, in_use: Sequence[str], emergency: bool
+    name: str, app: str, place: str, host: str, found: Decision, in_use: Mapping[str, Sequence[str]], emergency: bool
 ) -> list[str]:
     """Return what is left to do, a line for each step; in an emergency first what breaks."""
     old = ", ".join(found.old) or "none"
@@ -30,7 +30,7 @@ def lines(
     head = f"{'Rotate' if CREATE in found.steps else 'Go on with the rotation of'} {name} of {app}: {place}"
     breaks = [
         f"connections of {old} are closed at once; what needs them fails until the new release is live",
-        *(f"in use now: {line}" for line in in_use),
+        *(f"in use now: {line}" for name in found.old for line in in_use.get(name, [])),
     ]
     told = {
         CREATE: f"{found.new} on {host}, with a new password; it cannot log in yet",
