@@ -23,7 +23,7 @@ SECRET = "DATABASE_URL"
 ROTATIONS = int(os.environ.get("SLUICE_ROTATIONS", "20"))
 # Moments of a rotation, in their order: before and after everything that it changes.
 MOMENTS = (
-    "result:Rotation | Decide what is left",
+    "result:Rotation | Decide",
     "start:Rotation | Make the new login",
     "start:Rotation | Store the new value",
     "result:Rotation | Store the new value",
@@ -90,6 +90,7 @@ class Rotated:
         self.bao.put("marketplace/cache", url=self.cache)
         banner = json.dumps({"app_extra": {"banner": "two"}})
         self.run("deploy", "-e", "app_version=v1.0.0", "-e", banner).good()
+        self._forget()
 
     def _as_provisioned(self) -> None:
         password = urlsplit(self.first).password
@@ -99,6 +100,10 @@ class Rotated:
         """Leave the lab as it was."""
         self._as_provisioned()
         self.lab.deploy("v1.0.0", "-e", "app_drain_seconds=0", "-e", "release_retire=wait").good()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove the logins that rotations made; one that was cut short may have left some."""
         for name in sorted(self.logins().keys() - {APP}):
             self.psql(f"drop owned by {name}; drop role {name};")
         self.lab.shell("db1", "rm -f /etc/redis/sluice-users.conf")
