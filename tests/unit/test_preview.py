@@ -28,6 +28,7 @@ GIVEN: dict[str, Any] = {
             "env": {"BANNER": "staging"},
             "health": {"host": "shop.test"},
             "secrets": [*VALUES],
+            "flags": ["new-page"],
         },
         "mailer": {"image": "registry.test/shop"},
     },
@@ -36,6 +37,8 @@ GIVEN: dict[str, Any] = {
     "app_migration": {"engine": "prisma", "service": "web"},
     "app_gates": [{"approval": {"keys": ["a@example.com ssh-ed25519 AAAA"]}}],
     "app_gate_evidence": "x",
+    "app_flags": {"new-page": {"description": "A page", "owner": "web", "type": "operational"}},
+    "app_rotations": {},
     "app_signature": {"keys": ["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]},
     "app_preview": {
         "secrets": {"DATABASE_URL": "database", "REDIS_URL": "redis", "JWT_SECRET": "own"},
@@ -62,6 +65,21 @@ def test_it_is_a_contract_of_its_own() -> None:
     assert [route["host"] for route in contract["routes"]] == ["pr-123.shop.test", "pr-123.admin.test"]
     assert contract["routes"][1]["timeout"] == 5
     assert contract["migration"]["gate"] == "warn"
+
+
+@pytest.mark.parametrize("inventory", ["lab", "staging"])
+def test_the_inventories_that_have_previews_make_contracts(inventory: str) -> None:
+    """Whatever else they describe: what a preview leaves out must not be needed by what it keeps."""
+    path = Path(__file__).resolve().parents[2] / "inventories" / inventory / "group_vars" / "all" / "app.yml"
+    given = {
+        name: value
+        for name, value in yaml.safe_load(path.read_text().replace("{{ lab_subnet }}", "10.0.0")).items()
+        if name != "app_extra"
+    }
+    given["app_secrets"] = {name: VALUES.get(name, "s" * 32) for name in given["app_secrets"]}
+    contract = contracts.read(given, needs_version=False)
+    found = contracts.resolve({**given, **preview.variables(given, contract, 7, VALUES)}, needs_version=False)
+    assert found["app"] == "marketplace-pr-7"
 
 
 @pytest.mark.parametrize("playbook", ["up", "down"])

@@ -168,7 +168,6 @@ def variables(
         "app_slo": None,
         "app_load_test": None,
         "app_chaos": {},
-        "app_flags": {},
         "app_rotations": {},
         "app_gates": [],
         "app_signature": None,
