@@ -55,8 +55,8 @@ def test_a_killed_container_costs_nothing_and_a_broken_promise_is_said(
     lab: Lab, harmless: None, tmp_path: Path
 ) -> None:
     before = {name: item["pid"] for name, item in lab.containers("app2").items()}
-    # The control: without a database requests fail, whatever is promised.
-    asked = settings(seconds=3, promises={"database_paused": {"failed": 0}})
+    # The control: a request that meets the pause in its first 2 seconds gets no answer in time, whatever is promised.
+    asked = settings(seconds=4, timeout=2, promises={"database_paused": {"failed": 0}})
     run = lab.playbook(
         CHAOS, "-e", "experiment=container_killed,database_paused", "-e", f"chaos_report={tmp_path}", *asked
     )
