@@ -59,12 +59,15 @@ def all_commands(measured: Measured, size: int, version: str) -> None:
     measured.play(("rollback_warm", size), "rollback.yml")
     fleet.wait_until_retired(size)
     measured.play(("rollback_cold", size), "rollback.yml", "-e", f"release_to={version}")
-    # The same with a restore point in the lab's database, confirmed in the archive; the app itself has none.
+    # The same with a restore point in the lab's database, confirmed in the archive; the app itself has none. It keeps nothing warm
+    # either: the next round's deploy would stop and clean that up in its start.
     point = measured.play(
         ("deploy_with_restore_point", size),
         "deploy.yml",
         "-e",
         f"app_version={fleet.push(version + '-point')}",
+        "-e",
+        "release_warm_minutes=0",
         *RESTORE_POINT,
     )
     measured.note(("restore_point", size), Timing(point.steps["restore_point"]))
