@@ -24,7 +24,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.state import con
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 from ansible_collections.sluice.stack.plugins.modules import load_run
-from ansible_collections.sluice.stack.plugins.plugin_utils import host_module, say
+from ansible_collections.sluice.stack.plugins.plugin_utils import environment, host_module, say
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
 
 MODES = ("profile", "capacity")
@@ -119,7 +119,7 @@ class ActionModule(host_module.HostModule):
         mode = str(args.get("mode") or "profile")
         if mode not in MODES:
             raise AnsibleActionFail(f"load_test_mode is {mode!r}: {did_you_mean(mode, MODES)}")
-        refused = confirmed_environment(self._resolved(variables), "a load test")
+        refused = confirmed_environment(environment.seen(variables, self._templar, self._loader), "a load test")
         if refused:
             raise AnsibleActionFail(refused)
         if not args.get("profile"):
@@ -136,11 +136,6 @@ class ActionModule(host_module.HostModule):
             )
         self._limits(profile, args.get("slo"))
         return mode, profile
-
-    def _resolved(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the variables of the environment with their templates resolved."""
-        names = ("environment_name", "environment_protected", "confirm_environment", "ansible_check_mode")
-        return {name: self._templar.template(variables[name]) for name in names if name in variables}
 
     @staticmethod
     def _limits(profile: Mapping[str, Any], slo: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.contract.environment import confirmed_environment
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.rotation import decide, login, signing, steps, text
-from ansible_collections.sluice.stack.plugins.plugin_utils import say
+from ansible_collections.sluice.stack.plugins.plugin_utils import environment, say
 
 BYTES = 32
 
@@ -51,7 +51,11 @@ class ActionModule(ActionBase):
         answers = {host: hostvars[host].get(args["observed_by"]) or {} for host in args["hosts"]}
         observed = {host: answer["observation"] for host, answer in answers.items() if "observation" in answer}
         try:
-            if emergency and (refusal := confirmed_environment(variables, "an emergency rotation")):
+            if emergency and (
+                refusal := confirmed_environment(
+                    environment.seen(variables, self._templar, self._loader), "an emergency rotation"
+                )
+            ):
                 raise steps.RotationError(refusal)
             app = decide.fleet(args["edges"], args["hosts"], observed)
             new, held = secrets.token_urlsafe(BYTES), args["values"]

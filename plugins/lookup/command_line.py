@@ -12,6 +12,7 @@ description:
     could run a command on the controller this way.
   - This reads the C(-e) options themselves, and fails when a variable of a run (C(app_version), C(release_*) and the like) contains a template.
     No template has been executed by then.
+  - It also fails when such an option, written as C(name=some text), sets other variables, as Ansible splits it at its spaces.
 author: Sluice maintainers (@sluice-stack)
 options:
   _terms:
@@ -57,7 +58,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=options)
         given = load_extra_vars(self._loader)
         pairs = [parse_kv(text) for text in context.CLIARGS.get("extra_vars") or () if text[:1] not in "@[{"]
-        problems = command_line.templates(given, pairs)
+        problems = [*command_line.split(pairs), *command_line.templates(given)]
         if problems:
             raise AnsibleError("; ".join(problems))
         return [given.get(name, self.get_option("default")) for name in terms]

@@ -7,11 +7,15 @@ Each text would make a file when Ansible filled it in; that it would is itself t
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from ansible_collections.sluice.stack.plugins.module_utils.contract.command_line import OF_A_RUN
 
 from tests.support.dry_run import FIXTURES, Run, run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -58,6 +62,8 @@ def test_the_text_does_what_it_says_where_ansible_fills_it_in(planted: Path) -> 
         ("playbooks/app/report.yml", "report_days"),
         ("playbooks/database/promote.yml", "promote_confirm"),
         ("playbooks/database/rejoin.yml", "rejoin_confirm"),
+        ("playbooks/monitoring/silence.yml", "silence_reason"),
+        ("playbooks/secrets/rotate.yml", "secret"),
     ],
 )
 def test_a_template_in_a_variable_of_a_run_is_refused(planted: Path, playbook: str, name: str) -> None:
@@ -81,7 +87,50 @@ def test_it_is_refused_however_it_is_given(planted: Path) -> None:
 
 def test_a_value_that_sets_another_variable_is_refused(planted: Path) -> None:
     """A shell hands `-e "app_version=$TAG"` over as one option, whatever spaces the tag has."""
-    refused(run("-e", f"app_version=v1 ansible_user={template(planted)}"), "ansible_user", planted)
+    for also in (
+        f"ansible_user={template(planted)}",
+        "ansible_ssh_common_args=-oProxyCommand=touch${IFS}" + str(planted),
+    ):
+        done = run("-e", f"app_version=v1 {also}")
+        (line,) = done.errors
+        assert f"app_version on the command line sets {also.split('=')[0]} too" in line, done.output
+        assert done.code != 0 and not any("|" in task for task in done.tasks) and not planted.exists()
+
+
+def playbooks() -> list[Path]:
+    """The playbooks that a person or a pipeline runs."""
+    every = [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "playbooks").glob("*/*.yml")]
+    return sorted(path for path in every if path.parent.name not in ("parts", "tasks"))
+
+
+def with_imports(path: Path) -> str:
+    """A playbook's text, with that of all it imports."""
+    text = path.read_text()
+    named = [
+        name
+        for line in re.findall(r"import_playbook:(.*(?:\n +.*?\.yml.*)*)", text)
+        for name in re.findall(r"[\w./]+\.yml", line)
+    ]
+    return text + "".join(with_imports(path.parent / name) for name in named)
+
+
+@pytest.mark.parametrize("path", playbooks(), ids=lambda path: path.stem)
+def test_every_playbook_looks_at_the_command_line_first(path: Path) -> None:
+    assert "lookup('sluice.stack.command_line'" in with_imports(path)
+
+
+def test_every_variable_that_the_documentation_gives_a_run_is_one() -> None:
+    """All else on a command line may hold templates, so a name that is missing is a hole."""
+    of_the_inventory = {"redis_maxmemory_mb", "yes"}
+    texts = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "playbooks").rglob("*.yml"),
+        *(ROOT / "examples").glob("*/*.md"),
+    ]
+    given = {name for path in texts for name in re.findall(r"-e '?\"?\{?\"?([a-z_]+)\"?[=:]", path.read_text())}
+    assert {"app_version", "release_reason", "secret", "silence_host"} <= given
+    assert {name for name in given if not OF_A_RUN.fullmatch(name)} - of_the_inventory == set()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.module_utils.contract.command_line import templates
+from ansible.parsing.splitter import parse_kv
+from ansible_collections.sluice.stack.plugins.module_utils.contract.command_line import split, templates
 
 EVIL = "{{ lookup('pipe', 'id') }}"
 
@@ -38,12 +39,34 @@ def test_a_variable_of_the_inventory_may_hold_one() -> None:
     assert templates({"app_secrets": {"TOKEN": EVIL}, "app_extra": EVIL, "ansible_user": EVIL, "runner": EVIL}) == []
 
 
-def test_one_that_came_along_with_a_variable_of_a_run_may_not() -> None:
-    pairs = [{"app_version": "v1", "ansible_user": EVIL}, {"runner": EVIL}]
-    given = {"app_version": "v1", "ansible_user": EVIL, "runner": EVIL}
-    (line,) = templates(given, pairs)
-    assert line.startswith("ansible_user is set along with app_version, to a template on the command line: ")
-    assert "lookup" not in line, "it may be a password"
+@pytest.mark.parametrize(
+    ("option", "also"),
+    [
+        ("app_version=v1 ansible_user=secret", "ansible_user"),
+        ("ansible_user=secret app_version=v1", "ansible_user"),
+        ("release_reason=Fix the till", "words without a name"),
+        ("release_reason=Fix environment_protected=false", "environment_protected"),
+        ("release_reason=Fix release_allow_destructive=true", "release_allow_destructive"),
+        ('release_reason="Fix" confirm_environment=production', "confirm_environment"),
+    ],
+)
+def test_a_space_in_a_value_sets_nothing_else(option: str, also: str) -> None:
+    (line,) = split([parse_kv(option)])
+    assert f" on the command line sets {also} too: " in line
+    assert "secret" not in line and "Fix" not in line, "it may be a password"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "app_version=v1 release_host=app1",
+        'release_reason="Fix the till"',
+        "ansible_user=root app_keep_releases=3",
+        "release_reason=Fix",
+    ],
+)
+def test_what_sets_what_it_says_is_left_alone(option: str) -> None:
+    assert split([parse_kv(option)]) == []
 
 
 def test_a_long_value_is_shown_short_and_on_one_line() -> None:

@@ -167,3 +167,10 @@ def test_with_v_only_what_ansible_does_not_show_is_added() -> None:
             "Error: app1: no disk",
         ),
     ]
+
+
+def test_what_an_app_printed_does_not_command_the_terminal() -> None:
+    said = "\x1b[31mdead\x1b[0m \x1b]0;title\x07\x9b2K\r"
+    found = shown(events.Message(**AT, lines=(said,), debug=False), failure("app1", said), end("app1"))
+    assert found and all(char.isprintable() or char in "\t\n" for line in found for char in line)
+    assert any("dead" in line for line in found)

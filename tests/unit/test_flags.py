@@ -145,6 +145,14 @@ def test_an_export_says_what_it_cannot_say() -> None:
     assert lost == ["segment 3", "strategy remoteAddress"]
 
 
+def test_an_export_brings_no_template_into_the_inventory() -> None:
+    evil = "{{ lookup('pipe', 'id') }}"
+    export = in_unleash({"payment": {**PAYMENT, "description": evil}})
+    given, lost = shape.for_the_inventory("payment", shape.observed(export)["payment"])
+    assert "lookup" not in str(given)
+    assert lost == [f"a template: {evil!r}"]
+
+
 @pytest.mark.parametrize(
     ("flag", "days", "in_code", "expected"),
     [

@@ -252,3 +252,31 @@ def test_migrations_are_proved_by_the_report_of_a_rehearsal(tmp_path: Path, judg
 def test_a_name_from_outside_stays_on_one_line() -> None:
     assert evidence.plain("a\nb\x1b[31m\tc") == "a b [31m c"
     assert len(evidence.plain("x" * 500)) == 80
+
+
+RULES = [{"id": "xss"}, {"id": "sqli", "defaultConfiguration": {"level": "error"}}]
+
+
+@pytest.mark.parametrize(
+    ("tool", "result"),
+    [
+        ({"driver": {"name": "s", "rules": RULES}}, {"ruleId": "sqli"}),
+        ({"driver": {"name": "s", "rules": RULES}}, {"ruleIndex": 1}),
+        ({"driver": {"name": "s", "rules": RULES}}, {"ruleId": "sqli/second-order"}),
+        ({"driver": {"name": "s"}, "extensions": [{"name": "pack", "rules": RULES}]}, {"ruleId": "sqli"}),
+        (
+            {"driver": {"name": "s", "rules": [{"id": "other"}] * 2}, "extensions": [{"name": "pack", "rules": RULES}]},
+            {"ruleId": "sqli", "rule": {"index": 1, "toolComponent": {"index": 0}}},
+        ),
+    ],
+)
+def test_a_finding_has_the_level_of_its_rule_wherever_that_stands(tool: dict[str, Any], result: dict[str, Any]) -> None:
+    text = json.dumps({"version": "2.1.0", "runs": [{"tool": tool, "results": [{"message": {"text": "x"}, **result}]}]})
+    ((level, words),) = evidence.sarif("scan.sarif", text)[0].findings
+    assert level == "error" and words.startswith("sqli")
+
+
+@pytest.mark.parametrize("place", [{"ruleIndex": 7}, {"rule": {"index": 0, "toolComponent": {"index": 3}}}])
+def test_a_rule_that_is_not_there_makes_the_file_unreadable(place: dict[str, Any]) -> None:
+    with pytest.raises(Unreadable):
+        evidence.sarif("scan.sarif", sarif(finding(**place)))

@@ -161,6 +161,29 @@ def test_a_push_follows_its_own_run_to_the_end(queue: Queue) -> None:
     assert told == ["waiting for v1\n", "one\ntwo\n", "half\n"]
 
 
+def test_a_link_in_a_run_shows_nothing(queue: Queue, tmp_path: Path) -> None:
+    identity = put(queue)
+    assert queue.take() == identity
+    log, other = Path(queue.path(identity, "log")), tmp_path / "other"
+    other.mkdir()
+    (other / "log").write_text("of production\n")
+    log.write_text("its own\n")
+    with queue.read(identity, "log") as handle:
+        assert handle.read() == b"its own\n"
+    log.unlink()
+    log.symlink_to(other / "log")
+    with pytest.raises(QueueError, match="cannot be read"):
+        queue.read(identity, "log")
+    planted = "99991231T235959.000000Z-x"
+    Path(queue.path(planted)).symlink_to(other)
+    with pytest.raises(QueueError, match="cannot be read"):
+        queue.read(planted, "log")
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(QueueError, match="is not a file"):
+        queue.read(identity, "log")
+
+
 def test_a_queue_that_nobody_takes_from_is_said(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{Queue.__module__}.IDLE_SECONDS", 0.0)
     with pytest.raises(

@@ -191,3 +191,8 @@ def test_an_answer_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert found["left_out"] and found["entries"][-1] is many[-1]
     assert len(found["entries"]) == release_logs.MOST_BYTES // 1000
     assert not release_logs.read({**ASKED, "roles": ["app"], "source": "edge"}, NOW)["entries"], "the control: no edge"
+
+
+@pytest.mark.parametrize("given", ["1e999", "-1e999", "NaN", "9" * 400])
+def test_a_level_that_is_no_number_of_a_logger_hides_nothing(given: str) -> None:
+    assert lines.level(f'{{"level": {given}}}', before=2) in (2, 3)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuse templates in a run's ``-e`` variables: Ansible would execute them, and a tag or branch name may contain one."""
+"""Refuse what a run's ``-e`` variables must not hold: other people's text, such as a tag's name, comes from there.
+
+A template would be executed. And Ansible splits ``-e name=some text`` at its spaces: text may set any variable, ``ansible_ssh_common_args`` too.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,43 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 # The variables of a run, which pipelines fill with untrusted names. All others belong to the inventory, where a map such as
 # app_secrets may contain {{ vault_password }}.
 OF_A_RUN = re.compile(
-    r"app_(name|version|environment)|confirm_environment|state|(preview|release|gate|checklist|remove|rollback|restore|restored|maintenance|lease|history|report|secrets|environments|logs|load|run|files|drill|promote|rejoin|reboot|security|experiment|chaos|flags?)(_\w+)?"
+    r"app_(name|version|environment)|confirm_environment|state|emergency|(preview|release|gate|checklist|remove|rollback|restore|restored|maintenance|lease"
+    r"|history|report|secrets?|audit|environments|logs|load|run|files|drill|promote|rejoin|reboot|security|silence|experiment|chaos|flags?|backup_keys|provision)(_\w+)?"
 )
+# Those that hold a sentence of somebody's.
+TEXT = re.compile(r"(release|silence)_reason|maintenance_message")
 # The delimiters of Jinja, and the header by which Ansible changes them.
 TEMPLATE = re.compile(r"\{\{|\{%|\{#|^#jinja2:")
 
 
-def templates(given: Mapping[str, Any], pairs: Iterable[Mapping[str, Any]] = ()) -> list[str]:
-    """Return a line for each variable of a run whose value contains a template.
+def templates(given: Mapping[str, Any]) -> list[str]:
+    """Return a line for each variable of a run whose value contains a template. ``given`` are the variables of all ``-e`` options."""
+    return [
+        f"{name} is {shown(value)} on the command line: templates are not accepted there because they can run commands; write the value itself"
+        for name, value in given.items()
+        if _of_a_run(name) and _holds(value)
+    ]
 
-    ``given`` are the variables of all ``-e`` options; ``pairs`` those of each option written as ``name=value name=value``. Where such an option
-    sets a variable of a run, a space in its value may have set others too, so none of them may contain a template.
+
+def split(pairs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each option ``name=value name=value`` in which a variable of a run may have set something else by a space in its value.
+
+    Such an option may set variables of a run alone, and one that takes text nothing beside it.
     """
-    found = {name: f"is {shown(value)}" for name, value in given.items() if _of_a_run(name) and _holds(value)}
+    found = []
     for variables in pairs:
         run = next(filter(_of_a_run, variables), None)
-        for name in variables if run else ():
-            if _holds(variables[name]):
-                # The value may be a password: do not show it.
-                found.setdefault(name, f"is set along with {run}, to a template")
-    return [
-        f"{name} {what} on the command line: templates are not accepted there because they can run commands; write the value itself"
-        for name, what in found.items()
-    ]
+        text = next(filter(TEXT.fullmatch, variables), None)
+        others = [name for name in variables if name != text and (text or not _of_a_run(name))]
+        if run and others:
+            # The value may be a password: do not show it.
+            what = "words without a name" if others[0] == "_raw_params" else others[0]
+            name = text or run
+            found.append(
+                f"{name} on the command line sets {what} too: Ansible splits such an option at spaces. Quote a value with spaces twice, "
+                f"-e '{name}=\"a value\"', and give other variables an -e of their own"
+            )
+    return found
 
 
 def _of_a_run(name: str) -> bool:

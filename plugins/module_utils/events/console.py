@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.sluice.stack.plugins.module_utils.events import event as events
 from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event, Failed
+from ansible_collections.sluice.stack.plugins.module_utils.terminal import harmless
 
 # Labels of steps whose task name is not clear.
 LABELS = {"failure": "clean up", "failure_revert": "clean up"}
@@ -37,7 +38,10 @@ class Console:
         self._printed = False
 
     def lines(self, event: Event) -> list[Line]:
-        """Return the lines of an event, possibly none."""
+        """Return the lines of an event, possibly none. They may quote what an app printed."""
+        return [replace(line, text=harmless(line.text)) for line in self._shown(event)]
+
+    def _shown(self, event: Event) -> list[Line]:
         if isinstance(event, events.RunEnded):
             return [*self._release(), *self._ending(event)]
         if isinstance(event, Failed):

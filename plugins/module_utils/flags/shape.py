@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.contract.command_line import TEMPLATE
+
 Flag = dict[str, Any]
 
 # Unleash has no field for these: they are tags.
@@ -164,7 +166,19 @@ def for_the_inventory(name: str, flag: Mapping[str, Any]) -> tuple[Flag, list[st
         "strategies": strategies,
         **({"variants": variants} if variants else {}),
     }
-    return given, lost
+    return _inert(given, lost), lost
+
+
+def _inert(value: Any, lost: list[str]) -> Any:
+    """Return a value of Unleash without templates: in an inventory Ansible would execute what anybody wrote there."""
+    if isinstance(value, Mapping):
+        return {key: _inert(one, lost) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_inert(one, lost) for one in value]
+    if isinstance(value, str) and TEMPLATE.search(value):
+        lost.append(f"a template: {value[:60]!r}")
+        return "a template was here"
+    return value
 
 
 def _given_strategy(name: str, one: Mapping[str, Any], lost: list[str]) -> Flag:

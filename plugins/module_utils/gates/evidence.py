@@ -62,20 +62,40 @@ def sarif(file: str, text: str) -> list[Scan]:
         raise Unreadable("it has no runs")
     try:
         return [_scan(file, run) for run in runs]
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise Unreadable(f"it is no SARIF ({type(error).__name__}: {error})") from error
+
+
+def _rule(tool: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the id and the default level of the rule a result breaks: the tool's own or an extension's, named by id or by its place."""
+    said = result.get("rule") or {}
+    parts = [tool["driver"], *(tool.get("extensions") or [])]
+    component = (said.get("toolComponent") or {}).get("index")
+    # A place without a component is one among the driver's.
+    of = parts[0] if component is None else parts[component + 1]
+    index = result.get("ruleIndex", said.get("index", -1))
+    name = result.get("ruleId") or said.get("id") or ""
+    if index >= 0:
+        found = [of["rules"][index]]
+    else:
+        # "a/b" is a special case of the rule "a".
+        every = [rule for part in parts for rule in part.get("rules") or []]
+        found = [rule for rule in every if rule["id"] == name] or [
+            rule for rule in every if name.startswith(f"{rule['id']}/")
+        ]
+    level = next(((rule.get("defaultConfiguration") or {}).get("level") for rule in found), None)
+    return name or (found[0]["id"] if found else ""), level or "warning"
 
 
 def _scan(file: str, run: Mapping[str, Any]) -> Scan:
     driver = run["tool"]["driver"]
-    rules = {rule["id"]: rule for rule in driver.get("rules") or []}
     failed = [one for one in run.get("invocations") or [] if one.get("executionSuccessful") is False]
     if failed or run.get("results") is None:
         raise Unreadable(f"{plain(driver['name'])} did not run to its end")
     findings = []
     for one in run["results"]:
-        rule = one.get("ruleId") or (one.get("rule") or {}).get("id") or ""
-        level = one.get("level") or (rules.get(rule, {}).get("defaultConfiguration") or {}).get("level") or "warning"
+        rule, default = _rule(run["tool"], one)
+        level = one.get("level") or default
         silenced = any(item.get("status", "accepted") == "accepted" for item in one.get("suppressions") or [])
         if one.get("kind", "fail") != "fail" or silenced or one.get("baselineState") == "absent":
             continue

@@ -88,11 +88,8 @@ def _log(queue: Queue) -> int:
     """The log of the newest run."""
     for identity in queue.runs()[-1:]:
         # A run that was just taken has none yet.
-        with (
-            contextlib.suppress(FileNotFoundError),
-            open(queue.path(identity, "log"), encoding="utf-8", errors="replace") as handle,
-        ):
-            print(handle.read(), end="")
+        with contextlib.suppress(FileNotFoundError), queue.read(identity, "log") as handle:
+            print(handle.read().decode(errors="replace"), end="")
     return 0
 
 

@@ -9,12 +9,14 @@ Whoever pushes is the user ``deploy``, and every environment's user another one:
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.git_deploy import policy
@@ -58,9 +60,9 @@ class Queue:
         run = os.path.join(self._runs, identity)
         while time.monotonic() < end:
             # Asked first: what is in the log then is all of it.
-            result: dict[str, Any] | None = read_json(os.path.join(run, "result.json"))
+            result = self._result(identity)
             if os.path.exists(os.path.join(run, "log")):
-                offset += _copy(os.path.join(run, "log"), offset, say)
+                offset += _copy(self.read(identity, "log"), offset, say)
             if result is not None:
                 return result
             if not os.path.isdir(run):
@@ -124,6 +126,36 @@ class Queue:
         """The ids of the runs, oldest first."""
         return sorted(name for name in os.listdir(self._runs) if ID.fullmatch(name))
 
+    def read(self, identity: str, name: str) -> BinaryIO:
+        """Open a file of a run for whoever pushes. Raises FileNotFoundError, and QueueError for anything but a file.
+
+        The environment's user owns the directory: a link in it would show what only the reader may see.
+        """
+        path = self.path(identity, name)
+        try:
+            directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                handle = os.fdopen(os.open(name, flags, dir_fd=directory), "rb")
+            finally:
+                os.close(directory)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise QueueError(f"{path} cannot be read ({error.strerror})") from error
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            handle.close()
+            raise QueueError(f"{path} is not a file")
+        return handle
+
+    def _result(self, identity: str) -> dict[str, Any] | None:
+        """The result of a run, once it has one."""
+        try:
+            with self.read(identity, "result.json") as handle:
+                return dict(json.load(handle))
+        except FileNotFoundError:
+            return None
+
     def ended(self, identity: str) -> bool:
         """Whether a run has its result."""
         return os.path.exists(self.path(identity, "result.json"))
@@ -133,9 +165,9 @@ class Queue:
         return os.path.join(self._runs, identity, name) if name else os.path.join(self._runs, identity)
 
 
-def _copy(path: str, offset: int, say: Callable[[str], None]) -> int:
+def _copy(handle: BinaryIO, offset: int, say: Callable[[str], None]) -> int:
     """Say whole lines of a file from ``offset`` on; returns how many bytes."""
-    with open(path, "rb") as handle:
+    with handle:
         handle.seek(offset)
         text, found, _rest = handle.read().rpartition(b"\n")
     if found:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from ansible_collections.sluice.stack.plugins.module_utils.terminal import harmless
+
 Entry = dict[str, str]  # time, source, release, text
 # A longer line is cut: one may be a whole page.
 LONGEST = 8192
@@ -45,7 +47,10 @@ def level(text: str, before: int = 1) -> int:
             found = {}
         given = next((found[key] for key in _KEYS if key in found), None) if isinstance(found, dict) else None
         if isinstance(given, int | float) and not isinstance(given, bool):
-            return min(max(int(given) // 10 - 2, 0), 3)
+            try:
+                return min(max(int(given) // 10 - 2, 0), 3)
+            except (OverflowError, ValueError):
+                return before  # infinity, or not a number
         return _WORDS.get(str(given).lower(), before)
     match = _TEXT.search(text[:100])
     return _WORDS.get((match[1] or match[2]).lower(), before) if match else before
@@ -95,10 +100,6 @@ def merged(hosts: Mapping[str, Iterable[Entry]]) -> list[str]:
 
 
 def shown(host: str, entry: Entry) -> str:
-    """Return a line for a terminal, which must not obey what an app writes."""
-    text = "".join(char if char.isprintable() or char == "\t" else "�" for char in _without_colours(entry["text"]))
+    """Return a line for a terminal."""
+    text = harmless(entry["text"]).replace("\n", " ")
     return f"{entry['time'][:23].rstrip('Z')}Z {host} {entry['source']} {entry['release']} {text}"
-
-
-def _without_colours(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
