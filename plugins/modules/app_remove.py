@@ -89,10 +89,10 @@ from ansible_collections.sluice.stack.plugins.module_utils.docker import removal
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.edge import install as edge_install
+from ansible_collections.sluice.stack.plugins.module_utils.edge import records
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, sync_directory, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     EDGE_CONFIGS,
-    EDGE_RECORDS,
     STATE_ROOT,
     ledger_file,
     ports_file,
@@ -127,11 +127,6 @@ def configuration(app: str) -> str:
     return os.path.join(EDGE_CONFIGS, f"{app}.conf")
 
 
-def record(app: str) -> str:
-    """Where an edge has the app's record."""
-    return os.path.join(EDGE_RECORDS, f"{app}.json")
-
-
 def ledgers() -> dict[str, list[ledger.Entry]]:
     """The ledgers of all apps on this host."""
     return {
@@ -143,7 +138,7 @@ def ledgers() -> dict[str, list[ledger.Entry]]:
 def listed(app: str, roles: list[str], folder: str, held: removal.Holdings | None) -> Found:
     """What there is of the app, by kind."""
     kept = os.listdir(folder) if os.path.isdir(folder) else []
-    edge = {"routes and upstreams": configuration(app), "record": record(app)} if "edge" in roles else {}
+    edge = {"routes and upstreams": configuration(app), "record": records.file(app)} if "edge" in roles else {}
     found: Found = {
         "containers": sorted(held.containers.values()) if held else [],
         "jobs": list(held.jobs) if held else [],
@@ -165,8 +160,8 @@ def unserve(app: str, guard: Guard, seconds: float) -> None:
             with locked(edge_install.LOCK):
                 edge_install.install(app, path, before, "", seconds)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(record(app))
-            sync_directory(EDGE_RECORDS)
+            os.unlink(records.file(app))
+            sync_directory(os.path.dirname(records.file(app)))
         edge_control.forget(app)
 
 

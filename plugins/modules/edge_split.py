@@ -185,20 +185,16 @@ watched:
   sample: 2104
 """
 
-import json
-import os
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sluice.stack.plugins.module_utils.canary.watch import Limits
 from ansible_collections.sluice.stack.plugins.module_utils.edge import control as edge_control
 from ansible_collections.sluice.stack.plugins.module_utils.edge import record as edge_record
+from ansible_collections.sluice.stack.plugins.module_utils.edge import records, split
 from ansible_collections.sluice.stack.plugins.module_utils.edge.record import Record
 from ansible_collections.sluice.stack.plugins.module_utils.edge.verify import Ports, VerifyError, verify
 from ansible_collections.sluice.stack.plugins.module_utils.edge.watch import WatchError, observe
-from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_atomic
-from ansible_collections.sluice.stack.plugins.module_utils.paths import EDGE_RECORDS
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
     OUTCOME_ARGUMENTS,
     RUN_ARGUMENTS,
@@ -216,50 +212,14 @@ Failure = (
 )
 
 
-def read(app: str) -> Record:
-    """Read the record of the file, which is written before the dictionary and outlives it. Raises Damaged."""
-    path = os.path.join(EDGE_RECORDS, f"{app}.json")
-    try:
-        data = read_json(path)
-    except ValueError as error:
-        data = f"not JSON: {error}"
-    return edge_record.from_data(app, data)
-
-
-def wanted(params: dict[str, Any], before: Record) -> Record:
-    """Return the record after this step. Raises RecordError."""
-    state, token, release = params["state"], params["token"], params["release"]
-    if state == "flip":
-        return edge_record.propose(
-            before,
-            release=release,
-            slot=params["slot"],
-            percent=params["percent"],
-            seconds=params["seconds"] + (params["watch"] or {"seconds": 0})["seconds"],
-            token=token,
-            now=time.time(),
-        )
-    if state == "confirm":
-        return edge_record.confirm(before, release=release, token=token, now=time.time())
-    if state == "adopt":
-        return edge_record.adopt(before, release=release, slot=params["slot"], token=token)
-    if state == "abort":
-        return edge_record.abort(before, token=token, release=release)
-    if state == "maintain":
-        page = {"message": params["notice"], "retry_after": params["retry_after"], "allow": params["allow"]}
-        return edge_record.maintain(before, **page, token=token, now=time.time())
-    return edge_record.serve(before, token=token)
-
-
 def change(params: dict[str, Any], guard: Guard) -> tuple[Record, Record]:
     """Apply the step under the host's lock; returns the record before and after."""
     with guard.effect():
-        before = read(params["app"])
-        after = wanted(params, before)
+        before = records.read(params["app"])
+        after = split.after(before, params, time.time())
         if after != before:
             serving(params["app"])  # do not write a file that Nginx cannot load now
-            path = os.path.join(EDGE_RECORDS, f"{params['app']}.json")
-            write_atomic(path, json.dumps(after, sort_keys=True) + "\n", mode=0o640, owner="root", group="www-data")
+            records.write(after)
         # Send an unchanged record too: a run may have died between the file and the dictionary.
         if after["seq"]:
             edge_control.hold(after)
@@ -271,7 +231,7 @@ def put_back(params: dict[str, Any], guard: Guard) -> str:
     try:
         change({**params, "state": "abort"}, guard)
     except Failure as error:
-        return f"The flip could not be reverted ({error}); it reverts automatically within {params['seconds']:g} s"
+        return f"The flip could not be reverted ({error}); it reverts automatically within {split.lasts(params):g} s"
     return "The flip was reverted"
 
 
@@ -290,11 +250,11 @@ def serving_or_nothing(app: str) -> list[dict[str, Any]]:
 
 def watched(params: dict[str, Any], before: Record, guard: Guard) -> int:
     """Watch the release's real requests, where there is one to go back to; returns how many they were. Raises WatchError or LeaseLost."""
-    limits, live = Limits.from_data(params["watch"]), before["confirmed"]
-    if not limits.seconds or live is None or live["release"] == params["release"]:
+    limits, live = split.limits(params), split.compared(before, params)
+    if not limits or not live:
         return 0
     try:
-        return observe(params["app"], params["release"], live["release"], limits, guard.check)
+        return observe(params["app"], params["release"], live, limits, guard.check)
     except WatchError as error:
         raise WatchError(
             f"release {params['release']} fails real requests: {error}. {put_back(params, guard)}"
@@ -328,7 +288,7 @@ def apply(params: dict[str, Any]) -> tuple[Record, Record, dict[str, float], int
                 f"release {params['release']} does not answer through the edge: {error}. {put_back(params, guard)}"
             ) from error
     verified = time.monotonic()
-    seen = watched(params, before, guard) if params["state"] == "flip" and params["watch"] else 0
+    seen = watched(params, before, guard)
     ended = time.monotonic()
     # After the record, which is the truth: what the ledger then lacks, the next run adds.
     served = [choice["release"] for choice in (after["confirmed"], after["pending"]) if choice]
@@ -388,8 +348,8 @@ def main() -> None:
     seen = 0
     try:
         if module.check_mode:
-            before = read(params["app"])
-            after = wanted(params, before)
+            before = records.read(params["app"])
+            after = split.after(before, params, time.time())
         else:
             before, after, seconds, seen = apply(params)
     except Failure as error:

@@ -98,7 +98,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.logs import lines, qu
 from ansible_collections.sluice.stack.plugins.module_utils.logs.lines import Entry
 from ansible_collections.sluice.stack.plugins.module_utils.logs.query import Query
 
-ACCESS, ERRORS = "/var/log/nginx/access.log", "/var/log/nginx/error.log"
+ACCESS, ERRORS = access_log.LOG, "/var/log/nginx/error.log"
 # Nginx writes a request when it has ended, and its workers not quite in order.
 DISORDER_SECONDS = 5.0
 # A search, a regular expression above all, ends after this; the answer has at most so many bytes.

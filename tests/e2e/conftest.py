@@ -6,6 +6,8 @@ Each module starts from v1.0.0 live on both app hosts, and can be run alone; the
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 from collections.abc import Generator, Iterator
@@ -98,10 +100,16 @@ def pytest_sessionstart() -> None:
     """Say early that somebody else is deploying."""
     # A shell has what it runs in the background ignore Ctrl-C, and so would the playbooks.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # The playbook itself, and not what waits to start one and names it among its arguments.
-    playbook = f"^[^ ]*python[^ ]* [^ ]*ansible-playbook [a-z_]+.yml -i {INVENTORY}( |$)"
-    running = subprocess.run(["pgrep", "-f", playbook], capture_output=True, text=True, check=False)
-    if running.stdout:
-        pytest.exit(
-            f"a playbook is running on the lab already (process {running.stdout.split()[0]}): wait for it", returncode=3
-        )
+    # The playbook itself, and not what waits to start one and names it among its arguments; another checkout may have a lab of its own.
+    playbook = f"^[^ ]*python[^ ]* [^ ]*ansible-playbook [a-z_/]+[.]yml -i {INVENTORY}( |$)"
+    found = subprocess.run(["pgrep", "-f", playbook], capture_output=True, text=True, check=False).stdout.split()
+    running = [process for process in found if working_directory(process) == REPO]
+    if running:
+        pytest.exit(f"a playbook is running on the lab already (process {running[0]}): wait for it", returncode=3)
+
+
+def working_directory(process: str) -> Path | None:
+    """Where a process works; None when it has ended."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(os.readlink(f"/proc/{process}/cwd"))
+    return None

@@ -13,11 +13,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.canary import log as canary_log
-from ansible_collections.sluice.stack.plugins.module_utils.monitoring import edge_log, log_file
+from ansible_collections.sluice.stack.plugins.module_utils.monitoring import edge_log, edge_program, log_file
 from ansible_collections.sluice.stack.plugins.module_utils.monitoring.edge_program import Exporter
 from ansible_collections.sluice.stack.plugins.module_utils.monitoring.exposition import text
 
@@ -219,6 +219,18 @@ def test_the_page_has_what_alerts_need(tmp_path: Path) -> None:
     found: dict[str, Any] = {row.split()[0]: row.split()[1] for row in page.splitlines() if not row.startswith("#")}
     assert found["sluice_edge_log_lost_total"] == found["sluice_edge_log_broken_lines_total"] == "0"
     assert float(found["sluice_edge_up_to_timestamp_seconds"]) > 1.7e9
+
+
+def test_it_ends_also_in_the_middle_of_an_answer() -> None:
+    class Ending:
+        def page(self) -> bytes:
+            raise edge_program._Stop
+
+    with edge_program._Server("127.0.0.1", 0, cast(Exporter, Ending())) as server:
+        client = socket.create_connection(server.server_address)
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        with client, pytest.raises(edge_program._Stop):
+            server.handle_request()
 
 
 def test_it_answers_where_it_is_told_to(tmp_path: Path) -> None:

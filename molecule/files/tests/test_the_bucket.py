@@ -29,21 +29,43 @@ def test_the_bucket_is_as_it_has_to_be_and_a_second_run_changes_nothing(store: A
     assert code == 0 and not re.search(r"^changed", said, re.MULTILINE), said[-3000:]
 
 
-def test_what_a_store_cannot_is_said() -> None:
-    code, said = make_bucket("-e", "bucket_block_public_access=true")
+@pytest.fixture
+def encrypt(store: Any) -> Iterator[tuple[str, str]]:
+    """What has the bucket encrypted. This store accepts that and has no key for it: whatever the playbook does, the other tests can write again."""
+    yield "-e", "bucket_encryption=AES256"
+    store.delete_bucket_encryption(Bucket=BUCKET)
+
+
+def takes_objects(store: Any) -> bool:
+    try:
+        store.put_object(Bucket=BUCKET, Key="probe", Body=b"x")
+        store.delete_object(Bucket=BUCKET, Key="probe")
+    except ClientError:
+        return False
+    return True
+
+
+def test_what_a_store_cannot_is_said_before_it_is_encrypted(store: Any, encrypt: tuple[str, str]) -> None:
+    code, said = make_bucket("-e", "bucket_block_public_access=true", *encrypt)
     assert code != 0 and "set bucket_block_public_access: false" in re.sub(r"\s+", " ", said)
+    assert takes_objects(store)
 
 
-def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(store: Any) -> None:
-    # It accepts the setting, and has no key to encrypt with.
-    code, said = make_bucket("-e", "bucket_encryption=AES256")
+def test_a_store_that_takes_no_object_any_more_is_noticed_and_put_back(store: Any, encrypt: tuple[str, str]) -> None:
+    code, said = make_bucket(*encrypt)
     said = re.sub(r"\s+", " ", said)
     assert code != 0 and "takes no object" in said and "the encryption that was just set is reverted" in said, said[
         -3000:
     ]
-    store.put_object(Bucket=BUCKET, Key="probe", Body=b"x")
-    store.delete_object(Bucket=BUCKET, Key="probe")
+    assert takes_objects(store)
     assert make_bucket()[0] == 0
+
+
+def test_that_store_does_take_no_object_once_it_encrypts(store: Any, encrypt: tuple[str, str]) -> None:
+    """The control of both."""
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    store.put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    assert not takes_objects(store)
 
 
 def test_without_a_key_the_policies_are_printed_and_nothing_is_done() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.docker.health import probe
-from ansible_collections.sluice.stack.plugins.module_utils.edge import passwords
+from ansible_collections.sluice.stack.plugins.module_utils.edge import passwords, records
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.flags import switches
 from ansible_collections.sluice.stack.plugins.module_utils.parallel import together
@@ -20,7 +20,6 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     CERTIFICATES_PLACEHOLDER,
     CERTIFICATES_STATUS,
     EDGE_CONFIGS,
-    EDGE_RECORDS,
     app_folder,
     drained_file,
     gaps_file,
@@ -72,7 +71,7 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
 
 def edge_host(app: str, now: float) -> dict[str, Any]:
     """Observe an edge's record of the app and its configuration; ``now`` is this edge's clock."""
-    path = os.path.join(EDGE_RECORDS, f"{app}.json")
+    path = records.file(app)
     record = read_json(path)
     pending = bool(record and record.get("pending") and record.get("deadline") and now < record["deadline"])
     certificates = read_json(CERTIFICATES_STATUS)

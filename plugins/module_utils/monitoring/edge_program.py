@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.edge import access_log
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.monitoring.edge_log import KINDS, Tally
 from ansible_collections.sluice.stack.plugins.module_utils.monitoring.exposition import Sample
@@ -108,8 +109,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """The journal has no use for a line every 15 s."""
 
 
-class _Stop(Exception):
-    """Systemd wants it to end."""
+class _Stop(BaseException):
+    """Systemd wants it to end. No Exception: in the middle of an answer the server would take it for a client's, and go on."""
 
 
 def _stop(*_unused: Any) -> None:
@@ -121,7 +122,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="sluice-edge-exporter", description="Figures of this edge's requests.")
     parser.add_argument("--address", required=True, help="listen there")
     parser.add_argument("--port", type=int, required=True, help="on this port")
-    parser.add_argument("--log", default="/var/log/nginx/access.log", help="Nginx's access log")
+    parser.add_argument("--log", default=access_log.LOG, help="Nginx's access log")
     parser.add_argument(
         "--state",
         default=os.path.join(os.environ.get("STATE_DIRECTORY", "/var/lib/sluice-edge-exporter"), "state.json"),

@@ -18,7 +18,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup import host as
 from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import SOCKET, Engine, NotFound
 from ansible_collections.sluice.stack.plugins.module_utils.docker.health import probe
-from ansible_collections.sluice.stack.plugins.module_utils.edge.record import from_data
+from ansible_collections.sluice.stack.plugins.module_utils.edge import records
 from ansible_collections.sluice.stack.plugins.module_utils.file_backup import host as files
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json
 from ansible_collections.sluice.stack.plugins.module_utils.monitoring import facts
@@ -74,7 +74,7 @@ class Look:
             yield from facts.of_history(app, self.history(app))
         for path in sorted(glob.glob(os.path.join(EDGE_RECORDS, "*.json"))):
             app = os.path.basename(path).removesuffix(".json")
-            yield from facts.of_record(from_data(app, read_json(path)), self.history(app), self.now)
+            yield from facts.of_record(records.read(app), self.history(app), self.now)
 
     # -- containers ----------------------------------------------------------------------------------------------------
 
