@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.chaos import catalogue, judge, report
 from ansible_collections.sluice.stack.plugins.module_utils.chaos.catalogue import Promise
-from ansible_collections.sluice.stack.plugins.plugin_utils import say
+from ansible_collections.sluice.stack.plugins.plugin_utils import report_files, say
 
 
 class ActionModule(ActionBase):
@@ -31,7 +29,8 @@ class ActionModule(ActionBase):
         lines = report.lines(rows)
         directory = os.path.expanduser(str(args.get("directory", "reports")))
         if directory:
-            lines.append(f"  written to {self._write(directory, found)}.html and .json")
+            name = f"{found['app']}-chaos-{found['time'].replace(':', '')}"
+            lines.append(report_files.write("chaos_report", directory, name, found, report.html(found)))
         return {
             **result,
             "changed": False,
@@ -50,16 +49,3 @@ class ActionModule(ActionBase):
             return dict(answer["seen"])
         why = str(answer.get("msg") or "no result").removeprefix("Task failed: ")
         return judge.unknown(one, item["host"], promise, " ".join(why.split())[:300]).as_data()
-
-    @staticmethod
-    def _write(directory: str, found: dict[str, Any]) -> str:
-        """Write both files; returns their path without the suffix."""
-        path = os.path.join(directory, f"{found['app']}-chaos-{found['time'].replace(':', '')}")
-        try:
-            os.makedirs(directory, exist_ok=True)
-            for suffix, text in (("json", json.dumps(found, indent=2) + "\n"), ("html", report.html(found))):
-                with open(f"{path}.{suffix}", "w", encoding="utf-8") as file:
-                    file.write(text)
-        except OSError as error:
-            raise AnsibleActionFail(f"chaos_report is {directory}: {error.strerror}") from error
-        return path

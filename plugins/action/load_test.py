@@ -24,7 +24,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.state import con
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 from ansible_collections.sluice.stack.plugins.modules import load_run
-from ansible_collections.sluice.stack.plugins.plugin_utils import environment, host_module, say
+from ansible_collections.sluice.stack.plugins.plugin_utils import environment, host_module, report_files, say
 from ansible_collections.sluice.stack.plugins.plugin_utils.host_program import Program
 
 MODES = ("profile", "capacity")
@@ -153,20 +153,18 @@ class ActionModule(host_module.HostModule):
     def _written(self, made: report.Data, args: Mapping[str, Any]) -> list[str]:
         """Write the reports; returns what is left to print."""
         directory = os.path.expanduser(str(args.get("directory") or "reports"))
-        stem = os.path.join(directory, f"{made['app']}-load-{made['mode']}-")
-        last = _last(stem)
+        stem = f"{made['app']}-load-{made['mode']}-"
+        last = _last(os.path.join(directory, stem))
         lines = [*report.summary(made), *report.compared(made, last)]
-        path = stem + made["time"].replace("-", "").replace(":", "")
-        text = json.dumps(made, indent=2) + "\n"
-        files = [(f"{path}.json", text), (f"{path}.html", page.html(made, last))]
-        files += [(os.path.abspath(os.path.expanduser(str(args["json_file"]))), text)] if args.get("json_file") else []
-        try:
-            os.makedirs(directory, exist_ok=True)
-            for name, content in files:
-                write_atomic(name, content, 0o644)
-        except OSError as error:
-            raise AnsibleActionFail(f"load_test_directory is {directory}: {error.strerror}") from error
-        return [*lines, f"  written to {path}.html and .json"]
+        name = stem + made["time"].replace("-", "").replace(":", "")
+        lines.append(report_files.write("load_test_directory", directory, name, made, page.html(made, last)))
+        if args.get("json_file"):
+            file = os.path.abspath(os.path.expanduser(str(args["json_file"])))
+            try:
+                write_atomic(file, report_files.json_text(made), 0o644)
+            except OSError as error:
+                raise AnsibleActionFail(f"load_test_json is {file}: {error.strerror}") from error
+        return lines
 
 
 def _search(run: Run, settings: Mapping[str, Any]) -> list[dict[str, Any]]:

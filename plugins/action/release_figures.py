@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.events import figures_page
 from ansible_collections.sluice.stack.plugins.module_utils.release import figures, ledger
-from ansible_collections.sluice.stack.plugins.plugin_utils import say
+from ansible_collections.sluice.stack.plugins.plugin_utils import report_files, say
 
 
 class ActionModule(ActionBase):
@@ -36,23 +35,11 @@ class ActionModule(ActionBase):
         lines = figures.lines(data)
         directory = os.path.expanduser(str(args.get("directory", "reports")))
         if directory and not self._task.check_mode:
-            lines.append(f"  written to {self._write(directory, data)}.html and .json")
+            name = f"{data['app']}-releases"
+            lines.append(report_files.write("report_directory", directory, name, data, figures_page.html(data)))
         silent = sorted(host for host, answer in answers.items() if "observation" not in answer)
         lines += [f"  without {', '.join(silent)}, which did not answer"] if silent else []
         return {**result, "changed": False, "figures": data, "lines": say.show(lines)}
-
-    @staticmethod
-    def _write(directory: str, data: dict[str, Any]) -> str:
-        """Write both files; returns their path without the suffix."""
-        path = os.path.join(directory, f"{data['app']}-releases")
-        try:
-            os.makedirs(directory, exist_ok=True)
-            for suffix, text in (("json", json.dumps(data, indent=2) + "\n"), ("html", figures_page.html(data))):
-                with open(f"{path}.{suffix}", "w", encoding="utf-8") as file:
-                    file.write(text)
-        except OSError as error:
-            raise AnsibleActionFail(f"report_directory is {directory}: {error.strerror}") from error
-        return path
 
 
 def _days(given: Any) -> float:

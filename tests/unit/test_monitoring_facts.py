@@ -136,11 +136,28 @@ def test_backups_and_drills() -> None:
         'backup_last_failed{engine="pgbackrest",name="store"}': 1,
         'backup_max_age_seconds{engine="pgbackrest",name="store"}': 26 * 3600,
     }
-    never = found(facts.of_drill(BACKUP, "pgbackrest", None))
-    assert never['drill_passed{engine="pgbackrest",name="store"}'] == 0
-    proved = found(facts.of_drill(BACKUP, "pgbackrest", {"repository": "store", "begun": 5, "verdict": "proved"}))
-    assert proved['drill_passed{engine="pgbackrest",name="store"}'] == 1
-    assert found(facts.of_drill({**BACKUP, "drill_max_age_hours": 0}, "pgbackrest", None)) == {}, "nobody wants one"
+    unread = 'sluice_backup_success{repository="store"} 0\n'
+    lost = found(facts.of_backups(BACKUP, "pgbackrest", "sluice_backup", {"store": {"ok": True}}, unread))
+    assert lost['backup_last_failed{engine="pgbackrest",name="store"}'] == 1, "its repository does not answer"
+
+
+@pytest.mark.parametrize(("verdict", "passed"), [("proved", 1), ("failed", 0)])
+def test_a_drill_has_passed_or_not(verdict: str, passed: int) -> None:
+    record = {"repository": "store", "begun": 5, "verdict": verdict}
+    assert found(facts.of_drill(BACKUP, "pgbackrest", record, 1.0)) == {
+        'drill_last_timestamp_seconds{engine="pgbackrest",name="store"}': 5,
+        'drill_passed{engine="pgbackrest",name="store"}': passed,
+        'drill_max_age_seconds{engine="pgbackrest",name="store"}': BACKUP["drill_max_age_hours"] * 3600,
+    }
+
+
+def test_a_drill_that_was_never_tried_is_due_and_has_not_failed() -> None:
+    never = found(facts.of_drill(BACKUP, "pgbackrest", None, 1.0))
+    assert never['drill_last_timestamp_seconds{engine="pgbackrest",name="store"}'] == 1
+    assert not any("passed" in name for name in never)
+    assert found(facts.of_drill({**BACKUP, "drill_max_age_hours": 0}, "pgbackrest", None, 1.0)) == {}, (
+        "nobody wants one"
+    )
 
 
 def test_backups_of_files_are_named_by_repository_and_source() -> None:
@@ -210,3 +227,17 @@ def test_kills_add_up_over_looks_and_are_forgotten_with_their_container(tmp_path
     again, engine = facts_program.Look(look.kept, str(tmp_path)), Kills("a")
     assert again._oom_kills(engine) == {"a": 3}  # type: ignore[arg-type]
     assert float(engine.asked["since"]) == pytest.approx(look.now), "from where the last look ended"
+
+
+@pytest.mark.parametrize(
+    ("ready", "alerts", "works"),
+    [
+        (True, [{"labels": {"alertname": "HostDown"}}, {"labels": {"alertname": "Watchdog"}}], 1),
+        (True, [], 0),
+        (True, None, 0),
+        (False, [{"labels": {"alertname": "Watchdog"}}], 0),
+    ],
+    ids=["works", "nothing arrives", "no Alertmanager", "no Prometheus"],
+)
+def test_monitoring_works_when_its_watchdog_arrives(ready: bool, alerts: object, works: int) -> None:
+    assert found(facts.of_monitoring(ready, alerts)) == {"monitoring_works": works}

@@ -137,6 +137,20 @@ def test_a_silence_holds_it_back(mon1: Monitor, people: People) -> None:
     until(lambda: people.titles()[-1:] == ["RESOLVED: HostDown"], "they hear of the end")
 
 
+def test_a_monitoring_host_that_hangs_is_seen_by_the_other(mon1: Monitor, people: People) -> None:
+    mon2 = Monitor("mon2")
+    until(lambda: mon2.firing() == ["Watchdog"], f"the other one is quiet; it fires: {mon2.firing()}")
+    # To systemd it still runs.
+    mon2.must("systemctl kill --signal=STOP prometheus")
+    try:
+        until(lambda: mon1.firing() == ["MonitoringDown", "Watchdog"], "the other one sees it")
+        until(lambda: people.titles()[-1:] == ["FIRING: MonitoringDown"], "people hear of it")
+        assert mon2.must("systemctl is-active prometheus") == "active"
+    finally:
+        mon2.must("systemctl kill --signal=CONT prometheus")
+    until(lambda: people.titles()[-1:] == ["RESOLVED: MonitoringDown"], "they hear of the end")
+
+
 def test_secrets_are_for_alertmanager_alone(mon1: Monitor) -> None:
     listed = mon1.must(
         "stat -c '%A %U:%G %n' /etc/prometheus/secrets /etc/prometheus/secrets/* /etc/prometheus/alertmanager.yml"
@@ -169,7 +183,7 @@ def test_a_gate_sees_a_burning_budget(mon1: Monitor, people: People) -> None:
     try:
         until(lambda: "ErrorBudgetBurnsFast" in mon1.firing(), "the budget burns", seconds=300)
         assert gate_facts()["budgets"]["burning"] == ["availability"]
-        until(lambda: gate_facts()["budgets"]["left"], "how much is left is known a little later")
+        until(lambda: gate_facts()["budgets"]["left"], "how much is left is known a little later", seconds=300)
         assert 0 < gate_facts()["budgets"]["left"]["availability"] < 1
         until(lambda: "FIRING: ErrorBudgetBurnsFast of shop" in people.titles(), "people hear of it")
     finally:

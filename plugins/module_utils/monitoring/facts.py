@@ -146,11 +146,13 @@ def of_backups(
     host: Mapping[str, Any], engine: str, prefix: str, runs: Mapping[str, Any], written: str
 ) -> Iterator[Sample]:
     """Yield what is known of the backups an engine makes: ``written`` are the figures its program last wrote, ``runs`` its last results."""
-    for repository, source, value in _newest(written, prefix):
-        name = f"{repository}: {source}" if source else repository
+    for name, value in _written(written, f"{prefix}_last_timestamp_seconds"):
         yield Sample("sluice_backup_last_success_timestamp_seconds", value, {"engine": engine, "name": name})
-    for place, run in sorted(runs.items()):
-        yield Sample("sluice_backup_last_failed", not run["ok"], {"engine": engine, "name": place})
+    # A repository that does not answer fails too: of its backups nothing is known.
+    failed = {name: not run["ok"] for name, run in runs.items()}
+    failed |= {name: True for name, success in _written(written, f"{prefix}_success") if not success}
+    for name, value in sorted(failed.items()):
+        yield Sample("sluice_backup_last_failed", value, {"engine": engine, "name": name})
     for item in host["repositories"]:
         for source in [one["name"] for one in host["sources"]] if "sources" in host else [""]:
             name = f"{item['name']}: {source}" if source else item["name"]
@@ -158,22 +160,25 @@ def of_backups(
             yield Sample("sluice_backup_max_age_seconds", limit, {"engine": engine, "name": name})
 
 
-def _newest(written: str, prefix: str) -> Iterator[tuple[str, str, float]]:
-    for line in written.splitlines():
+def _written(page: str, wanted: str) -> Iterator[tuple[str, float]]:
+    """Yield the values of a figure by the place of the backups."""
+    for line in page.splitlines():
         name, mark, rest = line.partition("{")
-        if mark and name == f"{prefix}_last_timestamp_seconds":
+        if mark and name == wanted:
             labels = {key: value.replace('\\"', '"').replace("\\\\", "\\") for key, value in _LABELS.findall(rest)}
-            yield labels.get("repository", ""), labels.get("source", ""), float(rest.rpartition(" ")[2])
+            repository, source = labels.get("repository", ""), labels.get("source", "")
+            yield f"{repository}: {source}" if source else repository, float(rest.rpartition(" ")[2])
 
 
-def of_drill(host: Mapping[str, Any], engine: str, record: Mapping[str, Any] | None) -> Iterator[Sample]:
-    """Yield the last restore drill; one that was never tried has not passed and is as old as can be."""
+def of_drill(host: Mapping[str, Any], engine: str, record: Mapping[str, Any] | None, since: float) -> Iterator[Sample]:
+    """Yield the last restore drill; where none was tried it is due from ``since`` on, and none has failed."""
     labels = {"engine": engine, "name": (record or {}).get("repository") or host["drill_repository"]}
     limit = host["drill_max_age_hours"] * HOUR
     # Without a limit nobody wants a drill.
     if record or limit:
-        yield Sample("sluice_drill_last_timestamp_seconds", record["begun"] if record else 0, labels)
-        yield Sample("sluice_drill_passed", bool(record) and (record or {})["verdict"] == PROVED, labels)
+        yield Sample("sluice_drill_last_timestamp_seconds", record["begun"] if record else since, labels)
+    if record:
+        yield Sample("sluice_drill_passed", record["verdict"] == PROVED, labels)
     if limit:
         yield Sample("sluice_drill_max_age_seconds", limit, labels)
 
@@ -189,6 +194,12 @@ def of_certificates(status: Mapping[str, Any]) -> Iterator[Sample]:
         if "ends" in item:
             yield Sample("sluice_certificate_not_after_timestamp_seconds", item["ends"], {"name": item["name"]})
         yield Sample("sluice_certificate_renewal_failed", bool(item["problem"]), {"name": item["name"]})
+
+
+def of_monitoring(ready: bool, alerts: Any) -> Iterator[Sample]:
+    """Yield whether Prometheus here evaluates its rules and Alertmanager hears of it: it has the alert that always fires."""
+    heard = isinstance(alerts, list) and any(one.get("labels", {}).get("alertname") == "Watchdog" for one in alerts)
+    yield Sample("sluice_monitoring_works", ready and heard)
 
 
 def security_upgrades(simulated: str) -> int:

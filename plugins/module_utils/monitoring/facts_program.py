@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils import plain_http
 from ansible_collections.sluice.stack.plugins.module_utils.backup import host as database
 from ansible_collections.sluice.stack.plugins.module_utils.docker.containers import LABEL
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import SOCKET, Engine, NotFound
@@ -38,6 +39,9 @@ FILE = "sluice_facts.prom"
 CGROUPS = "/sys/fs/cgroup"
 ENGINE_SECONDS = 10.0
 APT_SECONDS = 120.0
+SERVER_SECONDS = 5.0
+# Where the role monitoring is.
+ALERTMANAGER = "/etc/systemd/system/prometheus-alertmanager.service.d/sluice.conf"
 # What a host looks at only when it may have changed, and at least every hour.
 APT_EVERY_SECONDS = 3600.0
 APT_STAMPS = ("/var/lib/dpkg/status", "/var/lib/apt/lists")
@@ -57,6 +61,7 @@ class Look:
             "containers": self.containers,
             "backups": self.backups,
             "certificates": self.certificates,
+            "monitoring": self.monitoring,
             "host": self.host,
         }
 
@@ -125,7 +130,8 @@ class Look:
         if held:
             runs = read_json(os.path.join(database.STATE, "runs.json"), {})
             yield from facts.of_backups(held, held["engine"], "sluice_backup", runs, self._written("sluice_backup"))
-            yield from facts.of_drill(held, held["engine"], read_json(database.DRILL_RECORD))
+            since = os.stat(database.SETTINGS).st_mtime
+            yield from facts.of_drill(held, held["engine"], read_json(database.DRILL_RECORD), since)
             if held["engine"] == "pgbackrest" and not os.path.exists(os.path.join(held["data"], "standby.signal")):
                 ready = glob.glob(os.path.join(held["data"], "pg_wal", "archive_status", "*.ready"))
                 yield from facts.of_archive(_times(ready), self.now)
@@ -143,6 +149,12 @@ class Look:
         if status:
             yield from facts.of_certificates(status)
 
+    def monitoring(self) -> Iterator[Sample]:
+        """Yield whether the servers of a monitoring host work, for another one that looks at them."""
+        if os.path.exists(ALERTMANAGER):
+            ready, alerts = _asked(9090, "/-/ready"), _asked(9093, "/api/v2/alerts")
+            yield from facts.of_monitoring(bool(ready and ready.status == 200), alerts and alerts.data())
+
     def host(self) -> Iterator[Sample]:
         """Yield what any host has."""
         yield Sample("sluice_reboot_required", os.path.exists("/run/reboot-required"))
@@ -154,6 +166,13 @@ class Look:
             apt["upgrades"] = _upgrades()
         if apt["upgrades"] is not None:
             yield Sample("sluice_pending_security_upgrades", apt["upgrades"])
+
+
+def _asked(port: int, target: str) -> plain_http.Answer | None:
+    try:
+        return plain_http.request(("127.0.0.1", port), "GET", target, timeout=SERVER_SECONDS)
+    except plain_http.NoAnswer:
+        return None
 
 
 def _upgrades() -> int:

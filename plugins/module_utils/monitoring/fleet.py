@@ -42,7 +42,8 @@ HOSTS = (
     Alert(
         "UnitFailed",
         TICKET,
-        'node_systemd_unit_state{state="failed"} == 1',
+        # What the status of backups finds has alerts of its own.
+        'node_systemd_unit_state{state="failed",name!~"sluice-(backup|files)@status.service"} == 1',
         "{{ $labels.name }} of {{ $labels.instance }} failed",
         "Unit {{ $labels.name }} of {{ $labels.instance }} has been failed for 5 minutes.",
         hold="5m",
@@ -50,8 +51,8 @@ HOSTS = (
     Alert(
         "DiskFillsIn24h",
         TICKET,
-        # Below 40 % only: a copy made once on an empty disk is not a trend.
-        f"predict_linear({_FREE}[6h], 86400) < 0 and {_FREE} / {_DISK} < 0.4",
+        # Below 40 % only: a copy made once on an empty disk is not a trend. Nor are the first hours of a host: what a few minutes write is no pace.
+        f"predict_linear({_FREE}[6h], 86400) < 0 and {_FREE} / {_DISK} < 0.4 and {_FREE} offset 3h",
         "{{ $labels.mountpoint }} of {{ $labels.instance }} is full within 24 h",
         "At the pace of the last 6 h {{ $labels.mountpoint }} of {{ $labels.instance }} will be short of {{ $value | humanize1024 }}B tomorrow.",
         hold="30m",
@@ -162,7 +163,7 @@ BACKUPS = (
         TICKET,
         "sluice_backup_last_failed == 1",
         f"{_BACKUP} failed",
-        f"The last {_BACKUP} failed.",
+        f"The last {_BACKUP} failed, or nothing can be read where it is kept.",
         hold="5m",
     ),
     Alert(
@@ -309,6 +310,15 @@ MONITORING = (
         "vector(1)",
         "monitoring works",
         "Always firing. Who waits for it notices when it no longer arrives.",
+    ),
+    Alert(
+        "MonitoringDown",
+        PAGE,
+        # Said by the host itself, and so seen by another monitoring host. One that does not answer at all is HostDown.
+        "sluice_monitoring_works == 0",
+        "monitoring host {{ $labels.instance }} tells nobody",
+        "Prometheus or Alertmanager of {{ $labels.instance }} has not worked for 2 minutes: what it alone looks at is not told.",
+        hold="2m",
     ),
     Alert(
         "RulesFail",
