@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -17,13 +16,14 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
-from ansible_collections.sluice.stack.plugins.module_utils.contract import environment, promotion
+from ansible_collections.sluice.stack.plugins.module_utils.contract import environment
 from ansible_collections.sluice.stack.plugins.module_utils.contract import gates as contract_gates
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems, shown
 from ansible_collections.sluice.stack.plugins.module_utils.plan import auto_restore, barrier
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 from ansible_collections.sluice.stack.plugins.plugin_utils import environment as confirmation
 from ansible_collections.sluice.stack.plugins.plugin_utils import identity
+from ansible_collections.sluice.stack.plugins.plugin_utils import promoted as promotion
 
 try:  # where a value was set: ansible-core keeps it, but has no public API for it yet
     from ansible._internal._datatag._tags import Origin
@@ -95,10 +95,13 @@ class ActionModule(ActionBase):
             if "environment_name" in variables:
                 given.setdefault("app_environment", self._value("environment_name", variables))
             needs_version = bool(args.get("needs_version", True))
-            promoted = self._promoted(release.get("release_from"), given) if needs_version else None
+            source = str(release.get("release_from") or "") if needs_version else ""
+            promoted = promotion.read(source, given["app_version"]) if source else None
+            if promoted:
+                given["app_version"] = promoted.version
             resolved = contracts.resolve(given, needs_version=needs_version, origin=where_set)
             if promoted:
-                resolved = _with_images(resolved, promoted, str(release["release_from"]))
+                resolved = promotion.with_images(resolved, promoted, source)
             self._check_rollback(args["action"], resolved, variables)
             self._check_automatic(args["action"], resolved, release.get("release_data"), variables)
             gates = self._gates(resolved, args, identity.who(), variables)
@@ -181,25 +184,6 @@ class ActionModule(ActionBase):
         problems.add("release_data", "is 'restore': set it on the command line, with -e", variables["release_data"])
         return problems.lines
 
-    def _promoted(self, path: str | None, given: dict[str, Any]) -> promotion.Promotion | None:
-        """Return what the report of another environment proved, and take its version over; a version of one's own must be the same."""
-        if not path:
-            return None
-        try:
-            with open(path, encoding="utf-8") as handle:
-                found = promotion.read(json.load(handle))
-        except OSError as error:
-            raise contracts.ContractError([f"release_from is {path!r}: {error.strerror}"]) from None
-        except ValueError:
-            raise contracts.ContractError([f"release_from is {path!r}, which is no JSON"]) from None
-        except promotion.PromotionError as error:
-            raise contracts.ContractError([f"release_from: {path} {error}"]) from None
-        if given["app_version"] not in (None, "", found.version):
-            line = f"release_from: {path} is of version {found.version}, and app_version is {given['app_version']!r}: leave that out"
-            raise contracts.ContractError([line])
-        given["app_version"] = found.version
-        return found
-
     def _check_rollback(self, action: str, resolved: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
         """Require an explicit release_data where app_rollback.data is 'restore': rollback.yml is assembled before it reads an inventory."""
         if action != "rollback" or resolved["rollback"]["data"] != "restore" or variables.get("release_data"):
@@ -275,14 +259,6 @@ class ActionModule(ActionBase):
             where = where_set(variables[name])
             suffix = f" (set in {where})" if where else ""
             raise contracts.ContractError([f"{name} cannot be resolved: {error.message}{suffix}"]) from error
-
-
-def _with_images(resolved: dict[str, Any], promoted: promotion.Promotion, path: str) -> dict[str, Any]:
-    """Return the contract with the images that were promoted."""
-    try:
-        return promotion.pinned(resolved, promoted)
-    except promotion.PromotionError as error:
-        raise contracts.ContractError([f"release_from: {path} {error}"]) from None
 
 
 def _version_of_the_environment() -> str | None:

@@ -15,7 +15,7 @@ description:
   - All are read side by side. The task fails with one line for each that cannot be read, which names the secret and the reason.
   - Output, also at the highest verbosity, has no value of a secret.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller, sluice.stack.sources]
 requirements:
   - hvac and the collection community.hashi_vault, for C(vault)
   - boto3, for C(aws)
@@ -25,14 +25,6 @@ options:
     description: The app. A version of a secret is a fingerprint that depends on it.
     type: str
     required: true
-  references:
-    description: The secrets by name, C(secret_references) of the contract that M(sluice.stack.app_contract) returned.
-    type: dict
-    required: true
-  sources:
-    description: How to reach the sources, the variable C(app_secret_sources). Relative paths begin at the inventory's folder.
-    type: dict
-    default: {}
 """
 
 EXAMPLES = r"""

@@ -14,16 +14,8 @@ description:
     the run that did it, and prints a table.
   - What a run did explains one event, so a second read at the same moment is somebody else's.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller, sluice.stack.sources]
 options:
-  references:
-    description: The secrets by name, C(secret_references) of the contract.
-    type: dict
-    required: true
-  sources:
-    description: How to reach the sources, the variable C(app_secret_sources).
-    type: dict
-    default: {}
   hosts:
     description: The hosts whose ledgers count.
     type: list

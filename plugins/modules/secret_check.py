@@ -14,7 +14,7 @@ description:
   - A secret does not pass that cannot be read, is easy to guess, is older than O(max_age_days), or has the value of another environment.
   - No value is printed, returned or written, only fingerprints made by scrypt.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.controller, sluice.stack.sources]
 options:
   app:
     description: The app.
@@ -33,14 +33,6 @@ options:
     description: The variable C(app_secrets).
     type: dict
     required: true
-  references:
-    description: Those that are kept elsewhere, C(secret_references) of the contract.
-    type: dict
-    required: true
-  sources:
-    description: The variable C(app_secret_sources).
-    type: dict
-    default: {}
   rotations:
     description: The contract's C(rotations), whose C(max_age_days) takes precedence.
     type: dict

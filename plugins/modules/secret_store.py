@@ -15,16 +15,8 @@ description:
   - The first two refuse the value when the newest version is not that of O(expected) any more.
   - Output, also at the highest verbosity, has no value of a secret, and no process has one in its arguments.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.sources]
 options:
-  references:
-    description: Where they are kept, C(secret_references) of the contract.
-    type: dict
-    required: true
-  sources:
-    description: How to reach the sources, the variable C(app_secret_sources).
-    type: dict
-    default: {}
   values:
     description: The new values by name, in the order to write them.
     type: dict
