@@ -102,9 +102,9 @@ class Postgres:
         may = {name: bool(one["login"]) for name, one in answer["roles"].items()}
         return turns.Look(may, self._verifiers, {name: logins.in_use(answer, [name]) for name in names})
 
-    def knows(self, name: str, password: str) -> bool:
-        """Return whether that is the password of a role."""
-        return password_matches(password, self._verifiers[name])
+    def knows(self, name: str, url: str) -> bool:
+        """Return whether a URL has the password of a role."""
+        return password_matches(login.parts(url)[1], self._verifiers[name])
 
     def prepare(self, name: str, url: str) -> None:
         """Give a role the password of a URL, in a transaction that notices another run."""

@@ -101,13 +101,13 @@ class Redis:
             {name: redis.in_use(clients, name) for name in self._family.names},
         )
 
-    def knows(self, name: str, password: str) -> bool:
-        """Return whether that is a password of a user."""
-        return _hash(password) in self._held[name]["passwords"]
+    def knows(self, name: str, url: str) -> bool:
+        """Return whether a URL has the password of a user."""
+        return _hash(url) in self._held[name]["passwords"]
 
     def prepare(self, name: str, url: str) -> None:
         """Give a user the password of a URL, of which the server gets a hash."""
-        self._set({name: {"login": False, "passwords": [_hash(login.parts(url)[1])]}})
+        self._set({name: {"login": False, "passwords": [_hash(url)]}})
 
     def enable(self, name: str) -> None:
         """Let a user log in."""
@@ -131,8 +131,9 @@ class Redis:
             self._server.ask("ACL", "SETUSER", name, "reset", *rules[name])
 
 
-def _hash(password: str) -> str:
-    return hashlib.sha256(password.encode()).hexdigest()
+def _hash(url: str) -> str:
+    """Return what the server has of a URL's password."""
+    return hashlib.sha256(login.parts(url)[1].encode()).hexdigest()
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ ROTATIONS = int(os.environ.get("SLUICE_ROTATIONS", "20"))
 # Moments of a rotation, in their order: before and after everything that it changes.
 MOMENTS = (
     "result:Rotation | Decide",
-    "start:Rotation | Make the new login",
+    "start:Rotation | Make the new one",
     "start:Rotation | Store the new value",
     "result:Rotation | Store the new value",
     "start:Rotation | Let the new login in",

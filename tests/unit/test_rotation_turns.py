@@ -29,8 +29,8 @@ class Server:
         # Whoever is connected leaves a moment later.
         return turns.Look(dict(self.may), dict(self.held), self.in_use if self.looks < 3 else {})
 
-    def knows(self, name: str, password: str) -> bool:
-        return self.held[name] == password
+    def knows(self, name: str, url: str) -> bool:
+        return self.held[name] == login.parts(url)[1]
 
     def prepare(self, name: str, url: str) -> None:
         self.may[name], self.held[name] = False, login.parts(url)[1]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ansible_collections.sluice.stack.plugins.module_utils.rotation.login import Family, parts
+from ansible_collections.sluice.stack.plugins.module_utils.rotation.login import Credentials
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
 
 OBSERVED, PREPARED, ENABLED, UNUSED, REVOKED = "observed", "prepared", "enabled", "unused", "revoked"
@@ -39,8 +39,8 @@ class Server(Protocol):
     def look(self) -> Look:
         """Return the logins."""
 
-    def knows(self, name: str, password: str) -> bool:
-        """Return whether that is the password of a login of the last look."""
+    def knows(self, name: str, url: str) -> bool:
+        """Return whether a URL has the password of a login of the last look."""
 
     def prepare(self, name: str, url: str) -> None:
         """Give a login the password of a URL; it cannot log in yet."""
@@ -71,7 +71,7 @@ def arguments(owner: str, port: int) -> dict[str, Any]:
     }
 
 
-def changes(state: str, family: Family, user: str, look: Look, expected: str) -> tuple[str, ...]:
+def changes(state: str, family: Credentials, user: str, look: Look, expected: str) -> tuple[str, ...]:
     """Return the logins that a state changes; ``user`` is that of the URL. Raises RotationError."""
     if state == PREPARED:
         if look.may.get(user) or expected != look.marks.get(user, ""):
@@ -87,13 +87,13 @@ def changes(state: str, family: Family, user: str, look: Look, expected: str) ->
     return ()
 
 
-def reach(server: Server, family: Family, params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+def reach(server: Server, family: Credentials, params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Bring the logins to ``params``' state, and return what the controller gets to know: no password. Raises RotationError."""
     state, url = params["state"], params["url"]
-    user, password = family.user(url), parts(url)[1]
+    user = family.user(url)
     look = server.look()
     if state == UNUSED:
-        look = _unused(server, family.others(user), look, 0 if check_mode else params["wait_seconds"])
+        look = _unused(server, family, user, look, 0 if check_mode else params["wait_seconds"])
     names = () if check_mode else changes(state, family, user, look, params["expected"])
     more: dict[str, Any] = {"closed": 0} if state == REVOKED else {}
     if names:
@@ -107,17 +107,19 @@ def reach(server: Server, family: Family, params: Mapping[str, Any], *, check_mo
     return {
         "changed": bool(names),
         "logins": dict(sorted(look.may.items())),
-        "accepted": user in look.may and server.knows(user, password),
+        "accepted": user in look.may and server.knows(user, url),
         "seen": look.marks,
-        "in_use": {name: list(look.in_use.get(name, ())) for name in family.names},
+        "in_use": {name: list(lines) for name, lines in look.in_use.items()},
         **more,
     }
 
 
-def _unused(server: Server, names: Sequence[str], look: Look, seconds: float) -> Look:
-    """Wait until nobody is connected as one of these. Raises RotationError."""
+def _unused(server: Server, family: Credentials, user: str, look: Look, seconds: float) -> Look:
+    """Wait until nobody is connected as one that ends. Raises RotationError."""
     until = time.monotonic() + seconds
-    while users := [line for name in names for line in look.in_use.get(name, ())]:
+    while users := [
+        line for name, lines in look.in_use.items() if name != user and family.ends(name) for line in lines
+    ]:
         if time.monotonic() >= until:
             raise RotationError(
                 f"the old login is still in use after {seconds:g} s, so it was not revoked: {'; '.join(users)}"
