@@ -10,7 +10,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -34,6 +34,8 @@ FIRST = "the first key of this test, long enough"
 class Keys(Rotated):
     """The reference app with the keys in OpenBao, too."""
 
+    label: ClassVar = {"key": f"{APP}-lab-{API_KEY}"}
+
     def __init__(self, lab: Lab, bao: Bao, values: dict[str, str]) -> None:
         super().__init__(lab, bao, values)
         variables = json.loads(self.variables)
@@ -55,9 +57,7 @@ class Keys(Rotated):
     def reset(self) -> None:
         self.bao.put("marketplace/signs", url=FIRST)
         self.bao.put("marketplace/other", url=FIRST)
-        made = self.bao.call(
-            "POST", "auth/token/create", {"display_name": f"{APP}-lab-{API_KEY}", "policies": ["default"]}
-        )
+        made = self.bao.call("POST", "auth/token/create", {"meta": self.label, "policies": ["default"]})
         self.bao.put("marketplace/payments", url=made["auth"]["client_token"])
         super().reset()
 
@@ -79,7 +79,7 @@ class Keys(Rotated):
         found = 0
         for accessor in self.bao.call("LIST", "auth/token/accessors")["data"]["keys"]:
             about = self.bao.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]
-            found += about["display_name"] == f"token-{APP}-lab-{API_KEY}"
+            found += about["meta"] == self.label
         return found
 
     def has(self, name: str) -> str:

@@ -37,13 +37,13 @@ own = mine["data"]["accessor"] if mine else ""
 others = []
 for accessor in call("LIST", "accessors")["data"]["keys"]:
     found = call("POST", "lookup-accessor", {"accessor": accessor})
-    if found and found["data"]["display_name"] == f"token-{label}" and accessor != own:
+    if found and (found["data"]["meta"] or {}).get("key") == label and accessor != own:
         others.append(accessor)
 match sys.argv[1:]:
     case ["list"]:
         print(json.dumps({"valid": bool(mine), "others": {accessor: [] for accessor in others}}))
     case ["create"]:
-        made = call("POST", "create", {"display_name": label, "policies": ["default"], "period": "24h"})
+        made = call("POST", "create", {"meta": {"key": label}, "policies": ["default"], "period": "24h"})
         print(made["auth"]["client_token"])
     case ["revoke"]:
         # Without a key to keep this would end all.
