@@ -60,6 +60,12 @@ def test_why_it_failed_without_the_key() -> None:
     assert command.reason(1, "", "") == "exit code 1"
 
 
+def test_what_it_says_commands_no_terminal() -> None:
+    found = command.look('{"valid": true, "others": {"key-17": ["used \\u001b]0;by\\u0007 me"]}}')[1]
+    assert found.in_use == {"key-17": ["used \ufffd]0;by\ufffd me"]}
+    assert command.reason(1, "\x1b[2Jgone") == "exit code 1: \ufffd[2Jgone"
+
+
 class Provider:
     """Keys by name."""
 

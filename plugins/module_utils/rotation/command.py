@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.turns import Look
+from ansible_collections.sluice.stack.plugins.module_utils.terminal import harmless
 
 LIST, CREATE, REVOKE = "list", "create", "revoke"
 STORED, MADE = "the stored key", "a new key"
@@ -66,7 +67,7 @@ def look(answer: str) -> tuple[bool, Look]:
     try:
         told = json.loads(answer)
         valid, others = told["valid"], told["others"]
-        in_use = {str(name): [str(line) for line in lines] for name, lines in others.items()}
+        in_use = {str(name): [harmless(str(line)) for line in lines] for name, lines in others.items()}
         if not isinstance(valid, bool) or any(isinstance(lines, str) for lines in others.values()):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -89,7 +90,7 @@ def made(answer: str, value: str) -> str:
 def reason(code: int, said: str, *hidden: str) -> str:
     """Return why the command failed: its last line, without a key."""
     lines = said.strip().splitlines()
-    last = lines[-1].strip()[:200] if lines else ""
+    last = harmless(lines[-1].strip())[:200] if lines else ""
     for one in hidden:
         last = last.replace(one, "***") if one else last
     return f"exit code {code}{': ' + last if last else ''}"
