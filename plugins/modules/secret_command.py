@@ -13,8 +13,8 @@ description:
   - Runs on the controller. Keys of an API are made and ended where they are checked, which a command knows how to do.
   - The command gets C(list), C(create) or C(revoke) as its last argument, and on its standard input a JSON object with C(app), C(environment), C(secret)
     and C(value), the stored key. It has a minute each time.
-  - C(list) prints C({"valid"':' true, "others"':' {"key-17"':' ["last used at 10:02"]}}), that is whether the stored key works, and by name all others
-    that do, each with who uses it. Names are shown and recorded.
+  - C(list) prints a JSON object with C(valid), whether the stored key works, and C(others), a map from the names of all others that work to lists of who
+    uses them. Names are shown and recorded.
   - C(create) prints a new key and nothing else. C(revoke) ends all keys but the stored one.
   - No key is in an argument. When the command fails, the last line of its standard error is shown, without the stored key.
 author: Sluice maintainers (@sluice-stack)
@@ -54,6 +54,10 @@ options:
     description: How long O(state=unused) waits.
     type: float
     default: 60
+attributes:
+  check_mode:
+    description: It asks for the list only, and does not wait.
+    support: full
 """
 
 EXAMPLES = r"""
