@@ -11,7 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.contract.environment import confirmed_environment
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
-from ansible_collections.sluice.stack.plugins.module_utils.rotation import decide, login, signing, steps, text
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import decide, signing, steps, text
 from ansible_collections.sluice.stack.plugins.plugin_utils import environment, say
 
 BYTES = 32
@@ -66,7 +66,14 @@ class ActionModule(ActionBase):
                 found = decide.signing_key(keys, hours, app, new, now, emergency=emergency, after=after)
             else:
                 found = decide.logins(
-                    name, login.of(rotation), held[name], logins, app, new, emergency=emergency, after=after
+                    name,
+                    decide.credentials_of(rotation),
+                    held[name],
+                    logins,
+                    app,
+                    new,
+                    emergency=emergency,
+                    after=after,
                 )
         except steps.RotationError as error:
             return {**result, "failed": True, "msg": f"{name}: {error}"}

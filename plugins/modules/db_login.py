@@ -15,7 +15,7 @@ description:
   - The server gets a SCRAM verifier that is computed on the host, never a password.
   - Runs on the primary, as root; asks the server as its own user over its socket.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.turns]
 options:
   role:
     description: The role that owns the app's objects.
@@ -25,35 +25,10 @@ options:
     description: A database URL with the login to look at, or with the new login for O(state=prepared). Its path is the database.
     type: str
     required: true
-  state:
-    description:
-      - With V(observed) nothing is changed.
-      - With V(prepared) the login of O(url) gets its password; it cannot log in yet.
-      - With V(enabled) it can.
-      - With V(unused) the module waits until nobody is connected as any other login of O(role).
-      - With V(revoked) the other logins end, and with them their connections.
-    type: str
-    choices: [observed, prepared, enabled, unused, revoked]
-    default: observed
-  expected:
-    description: For O(state=prepared), the C(seen) of an earlier look. Fails when it changed since, because another rotation is under way.
-    type: str
-    default: ""
-  wait_seconds:
-    description: How long O(state=unused) waits.
-    type: float
-    default: 60
   port:
     description: The server's port.
     type: int
     default: 5432
-attributes:
-  check_mode:
-    description: Only V(observed) and V(unused) do anything in check mode, and V(unused) does not wait.
-    support: full
-  diff_mode:
-    description: Not supported; there is no diff.
-    support: none
 """
 
 EXAMPLES = r"""
@@ -98,117 +73,67 @@ closed:
   sample: 0
 """
 
-import hashlib
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.postgres import host, logins
 from ansible_collections.sluice.stack.plugins.module_utils.postgres.state import password_matches
-from ansible_collections.sluice.stack.plugins.module_utils.rotation import login
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import login, turns
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
 
-ARGUMENTS: dict[str, Any] = {
-    "argument_spec": {
-        "role": {"type": "str", "required": True},
-        "url": {"type": "str", "required": True, "no_log": True},
-        "state": {
-            "type": "str",
-            "choices": ["observed", "prepared", "enabled", "unused", "revoked"],
-            "default": "observed",
-        },
-        "expected": {"type": "str", "default": ""},
-        "wait_seconds": {"type": "float", "default": 60},
-        "port": {"type": "int", "default": 5432},
-    },
-    "supports_check_mode": True,
-}
-POLL_SECONDS = 0.5
+ARGUMENTS: dict[str, Any] = turns.arguments("role", 5432)
+
+
+class Postgres:
+    """The primary of this host, asked as its own user."""
+
+    def __init__(self, role: str, port: int) -> None:
+        self._role, self._port, self._verifiers = role, port, dict[str, str]()
+
+    def look(self) -> turns.Look:
+        """Return the roles that exist, and who is connected as them."""
+        names = login.postgres(self._role).names
+        answer = self._ask(logins.look(names))
+        if answer["standby"]:
+            raise RotationError("this server is a standby: postgres_primary must name the primary")
+        self._verifiers = {name: one["verifier"] for name, one in answer["roles"].items()}
+        may = {name: bool(one["login"]) for name, one in answer["roles"].items()}
+        return turns.Look(may, self._verifiers, {name: logins.in_use(answer, [name]) for name in names})
+
+    def knows(self, name: str, url: str) -> bool:
+        """Return whether a URL has the password of a role."""
+        return password_matches(login.parts(url)[1], self._verifiers[name])
+
+    def prepare(self, name: str, url: str) -> None:
+        """Give a role the password of a URL, in a transaction that notices another run."""
+        _user, password, database = login.parts(url)
+        verifier = logins.verifier(password, os.urandom(logins.SALT_BYTES))
+        self._ask(logins.prepare(name, self._role, database, verifier, self._verifiers.get(name, "")))
+
+    def enable(self, name: str) -> None:
+        """Let a role log in."""
+        self._ask(logins.enable(name))
+
+    def revoke(self, names: Sequence[str]) -> int:
+        """End roles' logins and close their connections."""
+        return int(self._ask(logins.revoke(names)))
+
+    def _ask(self, sql: str) -> Any:
+        return host.ask(sql, "postgres", self._port)
 
 
 def main() -> None:
     """Parse, look, change, exit."""
     module = AnsibleModule(**ARGUMENTS)
-    params, role = module.params, module.params["role"]
+    role = module.params["role"]
     try:
-        family = login.postgres(role)
-        name, (_unused, password, database) = family.user(params["url"]), login.parts(params["url"])
-        answer = _look(role, params["port"])
-        changed, more = False, dict[str, Any]()
-        if params["state"] == "unused":
-            answer = _wait(role, name, answer, params, 0 if module.check_mode else params["wait_seconds"])
-        elif params["state"] != "observed" and not module.check_mode:
-            changed, more = _change(params, (name, password, database), answer)
-            answer = _look(role, params["port"]) if changed else answer
+        server = Postgres(role, module.params["port"])
+        result = turns.reach(server, login.postgres(role), module.params, check_mode=module.check_mode)
     except (RotationError, host.NoAnswer) as error:
         module.fail_json(msg=f"role {role}: {error}")
-    module.exit_json(changed=changed, **_told(role, name, password, answer), **more)
-
-
-def _look(role: str, port: int) -> Any:
-    answer = host.ask(logins.look(login.postgres(role).names), "postgres", port)
-    if answer["standby"]:
-        raise RotationError("this server is a standby: postgres_primary must name the primary")
-    return answer
-
-
-def _told(role: str, name: str, password: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the controller gets to know: no verifier."""
-    held = answer["roles"]
-    may = {one: bool(held[one]["login"]) for one in sorted(held)}
-    return {
-        "logins": may,
-        "accepted": name in held and password_matches(password, held[name]["verifier"]),
-        "seen": {one: _mark(held[one]["verifier"]) for one in sorted(held)},
-        "in_use": {one: logins.in_use(answer, [one]) for one in login.postgres(role).names},
-    }
-
-
-def _mark(verifier: str) -> str:
-    return hashlib.sha256(verifier.encode()).hexdigest()[:16]
-
-
-def _change(
-    params: Mapping[str, Any], new: tuple[str, str, str], answer: Mapping[str, Any]
-) -> tuple[bool, dict[str, Any]]:
-    """Change what the state asks for; returns whether anything was changed, and more to tell."""
-    role, port, (name, password, database) = params["role"], params["port"], new
-    held = answer["roles"]
-    may = {one: held[one]["login"] for one in held}
-    if params["state"] == "prepared":
-        before = held.get(name, {"verifier": ""})["verifier"]
-        if params["expected"] != (_mark(before) if name in held else ""):
-            raise RotationError(f"another rotation is using role {name}")
-        verifier = logins.verifier(password, os.urandom(logins.SALT_BYTES))
-        host.ask(logins.prepare(name, role, database, verifier, before), "postgres", port)
-        return True, {}
-    if params["state"] == "enabled":
-        if may.get(name):
-            return False, {}
-        host.ask(logins.enable(name), "postgres", port)
-        return True, {}
-    others = login.postgres(role).old(name, may)
-    if not others:
-        return False, {"closed": 0}
-    if not may.get(name):
-        raise RotationError(f"{name} may not log in, so nothing is revoked: it would be the last one")
-    return True, {"closed": host.ask(logins.revoke(others), "postgres", port)}
-
-
-def _wait(role: str, name: str, answer: Any, params: Mapping[str, Any], seconds: float) -> Any:
-    """Wait until nobody is connected as another login. Raises RotationError."""
-    others = login.postgres(role).others(name)
-    until = time.monotonic() + seconds
-    while users := logins.in_use(answer, others):
-        if time.monotonic() >= until:
-            raise RotationError(
-                f"the old login is still in use after {seconds:g} s, so it was not revoked: {'; '.join(users)}"
-            )
-        time.sleep(POLL_SECONDS)
-        answer = _look(role, params["port"])
-    return answer
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

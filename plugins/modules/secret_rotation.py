@@ -56,10 +56,10 @@ options:
     type: str
     required: true
   logins:
-    description: What M(sluice.stack.db_login) or M(sluice.stack.redis_login) returned.
+    description: What M(sluice.stack.db_login), M(sluice.stack.redis_login) or M(sluice.stack.secret_command) returned.
     type: dict
   host:
-    description: The host with the logins, for the output.
+    description: The host with the logins, or the command, for the output.
     type: str
     required: true
   emergency:

@@ -9,6 +9,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,13 +19,14 @@ from tests.support.lab import APP, APP_HOSTS, INVENTORY, STATE, Lab, until
 from tests.support.load import Load
 from tests.support.playbook import Run, Started, known
 from tests.support.stores import Bao, Stores
+from tests.support.visitor import Visitor
 
 SECRET = "DATABASE_URL"
 ROTATIONS = int(os.environ.get("SLUICE_ROTATIONS", "20"))
 # Moments of a rotation, in their order: before and after everything that it changes.
 MOMENTS = (
     "result:Rotation | Decide",
-    "start:Rotation | Make the new login",
+    "start:Rotation | Make the new one",
     "start:Rotation | Store the new value",
     "result:Rotation | Store the new value",
     "start:Rotation | Let the new login in",
@@ -49,6 +51,8 @@ WRITES = """path "secret/data/marketplace/*" { capabilities = ["read", "create",
 
 class Rotated:
     """The reference app with its database's URL in OpenBao."""
+
+    version: ClassVar = "v1.0.0"
 
     def __init__(self, lab: Lab, bao: Bao, values: dict[str, str]) -> None:
         self.lab, self.bao, self.begun = lab, bao, time.time() - 10
@@ -89,7 +93,7 @@ class Rotated:
         self.bao.put("marketplace/database", url=self.first)
         self.bao.put("marketplace/cache", url=self.cache)
         banner = json.dumps({"app_extra": {"banner": "two"}})
-        self.run("deploy", "-e", "app_version=v1.0.0", "-e", banner).good()
+        self.run("deploy", "-e", f"app_version={self.version}", "-e", banner).good()
         self._forget()
 
     def _as_provisioned(self) -> None:
@@ -246,12 +250,13 @@ def test_many_rotations_under_writes(app: Rotated) -> None:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_rotation_that_was_killed_is_gone_on_with(app: Rotated, moment: str) -> None:
     known(moment.split(":")[1])
-    before = app.stored()
+    before, visitor = app.stored(), Visitor(app.lab)
     with Load(app.lab.url, *asks(app.lab), rate=60, seconds=600) as load:
         cut = app.start("playbooks/secrets/rotate", "-e", f"secret={SECRET}", environ={"SLUICE_KILL": moment}).wait(240)
         assert cut.code == -signal.SIGKILL, f"it was not killed at {moment}\n{cut}"
         app.rotate("-e", "release_wait_seconds=90").good()
     assert load.report.failed == 0, str(load.report)
+    assert visitor.signed_in() and visitor.believed()
     assert app.stored() != before
     assert not app.accepts(before)
     whole(app)

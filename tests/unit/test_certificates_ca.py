@@ -49,6 +49,7 @@ def test_certbot_is_asked_for_one_name_with_nothing_to_prepare() -> None:
     )
     assert "--manual" not in words
     assert acme.environment(OF) == {"REQUESTS_CA_BUNDLE": "/ca.pem"}
+    assert not any(word.startswith("--reuse-key") for word in words), "each certificate has a key of its own"
 
 
 def test_an_account_without_an_address_is_one() -> None:

@@ -34,7 +34,9 @@ def test_users() -> None:
 
 
 def test_connections() -> None:
-    assert redis.clients(CLIENTS, ["shop_a", "shop_b"]) == {"shop_a from 10.0.0.21": 2}
+    assert redis.in_use(CLIENTS, "shop_a") == ["shop_a from 10.0.0.21: 2 connections"]
+    assert redis.in_use(CLIENTS, "default") == ["default from 127.0.0.1: 1 connection"]
+    assert redis.in_use(CLIENTS, "shop_b") == []
 
 
 def test_the_default_user_stays() -> None:

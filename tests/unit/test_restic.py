@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.backup import restic, restic_output
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import Done
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import RepositoryError
 
 STOPPED = (
@@ -246,3 +247,63 @@ def test_the_cache_is_the_owners_alone(
     program(tmp_path, monkeypatch, "true")
     restic.must(repository, "snapshots")
     assert stat.S_IMODE(os.stat(tmp_path / "cache").st_mode) == 0o700
+
+
+class Restic:
+    """A repository with keys; ``restic.run`` on it, as restic 0.14 and 0.18 answer."""
+
+    def __init__(self, *passphrases: str) -> None:
+        self.keys = dict(enumerate(passphrases))
+
+    def run(self, repository: dict[str, Any], *words: str, timeout: float = 0) -> Done:
+        file = Path(repository["keys"]) / f"{repository['name']}.{repository.get('by', 'passphrase')}"
+        given = file.read_text().strip()
+        mine = next((number for number, one in self.keys.items() if one == given), None)
+        if mine is None:
+            return Done(1, "", "Fatal: wrong password or no key found\n")
+        if words[:2] == ("key", "add"):
+            new = Path(words[words.index("--new-password-file") + 1]).read_text().strip()
+            self.keys[max(self.keys) + 1] = new
+        if words[:2] == ("key", "remove"):
+            assert int(words[-1]) != mine, "refusing to remove key currently used to access repository"
+            del self.keys[int(words[-1])]
+        listed = [{"current": number == mine, "id": str(number)} for number in self.keys]
+        return Done(0, json.dumps(listed) if words[:2] == ("key", "list") else "[]", "")
+
+
+def opened_by(tmp_path: Path, new: str, previous: str) -> dict[str, Any]:
+    for name, text in (("passphrase", new), ("previous", previous)):
+        (tmp_path / f"store.{name}").write_text(f"{text}\n")
+    return {"name": "store", "keys": str(tmp_path), "endpoint": ""}
+
+
+@pytest.mark.parametrize("begun", [("old",), ("old", "new"), ("new",), ("somebody's", "old")])
+def test_a_passphrase_is_changed_and_a_run_that_was_killed_is_gone_on_with(
+    begun: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Restic(*begun)
+    monkeypatch.setattr(restic, "run", real.run)
+    repository = opened_by(tmp_path, "new", "old")
+    made, failed = restic.prepare([repository])
+    assert failed == []
+    assert made == (["store: made to open by its new passphrase alone"] if "old" in begun else [])
+    assert sorted(real.keys.values()) == sorted({*begun, "new"} - {"old"})
+    assert restic.prepare([repository]) == ([], [])
+
+
+@pytest.mark.parametrize("previous", ["", "wrong"])
+def test_a_passphrase_that_opens_nothing_changes_nothing(
+    previous: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Restic("old")
+    monkeypatch.setattr(restic, "run", real.run)
+    made, failed = restic.prepare([opened_by(tmp_path, "new", previous)])
+    assert made == [] and "cannot be decrypted" in failed[0]
+    assert list(real.keys.values()) == ["old"]
+
+
+def test_the_same_passphrase_twice_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Restic("old")
+    monkeypatch.setattr(restic, "run", real.run)
+    assert restic.prepare([opened_by(tmp_path, "old", "old")]) == ([], [])
+    assert list(real.keys.values()) == ["old"]

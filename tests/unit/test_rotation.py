@@ -67,7 +67,7 @@ class World:
                 assert self.accepted(self.stored), "a release with a dead password"
                 self.live = self.stored
             if step == steps.REVOKE:
-                for name in FAMILY.others(login.parts(self.stored)[0]):
+                for name in FAMILY.old(login.parts(self.stored)[0], dict.fromkeys(self.roles, True)):
                     self.roles[name] = {"login": False, "password": ""}
             done.append(step)
             if not emergency:

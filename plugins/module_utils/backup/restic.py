@@ -26,7 +26,8 @@ INCOMPLETE = 3
 def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECONDS) -> Done:
     """Run restic on ``repository``, a ``{name, url, endpoint, options, ca, keys, cache}``; it is stopped after ``timeout`` seconds.
 
-    ``keys`` and ``cache`` are directories of root's. Keys and passphrase are read by restic from files: they are in no argument and no environment.
+    ``keys`` and ``cache`` are directories of root's; ``by: previous`` opens it with the passphrase of before. Keys and passphrases are
+    read by restic from files: they are in no argument and no environment.
     """
     key, cache = os.path.join(repository["keys"], repository["name"]), repository["cache"]
     environment = {
@@ -37,7 +38,7 @@ def run(repository: Mapping[str, Any], *words: str, timeout: float = WORK_SECOND
         "TMPDIR": cache,
         "RESTIC_CACHE_DIR": cache,
         "RESTIC_REPOSITORY": repository["url"],
-        "RESTIC_PASSWORD_FILE": f"{key}.passphrase",
+        "RESTIC_PASSWORD_FILE": f"{key}.{repository.get('by', 'passphrase')}",
         "AWS_SHARED_CREDENTIALS_FILE": f"{key}.credentials",
     }
     options = [part for option in repository["options"] for part in ("-o", option)]
@@ -87,12 +88,14 @@ def snapshots(repository: Mapping[str, Any]) -> list[Snapshot]:
 
 
 def prepare(repositories: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """Make every repository that is not there; what was made, and what cannot be used, a line each."""
+    """Make every repository that is not there, and change passphrases; what was done, and what cannot be used, a line each."""
     made, failed = [], []
     for repository in repositories:
         try:
             if initialise(repository):
                 made.append(f"{repository['name']}: made")
+            elif change_passphrase(repository):
+                made.append(f"{repository['name']}: made to open by its new passphrase alone")
         except RepositoryError as error:
             failed.append(f"{repository['name']}: cannot be used: {error}")
     return made, failed
@@ -103,11 +106,46 @@ def initialise(repository: Mapping[str, Any]) -> bool:
     try:
         snapshots(repository)
     except RepositoryError as error:
-        if error.failure.kind != "absent":
+        if error.failure.kind == "absent":
+            must(repository, "init", "--quiet", timeout=LOOK_SECONDS)
+            return True
+        previous = _previous(repository)
+        if error.failure.kind != "key" or previous is None:
             raise
-        must(repository, "init", "--quiet", timeout=LOOK_SECONDS)
-        return True
+        # The new passphrase becomes a second key, made by the previous one.
+        new = f"{os.path.join(repository['keys'], repository['name'])}.passphrase"
+        must(previous, "key", "add", "--quiet", "--new-password-file", new, timeout=LOOK_SECONDS)
+        snapshots(repository)
     return False
+
+
+def change_passphrase(repository: Mapping[str, Any]) -> bool:
+    """Take the previous passphrase's key away from a repository that the new one opens; return whether it had it. Raises RepositoryError."""
+    previous = _previous(repository)
+    if not previous:
+        return False
+    try:
+        keys = json.loads(must(previous, "key", "list", "--json", "--quiet", "--no-lock", timeout=LOOK_SECONDS))
+    except RepositoryError as error:
+        if error.failure.kind == "key":
+            return False
+        raise
+    for key in keys:
+        if key["current"]:
+            must(repository, "key", "remove", "--quiet", key["id"], timeout=LOOK_SECONDS)
+    return True
+
+
+def _previous(repository: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the repository as the previous passphrase opens it, if the inventory has one that differs."""
+    texts = []
+    for name in ("previous", "passphrase"):
+        try:
+            with open(f"{os.path.join(repository['keys'], repository['name'])}.{name}", encoding="utf-8") as handle:
+                texts.append(handle.read().strip())
+        except FileNotFoundError:
+            texts.append("")
+    return {**repository, "by": "previous"} if texts[0] and texts[0] != texts[1] else None
 
 
 def unlock(repository: Mapping[str, Any]) -> None:

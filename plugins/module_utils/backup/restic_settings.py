@@ -41,10 +41,12 @@ def authorities(
 
 
 def secrets(items: Iterable[Mapping[str, Any]], folder: str) -> list[dict[str, Any]]:
-    """Return what opens repositories, as files host_files takes: ``store.passphrase``, ``store.credentials``."""
+    """Return what opens repositories, as files host_files takes: ``store.passphrase``, ``store.previous``, ``store.credentials``."""
     found = {}
     for item in items:
         found[f"{item['name']}.passphrase"] = f"{item['passphrase']}\n"
+        # Empty when there is none, so that the file of an earlier one does not stay.
+        found[f"{item['name']}.previous"] = f"{item.get('passphrase_previous') or ''}\n"
         if item["type"] == "s3":
             found[f"{item['name']}.credentials"] = (
                 f"[default]\naws_access_key_id = {item['access_key']}\naws_secret_access_key = {item['secret_key']}\n"

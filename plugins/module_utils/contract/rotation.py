@@ -13,6 +13,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     Problems,
     mapping,
     number,
+    sequence,
     shown,
     struct,
     text,
@@ -34,6 +35,8 @@ KINDS: dict[str, Kind] = {
     "postgres": struct({**_COMMON, "role": text(REQUIRED, *ROLE)}),
     # Two users, <user>_a and <user>_b; before the first rotation the default user.
     "redis": struct({**_COMMON, "user": text(REQUIRED, *ROLE)}),
+    # Keys that a command makes and ends, on the controller: see the module secret_command.
+    "command": struct({**_COMMON, "command": sequence(text())}),
     # The app signs with the secret and believes a second one as well, which is the old key for some hours.
     "signing_key": struct(
         {**_COMMON, "previous": text(REQUIRED, *secret_reference.ENV_NAME), "verify_hours": number(24, 0, 8784)}
@@ -70,6 +73,8 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
             problems.add(path, f"is a secret that no service lists: {did_you_mean(name, used)}", raw)
             continue
         _check_place(path, contract["app_secrets"][name], raw, problems)
+        if contract["app_rotations"][name].get("command") == []:
+            problems.add(f"{path}.command", "is empty: it must name a program", raw)
         other = contract["app_rotations"][name].get("previous")
         if other and other not in used:
             problems.add(f"{path}.previous", f"is {other}, which no service lists: {did_you_mean(other, used)}", raw)

@@ -76,12 +76,12 @@ def users(lines: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def clients(text: str, names: Sequence[str]) -> dict[str, int]:
-    """Return how many connections of ``CLIENT LIST`` each user has from each address."""
+def in_use(text: str, name: str) -> list[str]:
+    """Return the connections of a user in ``CLIENT LIST``, a line for each address."""
     found: dict[str, int] = {}
     for line in text.splitlines():
         fields = dict(part.partition("=")[::2] for part in line.split(" "))
-        if fields.get("user") in names:
-            place = f"{fields['user']} from {fields.get('addr', '').rpartition(':')[0]}"
+        if fields.get("user") == name:
+            place = fields.get("addr", "").rpartition(":")[0]
             found[place] = found.get(place, 0) + 1
-    return found
+    return [f"{name} from {place}: {count} connection{'s' * (count > 1)}" for place, count in sorted(found.items())]

@@ -12,7 +12,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan.state import con
 from ansible_collections.sluice.stack.plugins.module_utils.release import credentials, ledger
 from ansible_collections.sluice.stack.plugins.module_utils.release.ledger import History, Manifest
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
-from ansible_collections.sluice.stack.plugins.module_utils.rotation import login, signing, steps
+from ansible_collections.sluice.stack.plugins.module_utils.rotation import command, login, signing, steps
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
 
 
@@ -52,9 +52,16 @@ def fleet(edges: list[str], hosts: list[str], observed: Mapping[str, Any]) -> Fl
     return Fleet(history, history.manifests.get(live["release"]) if live else None, observed)
 
 
+def credentials_of(rotation: Mapping[str, str]) -> login.Credentials:
+    """Return what may be in use of an entry of app_rotations, but for keys that sign."""
+    if rotation["kind"] == "command":
+        return command.Keys()
+    return login.redis(rotation["user"]) if rotation["kind"] == "redis" else login.postgres(rotation["role"])
+
+
 def logins(
     name: str,
-    family: login.Family,
+    family: login.Credentials,
     value: str,
     found: Mapping[str, Any],
     app: Fleet,
@@ -63,9 +70,9 @@ def logins(
     emergency: bool,
     after: bool,
 ) -> Decision:
-    """Return what a run does about a secret whose value is a URL with one of two logins.
+    """Return what a run does about a secret whose value is a URL with one of two logins, or a key.
 
-    ``found`` is the answer of the module that looks at the logins, ``password`` one for a login that has to be made. ``after`` the release, and
+    ``found`` is the answer of the module that looks at them, ``password`` one for a login that has to be made. ``after`` the release, and
     in an emergency before it, only the old login is left to end. Raises RotationError.
     """
     if app.live is None:
@@ -80,7 +87,7 @@ def logins(
         enabled=bool(may.get(user)),
         old=family.old(user, may),
     )
-    left = steps.remaining(seen, emergency)
+    left = [step for step in steps.remaining(seen, emergency) if step != steps.ENABLE or family.enables]
     new = user
     if after:
         left = [] if steps.CREATE in left else left
@@ -88,7 +95,7 @@ def logins(
             require_gone(name, stored, app)
     elif steps.CREATE in left:
         new = family.next(user, may)
-        value = login.with_login(value, new, password)
+        value = family.renewed(value, new, password)
     return Decision(left, {name: value}, _secrets({name: value}, app), new, list(family.old(new, may)))
 
 

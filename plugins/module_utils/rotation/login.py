@@ -5,9 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import RotationError
+
+
+class Credentials(Protocol):
+    """What may be in use of one secret, by name."""
+
+    @property
+    def enables(self) -> bool:
+        """Whether a new one cannot be used until it is let in."""
+
+    def user(self, value: str) -> str:
+        """Return whose value it is. Raises RotationError."""
+
+    def ends(self, name: str) -> bool:
+        """Return whether a rotation ends that when it is not in use any more."""
+
+    def old(self, current: str, may: Mapping[str, bool]) -> tuple[str, ...]:
+        """Return which others can be used."""
+
+    def next(self, current: str, may: Mapping[str, bool]) -> str:
+        """Return the one to make. Raises RotationError."""
+
+    def renewed(self, value: str, new: str, password: str) -> str:
+        """Return the value with a new one."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +41,7 @@ class Family:
     base: str  # the two that take turns are called <base>_a and <base>_b
     first: str  # what is in use before the first rotation
     ends_first: bool  # whether a rotation ends that, too
+    enables: bool = True
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -35,13 +60,13 @@ class Family:
             raise RotationError(f"its user is {found!r}, which is none of {', '.join(self.names)}: see app_rotations")
         return found
 
-    def others(self, current: str) -> tuple[str, ...]:
-        """Return those that end when the current one is all that is needed."""
-        return tuple(name for name in self.names if name != current and (self.ends_first or name != self.first))
+    def ends(self, name: str) -> bool:
+        """Return whether a rotation ends that when it is not in use any more."""
+        return self.ends_first or name != self.first
 
     def old(self, current: str, may: Mapping[str, bool]) -> tuple[str, ...]:
-        """Return which of these may log in."""
-        return tuple(name for name in self.others(current) if may.get(name))
+        """Return which others may log in, and end."""
+        return tuple(name for name in self.names if name != current and self.ends(name) and may.get(name))
 
     def next(self, current: str, may: Mapping[str, bool]) -> str:
         """Return the login to make ready: the one of the pair that nobody can use. ``may``: which exist, and may log in. Raises RotationError."""
@@ -53,6 +78,10 @@ class Family:
             )
         return next((name for name in free if name != current), free[0])
 
+    def renewed(self, value: str, new: str, password: str) -> str:
+        """Return the URL with another login."""
+        return with_login(value, new, password)
+
 
 def postgres(role: str) -> Family:
     """Return the logins that act as a role of Postgres; before the first rotation that is the role itself."""
@@ -62,11 +91,6 @@ def postgres(role: str) -> Family:
 def redis(user: str) -> Family:
     """Return the users of Redis's access control list. The default user stays: by it the server is administered."""
     return Family(user, "default", ends_first=False)
-
-
-def of(rotation: Mapping[str, str]) -> Family:
-    """Return the logins of an entry of app_rotations."""
-    return redis(rotation["user"]) if rotation["kind"] == "redis" else postgres(rotation["role"])
 
 
 def parts(url: str) -> tuple[str, str, str]:

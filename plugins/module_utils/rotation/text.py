@@ -26,14 +26,22 @@ def lines(
     phase = _PHASES.get(found.new, "")
     if phase:
         when = f", until {found.until:%Y-%m-%d %H:%M} UTC: run it again then" if found.until else ""
-        return [f"Rotate {name} of {app}: {place}", f"  {found.new:<10} {phase}{when}"]
-    head = f"{'Rotate' if CREATE in found.steps else 'Go on with the rotation of'} {name} of {app}: {place}"
+        head = [f"Rotate {name} of {app}: {place}"]
+        if emergency and found.new == signing.SIGN:
+            head.append(
+                "  breaks     what any other key signed is refused once it is live: everybody must log in again"
+            )
+            phase = "the release signs with a new key, and believes no other"
+        return [*head, f"  {found.new:<10} {phase}{when}"]
+    first = f"{'Rotate' if CREATE in found.steps else 'Go on with the rotation of'} {name} of {app}: {place}"
     breaks = [
-        f"connections of {old} are closed at once; what needs them fails until the new release is live",
+        f"{old} ends at once, with its connections; what needs it fails until the new release is live",
         *(f"in use now: {line}" for name in found.old for line in in_use.get(name, [])),
     ]
     told = {
-        CREATE: f"{found.new} on {host}, with a new password; it cannot log in yet",
+        CREATE: f"{found.new} on {host}, with a new password; it cannot log in yet"
+        if ENABLE in found.steps
+        else f"{found.new}, by {host}; it works at once",
         STORE: "the new value, where the old one is kept",
         ENABLE: f"{found.new} may log in; {old} still may",
         RELEASE: "the live release again with the new value, by a switch of slots",
@@ -41,4 +49,4 @@ def lines(
     }
     shown = [("breaks", line) for line in breaks] if emergency and REVOKE in found.steps else []
     shown += [(step, told[step]) for step in found.steps]
-    return [head, *(f"  {step:<10} {line}" for step, line in shown)]
+    return [first, *(f"  {step:<10} {line}" for step, line in shown)]

@@ -9,6 +9,8 @@ export interface Config {
   databaseUrl: string;
   redisUrl: string;
   jwtSecret: string;
+  /** Believed as well; empty where there is only one key. */
+  jwtSecretPrevious: string;
   /** How many bookings one client may make in a minute. */
   bookingsPerMinute: number;
   /** How many attempts to sign in there may be for one account in a minute; ten times as many from one address. */
@@ -59,6 +61,7 @@ export function readConfig(env: Environment): Config {
     databaseUrl: attempt(() => readUrl(env, 'DATABASE_URL', ['postgresql:', 'postgres:'])),
     redisUrl: attempt(() => readUrl(env, 'REDIS_URL', ['redis:', 'rediss:'])),
     jwtSecret: attempt(() => readSecret(env, 'JWT_SECRET', 16)),
+    jwtSecretPrevious: env['JWT_SECRET_PREVIOUS'] ? attempt(() => readSecret(env, 'JWT_SECRET_PREVIOUS', 16)) : '',
     bookingsPerMinute: attempt(() => readInteger(env, 'BOOKINGS_PER_MINUTE', 60, 1, 1_000_000)),
     signInsPerMinute: attempt(() => readInteger(env, 'SIGN_INS_PER_MINUTE', 10, 1, 1_000_000)),
     mailFile: env['MAIL_FILE'] ?? '',

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto';
 
-import { SignJWT, jwtVerify } from 'jose';
+import { SignJWT } from 'jose';
+
+import { SigningKeys } from './keys.js';
 
 const ISSUER = 'marketplace';
 const AUDIENCE = 'password';
@@ -21,30 +23,19 @@ export const sealOf = (passwordHash: string | null | undefined): string =>
 
 /** Signs and checks the tokens by which somebody sets a password: the first one, or a new one. Nothing of them is stored. */
 export class Links {
-  readonly #key: Uint8Array;
+  readonly #keys: SigningKeys;
 
-  constructor(secret: string) {
-    this.#key = new TextEncoder().encode(secret);
+  constructor(secret: string, previous = '') {
+    this.#keys = new SigningKeys(secret, previous);
   }
 
   issue(link: Link, lifetime = '30m'): Promise<string> {
-    return new SignJWT({ seal: link.seal })
-      .setProtectedHeader({ alg: 'HS256' })
-      .setIssuer(ISSUER)
-      .setAudience(AUDIENCE)
-      .setSubject(link.email)
-      .setIssuedAt()
-      .setExpirationTime(lifetime)
-      .sign(this.#key);
+    const token = new SignJWT({ seal: link.seal }).setIssuer(ISSUER).setAudience(AUDIENCE).setSubject(link.email);
+    return this.#keys.sign(token.setIssuedAt().setExpirationTime(lifetime));
   }
 
   async read(token: string): Promise<Link | undefined> {
-    try {
-      const options = { algorithms: ['HS256'], issuer: ISSUER, audience: AUDIENCE, requiredClaims: ['sub', 'exp'] };
-      const { payload } = await jwtVerify(token, this.#key, options);
-      return { email: String(payload.sub), seal: String(payload['seal']) };
-    } catch {
-      return undefined;
-    }
+    const payload = await this.#keys.verify(token, { issuer: ISSUER, audience: AUDIENCE, requiredClaims: ['sub', 'exp'] });
+    return payload && { email: String(payload.sub), seal: String(payload['seal']) };
   }
 }

@@ -32,3 +32,19 @@ test('a seal tells passwords apart and holds nothing of them', () => {
   assert.notEqual(sealOf('scrypt$a'), sealOf('scrypt$b'));
   assert.doesNotMatch(sealOf('scrypt$a'), /scrypt/);
 });
+
+test('what the previous key signed is good until that is taken away, and it signs nothing', async () => {
+  const next = 'the next secret, as long';
+  const [old, both, after] = [[SECRET], [next, SECRET], [next]].map(([key = '', previous]) => ({
+    links: new Links(key, previous),
+    receipts: new Receipts(key, previous),
+  }));
+  assert.ok(old && both && after);
+  const [token, receipt] = [await old.links.issue(LINK), `Bearer ${await old.receipts.issue('one')}`];
+  assert.deepEqual(await both.links.read(token), LINK);
+  assert.equal(await both.receipts.proves('one', receipt), true);
+  assert.equal(await after.links.read(token), undefined);
+  assert.equal(await after.receipts.proves('one', receipt), false);
+  assert.equal(await old.links.read(await both.links.issue(LINK)), undefined);
+  assert.equal(await both.links.read(await both.links.issue(LINK, '-1s')), undefined);
+});
