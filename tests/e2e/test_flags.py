@@ -214,8 +214,15 @@ class Server:
         (variables / "app.yml").write_text(yaml.safe_dump(described))
 
     def deploy(self, version: str) -> Run:
+        return self._run("deploy.yml", "-e", f"app_version={version}", *QUICK)
+
+    def remove(self) -> None:
+        """Take it from the hosts; its database stays."""
+        self._run("playbooks/app/remove.yml", "-e", "remove_confirm=unleash", "-e", "remove_data=true").good()
+
+    def _run(self, playbook: str, *extra: str) -> Run:
         home = {"MOLECULE_PROJECT_DIRECTORY": str(REPO)}
-        return Started(["deploy.yml", "-i", str(self.inventory), "-e", f"app_version={version}", *QUICK], home).wait()
+        return Started([playbook, "-i", str(self.inventory), *extra], home).wait()
 
 
 def sql(lab: Lab, text: str, database: str = "postgres") -> None:
@@ -240,15 +247,7 @@ def unleash(lab: Lab, tmp_path: Path, forgotten: None) -> Iterator[Server]:
     server = Server(lab, tmp_path)
     server.deploy(UNLEASH).good()
     yield server
-    mine = "--filter label=stack.sluice.app=unleash"
-    for host in (*APP_HOSTS, "edge1"):
-        lab.shell(
-            host,
-            f"docker ps -aq {mine} | xargs -r docker rm -f; docker network ls -q {mine} | xargs -r docker network rm; "
-            f"rm -rf {STATE}/apps/unleash /var/lib/sluice-edge/unleash.json /etc/nginx/sluice/unleash.conf",
-            check=False,
-        )
-    lab.shell("edge1", "systemctl reload nginx")
+    server.remove()
 
 
 def evaluated(lab: Lab) -> dict[str, Any]:
