@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: canary_window
-short_description: Count the new and the old release's requests in an edge's access log
+short_description: Count the requests to two releases, or to both sides of a feature flag, in an edge's access log
 version_added: 0.1.0
 description:
   - Counts requests, errors (status 500 and above) and latency of both releases in blocks of time, for M(sluice.stack.canary_verdict).
@@ -25,7 +25,7 @@ options:
     type: str
     required: true
   releases:
-    description: Ids of the two releases.
+    description: Ids of the two releases; with O(flag) its two values.
     type: dict
     required: true
     suboptions:
@@ -37,6 +37,10 @@ options:
         description: The old release, to compare with.
         type: str
         required: true
+  flag:
+    description: Compare two values of this feature flag instead of two releases. The app says which in its response header C(Feature-Flags).
+    type: str
+    default: ""
   since:
     description: The start of the window, in seconds since the epoch of the edge's clock. Either this or O(seconds).
     type: float
@@ -126,10 +130,8 @@ def window_of(params: dict[str, Any], now: float) -> canary_log.Window:
         raise LogError(f"block_seconds is {params['block_seconds']:g}: it must be above 0")
     releases = params["releases"]
     if releases["new"] == releases["old"]:
-        raise LogError(
-            f"releases.new and releases.old are both {releases['new']}: a release cannot be compared with itself"
-        )
-    return canary_log.Window(params["app"], releases, since, until, params["block_seconds"])
+        raise LogError(f"releases.new and releases.old are both {releases['new']}: it cannot be compared with itself")
+    return canary_log.Window(params["app"], releases, since, until, params["block_seconds"], params["flag"])
 
 
 def wait(params: dict[str, Any]) -> None:
@@ -153,6 +155,7 @@ ARGUMENTS: dict[str, Any] = {
             "required": True,
             "options": {"new": {"type": "str", "required": True}, "old": {"type": "str", "required": True}},
         },
+        "flag": {"type": "str", "default": ""},
         "since": {"type": "float"},
         "seconds": {"type": "float"},
         "until": {"type": "float"},

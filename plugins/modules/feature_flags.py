@@ -169,7 +169,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             if name in observed
         }
     else:
-        wanted = shape.wanted(params["flags"], params["killed"])
+        wanted = shape.wanted(params["flags"], params["killed"], observed)
     steps = plan.steps(wanted, observed, archive=params["archive"] and not params["only_killed"])
     if not check_mode:
         for step in steps:

@@ -31,9 +31,9 @@ options:
         type: str
         required: true
       action:
-        description: V(kill) switches it off, V(revive) lets Unleash decide again.
+        description: V(kill) switches it off, V(revive) lets Unleash decide again, V(rollout) is only kept in the history.
         type: str
-        choices: [kill, revive]
+        choices: [kill, revive, rollout]
         required: true
       time:
         description: When, in ISO 8601 and UTC.
@@ -96,7 +96,7 @@ ARGUMENTS: dict[str, Any] = {
             "default": [],
             "options": {
                 "flag": {"type": "str", "required": True},
-                "action": {"type": "str", "choices": ["kill", "revive"], "required": True},
+                "action": {"type": "str", "choices": ["kill", "revive", "rollout"], "required": True},
                 "time": {"type": "str", "required": True},
                 "run_id": {"type": "str", "required": True},
                 "who": {"type": "str", "required": True},

@@ -201,7 +201,7 @@ def main() -> None:
         if "app" in roles:
             engine = Engine()
             look: list[Callable[[], Any]] = [
-                lambda: app_host(app, engine),
+                lambda: app_host(app, engine, run["action"]),
                 *(partial(image_of, engine, image, params["registry_seconds"]) for image in params["images"]),
             ]
             found, *digests = together(lambda one: one(), look)

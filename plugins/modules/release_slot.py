@@ -38,6 +38,16 @@ options:
     description: The current values of the app's secrets, by name.
     type: dict
     default: {}
+  flag_events:
+    description: What was switched on any host, as M(sluice.stack.flag_switch) returns it; a host that was away or is new learns it before it starts.
+    type: list
+    elements: dict
+    default: []
+  features:
+    description: What Unleash told other hosts, for one that it told nothing.
+    type: list
+    elements: str
+    default: []
   pull_seconds:
     description: How long pulling may take.
     type: float
@@ -103,6 +113,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, slot, workers
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.flags import switches
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, ledger_file, ports_file
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, ports, secret_store
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import (
@@ -133,6 +144,7 @@ def present(params: dict[str, Any], guard: Guard, engine: Engine) -> dict[str, A
         ledger.append(ledger_file(guard.app), params["entries"])
         record_ports(manifest)
         secret_store.keep(manifest, values, guard.folder)
+        switches.learn(guard.app, params["flag_events"], params["features"])
     done = slot.prepare(
         engine,
         guard,
@@ -162,6 +174,8 @@ ARGUMENTS: dict[str, Any] = {
         "services": {"type": "list", "elements": "str", "required": True},
         "address": {"type": "str", "required": True},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "flag_events": {"type": "list", "elements": "dict", "default": []},
+        "features": {"type": "list", "elements": "str", "default": []},
         "pull_seconds": {"type": "float", "default": 300},
         "drain_seconds": {"type": "float", "default": 30},
     },

@@ -28,6 +28,7 @@ FIXED = {
     "sluice_route": "shop.example.com/api",
     "sluice_slot": "green",
     "upstream_addr": "10.0.0.21:20001",
+    "upstream_http_feature_flags": "new-payment-flow=on, booking-button=reserve",
 }
 VARYING = {
     "msec",

@@ -249,6 +249,7 @@ def params(**changes: Any) -> dict[str, Any]:
         "seconds": None,
         "until": None,
         "block_seconds": 5.0,
+        "flag": "",
     }
     return {**base, **changes}
 

@@ -143,3 +143,15 @@ def test_the_history_has_switches_between_the_runs_once() -> None:
         "2026-11-28T11:00:00Z",
     ]
     assert lines[2].endswith("kill      payment  by anna, run kill5: double charges")
+
+
+def test_a_new_host_learns_before_it_starts_what_the_others_know(tmp_path: Path) -> None:
+    root, told = str(tmp_path), '{"features":[{"name":"payment"}]}\n'
+    switches.learn("shop", [], [], root)
+    assert not (tmp_path / "apps").exists(), "there is nothing to know"
+    switches.learn("shop", [event("payment", "kill", 1)], ["", told], root)
+    assert seen(tmp_path) == ["payment"] and switches.features("shop", root) == told
+    assert stat.S_IMODE((tmp_path / "apps/shop/flags").stat().st_mode) == 0o755
+    # What Unleash told this host itself is newer than anything it hears.
+    switches.learn("shop", [], ['{"features":[]}\n'], root)
+    assert switches.features("shop", root) == told

@@ -36,13 +36,17 @@ class CountsDiffer(Exception):
 
 @dataclass(frozen=True)
 class Window:
-    """What is counted: an app's requests that began at ``since`` or later and ended before ``until`` (epoch seconds)."""
+    """What is counted: an app's requests that began at ``since`` or later and ended before ``until`` (epoch seconds).
+
+    The arms are two releases, or two values of a feature flag that the app said it answered with.
+    """
 
     app: str
-    releases: Mapping[str, str]  # arm → id of the release
+    releases: Mapping[str, str]  # arm → id of the release; value of the flag, where there is one
     since: float
     until: float
     block_seconds: float
+    flag: str = ""
 
 
 class Line(NamedTuple):
@@ -55,6 +59,15 @@ class Line(NamedTuple):
     ended: float
     seconds: float
     latency: float | None  # None when it does not reflect the app's speed
+    flags: str = ""  # the app's response header Feature-Flags: name=value, name=value
+
+    def answered(self, flag: str) -> str:
+        """Return the value of a flag that the app answered with; empty when it did not ask for the flag."""
+        for part in self.flags.split(",") if self.flags else ():
+            name, _unused, value = part.strip().partition("=")
+            if name == flag:
+                return value
+        return ""
 
 
 def parse(line: bytes | str) -> Line | None:
@@ -75,6 +88,7 @@ def parse(line: bytes | str) -> Line | None:
         ended=ended,
         seconds=seconds,
         latency=None if status == UPGRADED else upstream_seconds(item.get("upstream_seconds"), seconds),
+        flags=str(item.get("flags", "")),
     )
 
 
@@ -129,7 +143,8 @@ class Tally:
         if line is None:
             self._broken += 1
             return None
-        window, arm = self._window, self._arm.get(line.release)
+        window = self._window
+        arm = self._arm.get(line.answered(window.flag) if window.flag else line.release)
         # By its start: a slow request belongs to the time that caused it, and both arms are cut off alike at the end of the
         # window. Counting by end, a release's first seconds would contain only its fast requests.
         begin = line.ended - line.seconds

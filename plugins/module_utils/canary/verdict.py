@@ -24,13 +24,21 @@ from ansible_collections.sluice.stack.plugins.module_utils.canary.statistics imp
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 Verdict = dict[str, Any]
+# What the two arms are called in the reasons.
+RELEASES = ("the new release", "the old one")
 
 
-def judge(counts: Counts | None, settings: Settings, missing: Mapping[str, str] | None = None) -> Verdict:
+def judge(
+    counts: Counts | None,
+    settings: Settings,
+    missing: Mapping[str, str] | None = None,
+    names: tuple[str, str] = RELEASES,
+) -> Verdict:
     """Return the verdict on counts, of one edge or added up: decision, reasons (one line each) and samples.
 
     ``counts`` is None when no edge answered; ``missing`` maps edges without counts to the reason: without them nothing
-    passes. One ``fail`` fails, else one ``inconclusive`` makes it inconclusive. All tests are one-sided: only a worse release fails.
+    passes. ``names`` are what the reasons call both arms. One ``fail`` fails, else one ``inconclusive`` makes it inconclusive. All tests are
+    one-sided: only a worse release fails.
     Their alphas are divided by the number of tests and checks (Bonferroni; Dunn, JASA 56 (1961) 52-64). Raises SettingsError when
     the counts have other blocks than the settings.
     """
@@ -49,8 +57,8 @@ def judge(counts: Counts | None, settings: Settings, missing: Mapping[str, str] 
         strata = strata_of(counts)
         samples = {arm: _sample(strata, index) for index, arm in enumerate(log.ARMS)}
         samples["blocks"] = sum(1 for block in strata if any(new.requests and old.requests for new, old in block))
-        found += _guards(strata, samples, settings)
-        few = _too_few(samples, settings)
+        found += _guards(strata, samples, settings, names[0])
+        few = _too_few(samples, settings, names)
         found += (
             [(INCONCLUSIVE, few)] if few else [_errors(strata, samples, settings), _latency(strata, samples, settings)]
         )
@@ -99,12 +107,12 @@ def _quantile(latency: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-def _too_few(samples: Mapping[str, Any], settings: Settings) -> str | None:
+def _too_few(samples: Mapping[str, Any], settings: Settings, names: tuple[str, str]) -> str | None:
     numbers = {arm: samples[arm]["requests"] for arm in log.ARMS}
     if min(numbers.values()) >= settings.min_requests and samples["blocks"] >= settings.min_blocks:
         return None
     return (
-        f"sample: {numbers['new']} requests to the new release, {numbers['old']} to the old one (of {settings.min_requests} each), "
+        f"sample: {numbers['new']} requests to {names[0]}, {numbers['old']} to {names[1]} (of {settings.min_requests} each), "
         f"both in {samples['blocks']} blocks of {settings.block_seconds:g} s (of {settings.min_blocks}): too few to compare"
     )
 
@@ -152,8 +160,8 @@ def _latency(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> 
     return INCONCLUSIVE, f"{text}; {settings.slowdown_refused:g} times slower is not ruled out (p = {harmless:.2g})"
 
 
-def _guards(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> list[tuple[str, str]]:
-    """Compare the new release's share of errors, and of requests slower than the p99 limit, with the allowed ones.
+def _guards(strata: Strata, samples: Mapping[str, Any], settings: Settings, name: str) -> list[tuple[str, str]]:
+    """Compare the new arm's share of errors, and of requests slower than the p99 limit, with the allowed ones.
 
     Both are shares per block with the standard error from between blocks, so a burst of a few seconds does not prove that
     the release is over the limit; it only keeps the window from passing. The p99 is above S when more than 1 % are slower than S.
@@ -175,13 +183,13 @@ def _guards(strata: Strata, samples: Mapping[str, Any], settings: Settings) -> l
             errors,
             settings.max_error_share,
             settings,
-            f"guard: {share:.2%} of the new release's {new['requests']} requests failed, {settings.max_error_share:.2%} are allowed",
+            f"guard: {share:.2%} of {name}'s {new['requests']} requests failed, {settings.max_error_share:.2%} are allowed",
         ),
         _guard(
             slow,
             0.01,
             settings,
-            f"guard: the new release's p99 is {_seconds(new['p99'])}, {_seconds(log.bucket_end(limit))} are allowed",
+            f"guard: {name}'s p99 is {_seconds(new['p99'])}, {_seconds(log.bucket_end(limit))} are allowed",
         ),
     ]
 

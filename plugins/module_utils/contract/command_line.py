@@ -16,7 +16,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
 # app_secrets may contain {{ vault_password }}.
 OF_A_RUN = re.compile(
     r"app_(name|version|environment)|confirm_environment|state|emergency|(preview|release|gate|checklist|remove|rollback|restore|restored|maintenance|lease"
-    r"|history|report|secrets?|audit|environments|logs|load|run|files|drill|promote|rejoin|reboot|security|silence|experiment|chaos|flags?|backup_keys|provision)(_\w+)?"
+    r"|history|report|rollout|result|secrets?|audit|environments|logs|load|run|files"
+    r"|drill|promote|rejoin|reboot|security|silence|experiment|chaos|flags?|backup_keys|provision)(_\w+)?"
 )
 # Those that hold a sentence of somebody's.
 TEXT = re.compile(r"(release|silence)_reason|maintenance_message")

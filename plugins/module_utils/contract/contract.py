@@ -186,6 +186,7 @@ VARIABLES: dict[str, Kind] = {
     "app_load_test": load_test.LOAD_TEST,
     "app_chaos": chaos.CHAOS,
     "app_flags": flags.FLAGS,
+    "app_rollout": flags.ROLLOUT,
     "app_preview": preview.PREVIEW,
     "app_environment": text("production", *NAME),  # the safe assumption when it is not set
     "app_env": mapping(scalar(), {}, *ENV_NAME),
@@ -336,6 +337,7 @@ def _resolved(contract: Contract) -> Contract:
         "seed": contract["app_seed"],
         "chaos": contract["app_chaos"],
         "flags": flags.resolved(contract),
+        "rollout": contract["app_rollout"],
         "flags_in_code": flags.asked_for(contract),
         "environment": contract["app_environment"],
         "confirm_seconds": contract["app_confirm_seconds"],

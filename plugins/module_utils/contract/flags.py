@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.canary.settings import Settings, SettingsError
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import (
     Kind,
     Problems,
@@ -30,6 +31,8 @@ CONTEXT = (r"[A-Za-z][A-Za-z0-9_.-]{0,99}", "the name of a field of the context,
 TYPES = ("release", "experiment", "operational", "kill-switch", "permission")
 # They are for a change that ends: without a date they stay for ever.
 TEMPORARY = ("release", "experiment")
+# Instead of a share.
+GRADUAL = "gradual"
 MANY = ("IN", "NOT_IN", "STR_CONTAINS", "STR_STARTS_WITH", "STR_ENDS_WITH")
 ONE = (
     *("NUM_EQ", "NUM_GT", "NUM_GTE", "NUM_LT", "NUM_LTE"),
@@ -83,6 +86,30 @@ def scalars() -> Kind:
     return sequence(Kind(read), default=[])
 
 
+def share() -> Kind:
+    """A share in per cent, or that it is the business of rollout.yml."""
+    percent = number(100, 0, 100, whole=True)
+
+    def read(value: Any, path: str, problems: Problems) -> Any:
+        if isinstance(value, str) and not value.strip().isdigit():
+            if value != GRADUAL:
+                problems.add(path, f"must be 0 to 100, or {GRADUAL!r}, not {shown(value)}", value)
+            return value
+        return percent.read(value, path, problems)
+
+    return Kind(read, 100)
+
+
+# How rollout.yml goes on.
+ROLLOUT = struct(
+    {
+        "steps": sequence(number(least=1, most=100, whole=True), default=[10, 50, 100]),
+        "interval": number(300, 1, 86400),  # seconds before each check
+        "checks": number(3, 1, 100, whole=True),  # at each step, at most
+        "analysis": mapping(number(), {}, r"[a-z][a-z0-9_]*", "a setting of the canary's verdict"),
+    },
+    default={},
+)
 FLAG = struct(
     {
         "description": text("", r"[^\n]{0,250}", "one line of at most 250 characters"),
@@ -96,7 +123,7 @@ FLAG = struct(
         "strategies": sequence(
             struct(
                 {
-                    "rollout": number(100, 0, 100, whole=True),
+                    "rollout": share(),
                     "stickiness": text("default", *CONTEXT),
                     "users": scalars(),
                     "constraints": sequence(
@@ -147,6 +174,13 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
         for index, strategy in enumerate(one["strategies"]):
             _check_constraints(f"{path}.strategies[{index}].constraints", strategy["constraints"], raw, problems)
         _check_variants(f"{path}.variants", one["variants"], raw, problems)
+    steps = contract["app_rollout"]["steps"]
+    if not steps or sorted(set(steps)) != steps:
+        problems.add("app_rollout.steps", "must rise from step to step: who has a flag keeps it", given["app_rollout"])
+    try:
+        Settings.from_data(contract["app_rollout"]["analysis"])
+    except SettingsError as error:
+        problems.add("app_rollout.analysis", f"is wrong: {error}", given["app_rollout"])
     for name, service in contract["app_services"].items():
         for wanted in service["flags"]:
             if wanted not in flags:

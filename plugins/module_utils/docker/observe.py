@@ -33,6 +33,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.release.guard import 
 def every_host(app: str, ledger_lines: int = 60) -> dict[str, Any]:
     """Observe what edges and app hosts have in common. A plan needs the last lines of the ledger; 0 is all of it."""
     lease = read_lease(app)
+    known = list(switches.latest([switches.read(app)]).values())
     return {
         "now": time.time(),
         # With its remaining seconds, which only this host's clock can tell.
@@ -40,15 +41,15 @@ def every_host(app: str, ledger_lines: int = 60) -> dict[str, Any]:
         "highest": lease.highest,
         # As text: the plan verifies each line's checksum, and text passes through Ansible faster than nested data.
         "ledger": ledger.text(ledger_file(app), ledger_lines or None),
-        # No plan needs them.
-        **({} if ledger_lines else {"switches": switches.read(app)}),
+        # What a host that knows less has to know; the history has all of them.
+        "switches": known if ledger_lines else switches.read(app),
         "ports": read_json(ports_file(), {}),
         "listening": docker_host.listening_ports(),
     }
 
 
-def app_host(app: str, engine: Engine) -> dict[str, Any]:
-    """Observe an app host's containers, images and disk space."""
+def app_host(app: str, engine: Engine, action: str = "") -> dict[str, Any]:
+    """Observe an app host's containers, images and disk space; for a host that joins also what starts there without Unleash."""
     root = engine.info()["DockerRootDir"]
     digests = {digest for image in engine.get("/images/json") for digest in image.get("RepoDigests") or []}
     folder = app_folder(app)
@@ -66,6 +67,7 @@ def app_host(app: str, engine: Engine) -> dict[str, Any]:
         "docker_root": root,
         "disk_free": shutil.disk_usage(root).free,
         "flags": switches.known(app),
+        "features": switches.features(app) if action == "join" else "",
     }
 
 

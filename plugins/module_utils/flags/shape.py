@@ -15,21 +15,44 @@ MANAGED = "sluice"
 OWNER, EXPIRES = "owner=", "expires="
 ROLLOUT = "flexibleRollout"
 SINGLE = ("NUM_", "DATE_", "SEMVER_")
+# The share of a strategy is what a rollout has made of it.
+GRADUAL = "gradual"
 
 
-def wanted(flags: Mapping[str, Mapping[str, Any]], killed: Iterable[str] = ()) -> dict[str, Flag]:
-    """Return the flags of a contract as they are to be in its environment; what is killed stays off."""
+def wanted(
+    flags: Mapping[str, Mapping[str, Any]], killed: Iterable[str] = (), observed: Mapping[str, Flag] | None = None
+) -> dict[str, Flag]:
+    """Return the flags of a contract as they are to be in its environment; what is killed stays off.
+
+    A share that is ``gradual`` stays as ``observed`` in Unleash, and begins with nobody.
+    """
     off = set(killed)
+    seen = observed or {}
     return {
         name: {
             "type": one["type"],
             "description": one["description"],
             "tags": sorted([MANAGED, OWNER + one["owner"], *([EXPIRES + one["expires"]] if one["expires"] else [])]),
             "enabled": bool(one["enabled"]) and name not in off,
-            "strategies": [_strategy(name, strategy, one["variants"]) for strategy in one["strategies"]],
+            "strategies": [
+                _strategy(name, {**strategy, "rollout": _share(strategy, index, seen.get(name))}, one["variants"])
+                for index, strategy in enumerate(one["strategies"])
+            ],
         }
         for name, one in flags.items()
     }
+
+
+def _share(strategy: Mapping[str, Any], index: int, seen: Flag | None) -> int:
+    if strategy["rollout"] != GRADUAL:
+        return int(strategy["rollout"])
+    there = seen["strategies"][index : index + 1] if seen else []
+    return share_of(there[0]) if there and there[0]["name"] == ROLLOUT else 0
+
+
+def share_of(strategy: Mapping[str, Any]) -> int:
+    """Return the share of a strategy in Unleash, in per cent."""
+    return int(float(strategy["parameters"].get("rollout", 100)))
 
 
 def _strategy(name: str, strategy: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> Flag:
@@ -186,7 +209,7 @@ def _given_strategy(name: str, one: Mapping[str, Any], lost: list[str]) -> Flag:
     if parameters.get("groupId", name) != name:
         lost.append(f"groupId {parameters['groupId']}")
     given: Flag = {
-        "rollout": int(float(parameters.get("rollout", 100))),
+        "rollout": share_of(one),
         "stickiness": parameters.get("stickiness", "default"),
     }
     constraints = []

@@ -7,6 +7,7 @@ catches up, and no lease is needed: not even the one that a deploy holds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,9 +16,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.files import locked, 
 from ansible_collections.sluice.stack.plugins.module_utils.paths import STATE_ROOT, flags_folder, flags_history
 from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
 
-# {flag, action: kill or revive, time, run_id, who, reason}
+# {flag, action: kill, revive or rollout, time, run_id, who, reason}
 Event = dict[str, Any]
 KILL, REVIVE = "kill", "revive"
+# What a rollout did is in the history, and switches nothing.
+ROLLOUT = "rollout"
 # Lines of the history that are kept, besides the last one of each flag.
 KEPT = 500
 
@@ -25,7 +28,7 @@ KEPT = 500
 def latest(copies: Iterable[Iterable[Event]]) -> dict[str, Event]:
     """Return the event that counts for each flag, of the copies of some hosts. Pure."""
     found: dict[str, Event] = {}
-    for event in (event for copy in copies for event in copy):
+    for event in (event for copy in copies for event in copy if event["action"] != ROLLOUT):
         before = found.get(event["flag"])
         if before is None or (event["time"], event["run_id"]) > (before["time"], before["run_id"]):
             found[event["flag"]] = event
@@ -66,10 +69,31 @@ def folder(app: str, root: str = STATE_ROOT) -> str:
 def known(app: str, root: str = STATE_ROOT) -> list[str] | None:
     """Return the names of the flags that Unleash last told this host of; None when it has told none."""
     try:
-        kept = read_json(os.path.join(flags_folder(app, root), "features.json"))
+        kept = read_json(_features(app, root))
         return sorted(str(one["name"]) for one in kept["features"]) if kept else None
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def features(app: str, root: str = STATE_ROOT) -> str:
+    """Return what Unleash last told this host; empty when it has told nothing."""
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(_features(app, root), encoding="utf-8") as handle:
+        return handle.read()
+    return ""
+
+
+def _features(app: str, root: str) -> str:
+    return os.path.join(flags_folder(app, root), "features.json")
+
+
+def learn(app: str, events: Sequence[Event], others: Sequence[str], root: str = STATE_ROOT) -> None:
+    """Take over what other hosts know, before a container starts: events, and what Unleash said where this host was told nothing."""
+    if events:
+        switch(app, events, root)
+    heard = next((text for text in others if text), "")
+    if heard and not features(app, root):
+        folder(app, root)
+        write_atomic(_features(app, root), heard, 0o644)
 
 
 def switch(app: str, events: Iterable[Event], root: str = STATE_ROOT) -> list[Event]:
@@ -80,8 +104,10 @@ def switch(app: str, events: Iterable[Event], root: str = STATE_ROOT) -> list[Ev
     history = flags_history(app, root)
     with locked(f"{history}.lock"):
         have = read(app, root)
-        new = news(latest([have]), events)
-        after = [*have, *new]
+        given = list(events)
+        new = news(latest([have]), given)
+        notes = [one for one in given if one["action"] == ROLLOUT and one not in have]
+        after = [*have, *new, *notes]
         place = os.path.join(folder(app, root), "killed.json")
         wanted = {"killed": killed(latest([after]))}
         try:
@@ -90,6 +116,6 @@ def switch(app: str, events: Iterable[Event], root: str = STATE_ROOT) -> list[Ev
             seen = None
         if seen != wanted and (seen is not None or wanted["killed"]):
             write_json(place, wanted, 0o644)
-        if new:
+        if new or notes:
             write_atomic(history, "".join(ledger.to_line(event) for event in trimmed(after)))
     return new

@@ -232,7 +232,7 @@ def _unreachable(summary: Summary) -> list[str]:
 
 def switch_lines(copies: Iterable[Iterable[Mapping[str, Any]]]) -> list[tuple[str, str]]:
     """Format what was done to flags at once, from the copies of all hosts, each with its time."""
-    unique = {(one["flag"], one["run_id"]): one for copy in copies for one in copy}
+    unique = {(one["flag"], one["run_id"], one["action"], one["reason"]): one for copy in copies for one in copy}
     return [
         (
             one["time"],

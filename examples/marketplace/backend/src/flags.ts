@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { FastifyBaseLogger } from 'fastify';
+import type { FastifyBaseLogger, FastifyReply } from 'fastify';
 import { InMemStorageProvider, Unleash } from 'unleash-client';
 
 /** The flags this code asks for; app_services.backend.flags of the inventory lists the same. */
@@ -16,6 +16,36 @@ export interface Flags {
   /** The variant's name, or `fallback` while the flag is off. */
   variant(flag: Flag, userId: string, fallback: string): string;
   close(): void;
+}
+
+/** How flags are answered for the person of one request. */
+export interface Asked {
+  isOn(flag: Flag): boolean;
+  variant(flag: Flag, fallback: string): string;
+}
+
+/**
+ * Answer flags for the person of a request, and say which in the header Feature-Flags of its response, also when it fails later. The edge
+ * logs and removes it: so a rollout sees how each side of a flag fares.
+ */
+export function asking(flags: Flags, userId: string, reply: FastifyReply): Asked {
+  const said = new Map<Flag, string>();
+  const say = (flag: Flag, value: string): void => {
+    said.set(flag, value);
+    void reply.header('feature-flags', [...said].map(([name, answer]) => `${name}=${answer}`).join(', '));
+  };
+  return {
+    isOn(flag) {
+      const on = flags.isOn(flag, userId);
+      say(flag, on ? 'on' : 'off');
+      return on;
+    },
+    variant(flag, fallback) {
+      const name = flags.variant(flag, userId, '');
+      say(flag, name || 'off');
+      return name || fallback;
+    },
+  };
 }
 
 /** Nothing is on: without an Unleash, and in tests that are about other things. */

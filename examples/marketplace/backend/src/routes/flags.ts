@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 
 import type { SignedInServices } from '../app.js';
+import { asking } from '../flags.js';
 import { tokenOf } from '../sessions.js';
 
 const NAME = 'visitor';
@@ -21,11 +22,11 @@ export const flagRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async (ap
       reply.header('set-cookie', `${NAME}=${visitor}; Path=/api; HttpOnly; SameSite=Lax; Max-Age=${YEAR_SECONDS}${secure}`);
     }
     // One who signs in keeps the answers on every device; before that, those of this browser.
-    const id = person?.id ?? visitor;
+    const asked = asking(flags, person?.id ?? visitor, reply);
     return {
-      newPaymentFlow: flags.isOn('new-payment-flow', id),
-      bookingButton: flags.variant('booking-button', id, 'book'),
-      debugPanel: flags.isOn('debug-panel', id),
+      newPaymentFlow: asked.isOn('new-payment-flow'),
+      bookingButton: asked.variant('booking-button', 'book'),
+      debugPanel: asked.isOn('debug-panel'),
     };
   });
 };

@@ -5,6 +5,7 @@ import { Type, type FastifyPluginAsyncTypebox } from '@fastify/type-provider-typ
 
 import type { SignedInServices } from '../app.js';
 import { book, cancel } from '../bookings.js';
+import { asking } from '../flags.js';
 import { announceSlot } from '../notices.js';
 import { pay } from '../payments.js';
 import { countUse } from '../rate-limit.js';
@@ -46,9 +47,10 @@ export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
     return { request: view(await findRequest(db, person, id)) };
   });
 
-  app.post('/api/requests/:id/pay', { onRequest: client, schema: { params, body: Method } }, async ({ person, params: { id }, body }) => {
+  app.post('/api/requests/:id/pay', { onRequest: client, schema: { params, body: Method } }, async ({ person, params: { id }, body }, reply) => {
     const { payment } = await findRequest(db, person, id);
-    await pay(db, payments, payment!.id, body.method, flags.isOn('new-payment-flow', person.id) ? 'new' : 'classic');
+    const flow = asking(flags, person.id, reply).isOn('new-payment-flow') ? 'new' : 'classic';
+    await pay(db, payments, payment!.id, body.method, flow);
     return { request: view(await findRequest(db, person, id)) };
   });
 

@@ -37,6 +37,17 @@ test('the page gets answers, and no name of a strategy, person or token', async 
   assert.deepEqual(answer.json(), { newPaymentFlow: false, bookingButton: 'reserve', debugPanel: false });
 });
 
+test('the response says for the log which side of each flag it was', async () => {
+  const asked = await world.ask(null, 'GET', '/api/flags');
+  assert.equal(asked.headers['feature-flags'], 'new-payment-flow=off, booking-button=off, debug-panel=off');
+  flags.on.set('booking-button', () => true);
+  flags.on.set('new-payment-flow', () => true);
+  const again = await world.ask(null, 'GET', '/api/flags');
+  assert.equal(again.headers['feature-flags'], 'new-payment-flow=on, booking-button=reserve, debug-panel=off');
+  // One that asks for no flag says nothing.
+  assert.equal((await world.ask(null, 'GET', '/api/version')).headers['feature-flags'], undefined);
+});
+
 test('a browser is known again, and a person on any browser', async () => {
   const first = await world.ask(null, 'GET', '/api/flags');
   const cookie = String(first.headers['set-cookie']);
