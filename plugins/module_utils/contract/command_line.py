@@ -7,9 +7,10 @@ A template would be executed. And Ansible splits ``-e name=some text`` at its sp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils import template
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import shown
 
 # The variables of a run, which pipelines fill with untrusted names. All others belong to the inventory, where a map such as
@@ -21,8 +22,6 @@ OF_A_RUN = re.compile(
 )
 # Those that hold a sentence of somebody's.
 TEXT = re.compile(r"(release|silence)_reason|maintenance_message")
-# The delimiters of Jinja, and the header by which Ansible changes them.
-TEMPLATE = re.compile(r"\{\{|\{%|\{#|^#jinja2:")
 
 
 def templates(given: Mapping[str, Any]) -> list[str]:
@@ -30,7 +29,7 @@ def templates(given: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} is {shown(value)} on the command line: templates are not accepted there because they can run commands; write the value itself"
         for name, value in given.items()
-        if _of_a_run(name) and _holds(value)
+        if _of_a_run(name) and template.held(value)
     ]
 
 
@@ -57,12 +56,3 @@ def split(pairs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _of_a_run(name: str) -> bool:
     return bool(OF_A_RUN.fullmatch(name))
-
-
-def _holds(value: Any) -> bool:
-    """Whether a value contains a template anywhere."""
-    if isinstance(value, str):
-        return bool(TEMPLATE.search(value))
-    if isinstance(value, Mapping):
-        return any(_holds(one) for pair in value.items() for one in pair)
-    return isinstance(value, Sequence) and any(_holds(one) for one in value)

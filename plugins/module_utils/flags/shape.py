@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.sluice.stack.plugins.module_utils.contract.command_line import TEMPLATE
+from ansible_collections.sluice.stack.plugins.module_utils import template
 
 Flag = dict[str, Any]
 
@@ -198,7 +198,7 @@ def _inert(value: Any, lost: list[str]) -> Any:
         return {key: _inert(one, lost) for key, one in value.items()}
     if isinstance(value, list):
         return [_inert(one, lost) for one in value]
-    if isinstance(value, str) and TEMPLATE.search(value):
+    if isinstance(value, str) and template.held(value):
         lost.append(f"a template: {value[:60]!r}")
         return "a template was here"
     return value
