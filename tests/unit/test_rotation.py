@@ -319,6 +319,19 @@ def test_after_the_release_nothing_new_is_begun(fleet: Any) -> None:
     assert decided(fleet, url, found, after=True).new == "shop_a"
 
 
+def test_an_emergency_does_not_claim_to_end_the_user_of_the_server_itself(fleet: Any) -> None:
+    url, family = "redis://:leaked@cache:6379/0", login.redis("shop")
+    fleet.variables["app_secrets"]["DATABASE_URL"] = url
+    fleet.run()
+    app = decide.fleet(fleet.edges, [*fleet.edges, *fleet.apps], fleet.observed)
+    found = {"logins": {"default": True}, "accepted": True, "seen": {}, "in_use": {}}
+    with pytest.raises(
+        steps.RotationError, match="its user 'default' is the server's own, which a rotation does not end"
+    ):
+        decide.logins("DATABASE_URL", family, url, found, app, "made", emergency=True, after=False)
+    assert decide.logins("DATABASE_URL", family, url, found, app, "made", emergency=False, after=False).new == "shop_a"
+
+
 def test_a_host_that_is_silent_stops_it() -> None:
     with pytest.raises(steps.RotationError, match="app2 cannot be reached, and may hold what has to be replaced"):
         decide.fleet(["edge1"], ["edge1", "app1", "app2"], {"edge1": {}, "app1": {}})

@@ -78,6 +78,11 @@ def logins(
     if app.live is None:
         raise RotationError("no release is live: deploy a version with deploy.yml")
     user = family.user(value)
+    if emergency and not family.ends(user):
+        raise RotationError(
+            f"its user {user!r} is the server's own, which a rotation does not end: change its password (redis_password), run provision.yml and "
+            "deploy. A rotation without emergency=true then gives the app a user of its own"
+        )
     may = found["logins"]
     stored = secret_version(app.live["app"], name, value)
     seen = steps.Seen(
