@@ -96,6 +96,7 @@ def test_the_next_deploy_goes_on_at_once(lab: Lab, begin: str, how: signal.Signa
     assert load.report.failed == 0, str(load.report)
 
 
+@pytest.mark.soak
 def test_a_controller_that_is_gone_whole_keeps_the_app_for_its_lease_alone(lab: Lab, begin: str) -> None:
     """As a machine that loses its power: nothing is left that could end the lease."""
     killed = lab.start("deploy", "-e", "app_version=v1.1.0", "-e", "app_lease_seconds=25")

@@ -12,6 +12,7 @@ from tests.support.lab import APP_HOSTS, HOSTS, PREFIX, Lab, until
 from tests.support.load import Load
 
 
+@pytest.mark.soak
 def test_the_same_release_serves_again_after_every_host_restarted(lab: Lab, v1_0_0: str) -> None:
     before = lab.state()
     held = {host: set(lab.containers(host)) for host in APP_HOSTS}
