@@ -18,7 +18,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import cli
 FOLDER = "/var/lib/postgresql/sluice-rehearsal"
 # Next to the directory, which belongs to the scratch cluster.
 RECORD = "/var/lib/sluice/backup/rehearsal.json"
-DATABASES = "select coalesce(json_agg(datname), '[]') from pg_database where datallowconn and not datistemplate and datname <> 'postgres'"
+# Without those of previews, which no migration here is about.
+DATABASES = (
+    "select coalesce(json_agg(datname), '[]') from pg_database where datallowconn and not datistemplate and datname <> 'postgres' "
+    "and datname !~ '_preview_([0-9]+|template|new)$'"
+)
 
 
 def _at(host: Mapping[str, Any]) -> dict[str, Any]:
