@@ -6,6 +6,7 @@ On a cluster of its own, which lasts for this file: a server's binaries on this 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup import drill
 from ansible_collections.sluice.stack.plugins.module_utils.backup import host as backup_host
 from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, Login, as_postgres, rows, sql
 from ansible_collections.sluice.stack.plugins.module_utils.backup.scratch import CHECKER
+from ansible_collections.sluice.stack.plugins.module_utils.dump import sql as dump_sql
 from ansible_collections.sluice.stack.plugins.module_utils.migration import db_copy
 from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import RELATIONS
 from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import compare, row_diff
@@ -281,9 +283,10 @@ def test_rows_that_came_along_all_the_same_are_refused(
     assert nothing_left(cluster)
 
 
-def test_a_rehearsal_leaves_previews_out(cluster: dict[str, Any], server: database.Server) -> None:
+def test_rehearsals_and_dumps_leave_previews_out(cluster: dict[str, Any], server: database.Server) -> None:
     present(server)
     assert sql(cluster, db_copy.DATABASES) == '["shop"]'
+    assert {item["name"] for item in json.loads(sql(cluster, dump_sql.DATABASES))} == {"postgres", "shop"}
 
 
 def test_a_drills_checks_read_and_do_nothing_else(

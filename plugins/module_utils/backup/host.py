@@ -25,6 +25,9 @@ CLOSE_SECONDS = 60.0
 SUPERUSER_SETTINGS = {"search_path": "pg_catalog"}
 STOP_SECONDS = 600.0
 
+# The names of previews' databases, as a pattern. They come and go, and what is in them is a pull request's: shop_preview_123.
+PREVIEWS = "_preview_([0-9]+|template|new)$"
+
 
 class HostError(Exception):
     """Something on the host is not as it has to be; the message says what is wrong and what to do."""
