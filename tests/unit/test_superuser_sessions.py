@@ -179,6 +179,15 @@ def test_a_name_without_a_table_stops_before_anything(server: Server) -> None:
     assert "create" not in str(server.asked)
 
 
+@pytest.mark.parametrize("used", ["soon", None, 10**12, -1, [1], {"a": 1}, float("inf"), float("nan")])
+def test_what_a_preview_says_about_itself_keeps_nobody_from_removing_it(used: Any) -> None:
+    class Noted(database.Server):
+        def comments(self) -> dict[str, dict[str, Any]]:
+            return {"shop_preview_1": {"used": used}, "shop_preview_2": {"used": 5.0}}
+
+    assert database.previews(Noted(5432, "shop_preview")) == {1: 0.0, 2: 5.0}
+
+
 def test_a_template_that_was_made_with_less_care_is_made_again() -> None:
     before = "7fa39d938a1f6c49"
     assert database.identity("shop", "delete from users", []) != before

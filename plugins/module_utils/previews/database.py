@@ -128,7 +128,9 @@ def previews(server: Server) -> dict[int, float]:
     for name, noted in server.comments().items():
         match = re.fullmatch(rf"{re.escape(server.group)}_(\d+)", name)
         if match:
-            found[int(match[1])] = float(noted.get("used", 0))
+            used = noted.get("used")
+            # The note is on a database of the preview's role, which can write there what it likes.
+            found[int(match[1])] = float(used) if isinstance(used, int | float) and 0 <= used <= time.time() else 0.0
     return found
 
 
