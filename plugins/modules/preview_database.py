@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Runs on the host of the primary. The app's database is copied once into a template, which nobody may connect to, and is scrubbed there by the app's SQL;
     each preview gets a copy of the template, and a role of its own that may connect to nothing else.
+  - What is copied has code of the app's, such as triggers. It runs as the role V(GROUP_new), which is made for one copy and which pg_hba.conf has to let
+    in over the socket by password.
   - A scrub that fails leaves no copy. The template is made again when it is older than O(max_age_days), or when the scrub changed.
   - With the last preview the template goes too.
 author: Sluice maintainers (@sluice-stack)
@@ -39,11 +41,11 @@ options:
     type: str
     default: ""
   scrub:
-    description: SQL that removes from the copy what nobody may see, run in one transaction by O(group). For V(present).
+    description: SQL that removes from the copy what nobody may see, run in one transaction by O(group); materialized views are refreshed in it. For V(present).
     type: str
     default: ""
   without:
-    description: Tables whose rows are not copied, as patterns of pg_dump.
+    description: Tables whose rows are not copied, each by its name as it is written, if need be after its schema; with their partitions.
     type: list
     elements: str
     default: []

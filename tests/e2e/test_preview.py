@@ -147,6 +147,51 @@ def test_a_scrub_that_fails_leaves_no_copy_and_what_is_old_goes(lab: Lab, clean:
     assert not any(traces(lab).values()), traces(lab)
 
 
+@pytest.fixture
+def treacherous(lab: Lab, clean: None) -> Iterator[None]:
+    """The app's owner left code in its database, which would be a superuser, and a copy of what is scrubbed."""
+    trap = (
+        "create function fires() returns trigger language plpgsql as $$ begin "
+        "begin execute 'reset role'; execute 'create role trapped superuser'; exception when insufficient_privilege then null; end; "
+        'return new; end $$; create trigger fires before update on "User" for each row execute function fires();'
+        "create function public.json_build_array(name, name) returns json language plpgsql as $$ begin "
+        "begin execute 'create role trapped superuser'; exception when insufficient_privilege then null; end; return '[]'; end $$;"
+        'create materialized view letters as select text from "Review";'
+    )
+    away = "drop materialized view if exists letters; drop function if exists fires cascade; drop function if exists public.json_build_array(name, name)"
+    sql(lab, f"set role marketplace; {away}; {trap}", "marketplace")
+    yield
+    sql(lab, away, "marketplace")
+    sql(lab, "drop role if exists trapped")
+
+
+@pytest.mark.soak
+def test_code_in_the_copy_has_no_power_and_no_row_escapes_the_scrub(lab: Lab, treacherous: None) -> None:
+    wrong = json.dumps({"app_preview": {**_settings(), "without": ["session"]}})
+    error = preview(lab, "-e", "app_version=v1.0.0", "-e", wrong, *QUICK).error()
+    assert (
+        'app_preview.without has session: there is no such table, but "public"."Session" in database marketplace'
+        in error
+    )
+    assert sql(lab, "select datname from pg_database where datname like '%preview%'") == ""
+
+    right = json.dumps({"app_preview": {**_settings(), "without": ["Review"]}})
+    preview(lab, "-e", "app_version=v1.0.0", "-e", right, *QUICK).good()
+    assert (
+        sql(lab, 'select count(*) from "Review"', "marketplace")
+        != "0"
+        == sql(lab, 'select count(*) from "Review"', DATABASE)
+    )
+    preview(lab, "-e", "app_version=v1.0.0", "-e", "preview_fresh=true", *QUICK).good()
+    assert SECRET in sql(lab, "select * from letters", "marketplace"), "what is looked for is there"
+    letters = sql(lab, "select text from letters", DATABASE)
+    assert letters and SECRET not in letters
+    assert sql(lab, "select rolname from pg_roles where rolname in ('trapped', 'marketplace_preview_new')") == ""
+    # What was set goes off in a superuser's session that uses it.
+    sql(lab, "select public.json_build_array(datname, datname) from pg_database limit 1", "marketplace")
+    assert sql(lab, "select rolsuper from pg_roles where rolname = 'trapped'") == "t"
+
+
 def _settings() -> dict[str, object]:
     return {
         "host": "pr-{number}.test",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,11 +19,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
     DRILL_RECORD,
     STATE,
     HostError,
+    Login,
     as_postgres,
     sql,
 )
 from ansible_collections.sluice.stack.plugins.module_utils.backup.repository import TRANSIENT, RepositoryError
 from ansible_collections.sluice.stack.plugins.module_utils.files import locked, read_json, write_json
+from ansible_collections.sluice.stack.plugins.module_utils.postgres.logins import identifier, verifier
 
 PROVED, FAILED, COULD_NOT_RUN = status.PROVED, "failed", "could not run"
 RECORD = DRILL_RECORD
@@ -132,14 +135,27 @@ def check(scratch: Host, record: dict[str, Any], until: float, setting: str) -> 
     record["amcheck_seconds"] = time.time() - begun
     if done.code:
         raise Broken(f"pg_amcheck found damage in the restored data: {done.output.splitlines()[0]}")
+    login = _checker(scratch) if scratch["drill_checks"] else None
     for item in scratch["drill_checks"]:
         try:
-            answer = sql(scratch, item["query"], item["database"], scratch["drill_seconds"])
+            sql(scratch, f"grant connect on database {identifier(item['database'])} to {backup_scratch.CHECKER}")
+            answer = sql(scratch, item["query"], item["database"], scratch["drill_seconds"], login)
         except HostError as error:
             answer = str(error)
         record["checks"].append({"name": item["name"], "passed": answer == "t"})
         if answer != "t":
             raise Broken(f"check {item['name']} in {item['database']}: the answer is {answer!r} and not true")
+
+
+def _checker(scratch: Host) -> Login:
+    """Have a role that reads everything and can do nothing else: a check runs what the app put into its database, such as views."""
+    login = Login(backup_scratch.CHECKER, secrets.token_hex(24))
+    kept = verifier(login.password, os.urandom(16))
+    sql(
+        scratch,
+        f"create role {login.user} login bypassrls password '{kept}'; grant pg_read_all_data to {login.user}",
+    )
+    return login
 
 
 def standby(host: Host) -> str:

@@ -21,11 +21,27 @@ PROGRAM = "/usr/local/sbin/sluice-backup"
 USER = "postgres"
 POLL_SECONDS = 0.1
 CLOSE_SECONDS = 60.0
+# Whoever owns a database can put functions and operators into it that fit a call better than the server's own do. The cluster's user would run them.
+SUPERUSER_SETTINGS = {"search_path": "pg_catalog"}
 STOP_SECONDS = 600.0
+
+# The names of previews' databases, as a pattern. They come and go, and what is in them is a pull request's: shop_preview_123.
+PREVIEWS = "_preview_([0-9]+|template|new)$"
 
 
 class HostError(Exception):
     """Something on the host is not as it has to be; the message says what is wrong and what to do."""
+
+
+class Login(NamedTuple):
+    """A role to log in as in place of the cluster's user: for SQL that runs what others put into a database.
+
+    ``set role`` in a session of the superuser would not do: any function may reset it.
+    """
+
+    user: str
+    password: str
+    settings: Mapping[str, str] = {}
 
 
 class Done(NamedTuple):
@@ -54,8 +70,8 @@ def database_settings() -> dict[str, Any]:
     return settings(SETTINGS, "this host's database is not backed up from here; run provision.yml")
 
 
-def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = None) -> Done:
-    """Run a command as the cluster's user. Raises HostError when it takes longer than ``timeout`` seconds."""
+def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = None, login: Login | None = None) -> Done:
+    """Run a command as the cluster's user, connecting as ``login`` if given. Raises HostError when it takes longer than ``timeout`` seconds."""
     try:
         done = subprocess.run(
             list(argv),
@@ -66,20 +82,29 @@ def as_postgres(argv: Sequence[str], timeout: float = 60, text: str | None = Non
             errors="replace",
             timeout=timeout,
             check=False,
-            **_as_user(),
+            **_as_user(login),
         )
     except subprocess.TimeoutExpired as error:
         raise HostError(f"{' '.join(argv[:2])} still ran after {timeout:g} s and was stopped") from error
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def _as_user() -> dict[str, Any]:
-    """What makes a process the cluster's user's, whatever the caller's surroundings."""
+def _as_user(login: Login | None = None, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What makes a process the cluster's user's, whatever the caller's surroundings, and its sessions ``login``'s."""
     user: dict[str, Any] = {}
     if os.geteuid() == 0:
         entry = pwd.getpwnam(USER)
         user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(USER, entry.pw_gid)}
-    return {"cwd": "/", "env": {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}, **user}
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    if login:
+        env |= {"PGUSER": login.user, "PGPASSWORD": login.password, "PGOPTIONS": _options(login.settings)}
+    else:
+        env["PGOPTIONS"] = _options({**(settings or {}), **SUPERUSER_SETTINGS})
+    return {"cwd": "/", "env": env, **user}
+
+
+def _options(settings: Mapping[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 def backup(*words: str, timeout: float) -> None:
@@ -92,12 +117,19 @@ def backup(*words: str, timeout: float) -> None:
         raise HostError(f"no backup was made: {' '.join((done.stdout + done.stderr).split())}")
 
 
-def sql(host: Mapping[str, Any], query: str, database: str = "postgres", timeout: float = 60) -> str:
+def sql(
+    host: Mapping[str, Any],
+    query: str,
+    database: str = "postgres",
+    timeout: float = 60,
+    login: Login | None = None,
+) -> str:
     """The answer to a query, unaligned and without headings. Raises HostError.
 
-    ``host`` needs ``socket`` and ``port`` only. The query goes by standard input.
+    ``host`` needs ``socket`` and ``port`` only. The query goes by standard input. It is the superuser's, who finds nothing but the server's own by
+    plain names, or ``login``'s.
     """
-    done = as_postgres(_psql(host, database), timeout, query)
+    done = as_postgres(_psql(host, database), timeout, query, login)
     if done.code:
         raise HostError(_refused(host, done.err))
     return done.out.strip()
@@ -114,8 +146,7 @@ def rows(
     if not statement:
         yield iter(())
         return
-    process = _as_user()
-    process["env"]["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    process = _as_user(settings=settings)
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(

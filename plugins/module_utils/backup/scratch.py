@@ -26,6 +26,8 @@ from ansible_collections.sluice.stack.plugins.module_utils.backup.host import (
 )
 from ansible_collections.sluice.stack.plugins.module_utils.postgres.standby import at_least
 
+# Whom a drill's checks run as, besides the superuser the only one to come in. Few scratch clusters have it.
+CHECKER = "sluice_drill"
 # Beyond the database's own size: what a recovery writes, and what the file system needs for itself.
 SPACE_FACTOR, SPACE_BYTES = 1.2, 512 * 2**20
 
@@ -72,7 +74,7 @@ def start(scratch: Mapping[str, Any], seconds: float, overrides: Mapping[str, An
     }
     for name, text in (
         ("postgresql.conf", ""),
-        ("pg_hba.conf", f"local all {USER} peer\n"),
+        ("pg_hba.conf", f"local all {USER} peer\nlocal all {CHECKER} scram-sha-256\n"),
         ("pg_ident.conf", ""),
         ("log", ""),
     ):

@@ -31,7 +31,10 @@ PREVIEW = struct(
         "secrets": mapping(text(choices=KINDS), {}),
         "scrub": text(None, r"[^\n]+", "a file of SQL in the inventory's folder"),
         "without": sequence(
-            text(pattern=r'"?[A-Za-z_*][\w.*"]*', means="a table, such as public.events, log_* or '\"Event\"'"),
+            text(
+                pattern=r'"?[A-Za-z_][\w.$"-]*',
+                means="a table by its name as it is written, such as Event or public.events",
+            ),
             default=[],
         ),
         "env": mapping(scalar(), {}),

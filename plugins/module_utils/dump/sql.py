@@ -7,16 +7,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import PREVIEWS
+
 # PostgreSQL cuts longer names off.
 NAME_BYTES = 63
-# What a restore leaves alongside the live databases is not dumped: shop_before_0123456789.
-DATABASES = """
+# What a restore leaves alongside the live databases is not dumped: shop_before_0123456789. Nor are previews, whose code a restore would run.
+DATABASES = f"""
 select coalesce(json_agg(json_build_object(
   'name', datname, 'oid', oid::int8, 'owner', pg_get_userbyid(datdba), 'encoding', pg_encoding_to_char(encoding), 'provider', datlocprovider,
   'collate', datcollate, 'ctype', datctype, 'bytes', pg_database_size(oid),
   'locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')) order by datname), '[]')
-from pg_database d where datallowconn and not datistemplate and datname !~ '_(before|left|restored)_[0-9a-f]{10}$'
-"""
+from pg_database d where datallowconn and not datistemplate and datname !~ '_(before|left|restored)_[0-9a-f]{{10}}$'
+  and datname !~ '{PREVIEWS}'
+"""  # noqa: S608 - a constant
 ROLES = "select coalesce(json_agg(rolname), '[]') from pg_roles"
 _END = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity where datname in ({names}) and pid <> pg_backend_pid()

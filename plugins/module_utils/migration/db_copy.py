@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.sluice.stack.plugins.module_utils.backup import scratch as backup_scratch
-from ansible_collections.sluice.stack.plugins.module_utils.backup.host import HostError, as_postgres, sql
+from ansible_collections.sluice.stack.plugins.module_utils.backup.host import PREVIEWS, HostError, as_postgres, sql
 from ansible_collections.sluice.stack.plugins.module_utils.files import read_json, write_json
 from ansible_collections.sluice.stack.plugins.module_utils.migration.rehearsal import RELATIONS, rewritten
 from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import client
@@ -18,7 +18,11 @@ from ansible_collections.sluice.stack.plugins.module_utils.pgbackrest import cli
 FOLDER = "/var/lib/postgresql/sluice-rehearsal"
 # Next to the directory, which belongs to the scratch cluster.
 RECORD = "/var/lib/sluice/backup/rehearsal.json"
-DATABASES = "select coalesce(json_agg(datname), '[]') from pg_database where datallowconn and not datistemplate and datname <> 'postgres'"
+# Without those of previews, which no migration here is about.
+DATABASES = f"""
+select coalesce(json_agg(datname), '[]') from pg_database
+where datallowconn and not datistemplate and datname <> 'postgres' and datname !~ '{PREVIEWS}'
+"""  # noqa: S608 - a constant
 
 
 def _at(host: Mapping[str, Any]) -> dict[str, Any]:

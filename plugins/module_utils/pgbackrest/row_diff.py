@@ -15,6 +15,8 @@ KEY_WIDTH = 32
 # What makes types write themselves differently, or takes a session's time and rights; for both sides.
 SETTINGS = {
     "search_path": "pg_catalog",
+    # A table that became a view since it was listed would run its owner's functions.
+    "restrict_nonsystem_relation_kind": "view",
     "timezone": "UTC",
     "datestyle": "ISO",
     "intervalstyle": "postgres",

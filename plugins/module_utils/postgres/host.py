@@ -42,7 +42,8 @@ def cluster(version: str) -> dict[str, bool]:
 def ask(query: str, database: str, port: int) -> Any:
     """Return the JSON answer to a query, asked as the server's own user over its socket. Raises NoAnswer."""
     command = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", "/var/run/postgresql", "-p", str(port), "-d", database]
-    options = {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": f"-c statement_timeout={SECONDS}s"}
+    # Whoever owns a database can put functions into it that fit a call better than the server's own do.
+    options = {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": f"-c statement_timeout={SECONDS}s -c search_path=pg_catalog"}
     try:
         done = subprocess.run(
             command,
