@@ -125,8 +125,8 @@ EXAMPLES = r"""
     excluded: []
     http_port: 80
     database: {host: db1, engine: pgbackrest}
-    steps: [narrow, reconcile, pending, schema_check, rollback_check, rehearse, restore_point, migrate, start, join, configure, canary, flip, confirm, workers,
-            drain, retire, revert, unlock]
+    steps: [narrow, reconcile, fetch, pending, schema_check, rollback_check, rehearse, restore_point, migrate, start, join, configure, canary, flip, confirm,
+            workers, drain, retire, revert, unlock]
     observed_by: fence
     verdict: "{{ step.verdict }}"
   register: plan
