@@ -40,9 +40,9 @@ class ActionModule(HostModule):
             return {"failed": True, "changed": False, "msg": f"release {args['release']} needs a secret: {error}"}
         self._task.args = {**args, "values": values}
         done = super().run(tmp, task_vars)
-        if not done.get("failed"):
-            described = {name: secret_reference.described(place) for name, place in places.items()}
-            done["read"] = {"host": host, "from": begin, "to": _now(), "secrets": described}
+        # Also when the last of them failed: the store's log has all.
+        described = {name: secret_reference.described(places[name]) for name in done.get("asked", values)}
+        done["read"] = {"host": host, "from": begin, "to": _now(), "secrets": described}
         return done
 
     @staticmethod

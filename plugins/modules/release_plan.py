@@ -23,7 +23,8 @@ options:
     required: true
   secrets:
     description: >-
-      The C(versions) of secrets that M(sluice.stack.release_secrets) read, and where it C(read) them; the release records both.
+      The C(versions) of secrets that M(sluice.stack.release_secrets) found, where it C(read) them, and their C(places), which the release records;
+      C(unseen) are those whose values only hosts read.
     type: dict
     default: {}
   accesses:

@@ -69,6 +69,12 @@ kept:
   type: list
   elements: str
   sample: [JWT_SECRET]
+asked:
+  description: The secrets that a store was asked for.
+  returned: success
+  type: list
+  elements: str
+  sample: [JWT_SECRET]
 read:
   description: What was read, when, and for which host, for the ledgers.
   returned: success
@@ -109,20 +115,18 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def read(params: Mapping[str, Any]) -> dict[str, str]:
-    """Read the secrets that the controller has not. Raises SecretError or StoreError."""
+def read(params: Mapping[str, Any], asked: list[str]) -> dict[str, str]:
+    """Read the secrets that the controller has not; ``asked`` gets the names that the store was asked for. Raises SecretError or StoreError."""
     wanted = {name: one for name, one in params["wanted"].items() if name not in params["values"]}
     if not wanted:
         return {}
     store, login = Store(**params["store"]), params["login"]
     token = store.login(login["role_id"], login["wrapped"])
     found: dict[str, str] = {}
-    answers: dict[str, tuple[Mapping[str, Any], str]] = {}
     for name, one in sorted(wanted.items()):
         place, where = one["place"], described(one["place"])
-        if where not in answers:
-            answers[where] = store.read(token, place)
-        fields, created = answers[where]
+        asked.append(name)
+        fields, created = store.read(token, place)
         try:
             value = field(fields, place["key"])
             fits(value)
@@ -141,17 +145,20 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, kept=[])
     guard = Guard(params["app"], params["run_id"], params["token"])
+    asked = list(params["values"])
     try:
         guard.check()
-        values = {**params["values"], **read(params)}
+        values = {**params["values"], **read(params, asked)}
         with guard.effect():
             versions = {name: one["version"] for name, one in params["wanted"].items()}
             secret_store.keep_versions(versions, values, guard.folder)
     except LeaseError as error:
         module.fail_json(msg=str(error))
     except (SecretError, StoreError) as error:
-        module.fail_json(msg=f"release {params['release']} needs a secret that this host cannot read: {error}")
-    module.exit_json(changed=True, kept=sorted(values))
+        module.fail_json(
+            msg=f"release {params['release']} needs a secret that this host cannot read: {error}", asked=asked
+        )
+    module.exit_json(changed=True, kept=sorted(values), asked=asked)
 
 
 if __name__ == "__main__":

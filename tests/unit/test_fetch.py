@@ -162,10 +162,12 @@ def params(store: Store, version: str) -> dict[str, Any]:
 
 def test_a_host_logs_in_once_and_reads_one_version(store: Store) -> None:
     version = unseen_version("shop", "DATABASE_URL", "vault secret/shop/database, key url, version 1", "monday")
-    assert secret_fetch.read(params(store, version)) == {"DATABASE_URL": "postgresql://one"}
+    asked: list[str] = []
+    assert secret_fetch.read(params(store, version), asked) == {"DATABASE_URL": "postgresql://one"}
+    assert asked == ["DATABASE_URL"]
     assert [token for _path, token in Answers.asked] == ["w", "", "token-of-host"]
     with pytest.raises(secret_fetch.SecretError, match="that version has another value than the release had") as caught:
-        secret_fetch.read(params(store, "other"))
+        secret_fetch.read(params(store, "other"), [])
     assert "postgresql" not in str(caught.value)
 
 
@@ -190,7 +192,7 @@ def test_a_host_logs_in_once_and_reads_one_version(store: Store) -> None:
 def test_what_the_store_refuses_is_said(store: Store, path: str, answer: tuple[int, Any], message: str) -> None:
     Answers.said[path] = answer
     with pytest.raises(StoreError, match=message.replace("?", "[?]")):
-        secret_fetch.read(params(store, "any"))
+        secret_fetch.read(params(store, "any"), [])
 
 
 def test_a_store_that_is_not_there(store: Store) -> None:
