@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VERSION ?= v1.0.0
 # Scenarios that `make test` runs; `make molecule SCENARIO=single` runs one. Those of data, certificates and hardening are long: `make soak` runs them.
-LONG_SCENARIOS := postgres backup dumps files tls hardened git_deploy monitoring alerts dashboard
+LONG_SCENARIOS := postgres backup dumps files tls hardened git_deploy monitoring alerts dashboard dev
 SCENARIOS ?= $(filter-out lab fleet edge2 $(LONG_SCENARIOS),$(notdir $(patsubst %/,%,$(dir $(wildcard molecule/*/molecule.yml)))))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

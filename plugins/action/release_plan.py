@@ -120,7 +120,12 @@ class ActionModule(ActionBase):
         changed = plan["status"] != "nothing"
         if self._task.check_mode:
             # Nothing was fenced, but read-only steps can run.
-            plan["targets"] = {step: hosts for step, hosts in plan["targets"].items() if step in LOOKS}
+            # One that needs a secret which its host would have to fetch cannot.
+            plan["targets"] = {
+                step: hosts
+                for step, hosts in plan["targets"].items()
+                if step in LOOKS and not set(hosts) & set(plan["fetch"])
+            }
             plan["steps"] = list(plan["targets"])
         return {**result, "changed": changed, "plan": plan, "verdict": verdict}
 

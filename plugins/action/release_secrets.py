@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import Problems
-from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import secret_version, unseen_version
 from ansible_collections.sluice.stack.plugins.plugin_utils import secret_sources
 
 
@@ -37,11 +37,22 @@ class ActionModule(ActionBase):
         secrets, lines = secret_sources.read(named, settings, around)
         if lines:
             return {**result, "failed": True, "msg": "\n".join(lines)}
+        described = {name: secret_reference.described(named[name], one.version) for name, one in secrets.items()}
+        places = {name: secret_reference.pinned(named[name], one.version, settings) for name, one in secrets.items()}
+        unseen = [name for name in secrets if secret_reference.by_host(named[name], settings)]
+        values = {name: one.value for name, one in secrets.items() if name not in unseen}
+        versions = {name: secret_version(args["app"], name, value) for name, value in values.items()}
+        for name in unseen:
+            place = secret_reference.described(places[name] or {})
+            versions[name] = unseen_version(args["app"], name, place, secrets[name].created)
         return {
             **result,
-            "secrets": {name: secret.value for name, secret in secrets.items()},
-            "versions": {name: secret_version(args["app"], name, secret.value) for name, secret in secrets.items()},
-            "read": {name: secret_reference.described(named[name], secret.version) for name, secret in secrets.items()},
+            "secrets": values,
+            "versions": versions,
+            "described": described,
+            "places": {name: place for name, place in places.items() if place},
+            "unseen": unseen,
+            "read": {name: described[name] for name in values},
             "at": {"from": begin, "to": _now()},
             "source_versions": {name: secret.version for name, secret in secrets.items()},
             # Callbacks, and so every output, get a result without the values; a failure has none, and is shown.

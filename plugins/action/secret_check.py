@@ -82,6 +82,15 @@ class ActionModule(ActionBase):
                 continue
             kept = read[name] if name in read else secret_sources.Secret(str(args["secrets"][name]))
             place = secret_reference.described(references[name], kept.version) if name in read else "the inventory"
+            if not kept.value:
+                # Only that there is one is known, and when it was written.
+                unseen = f"{place}; hosts read it"
+                seen.append(
+                    secret_check.Seen(
+                        name, unseen, created=kept.created, rotation=(args.get("rotations") or {}).get(name)
+                    )
+                )
+                continue
             seen.append(
                 secret_check.Seen(
                     name,

@@ -23,7 +23,8 @@ options:
     required: true
   secrets:
     description: >-
-      The C(versions) of secrets that M(sluice.stack.release_secrets) read, and where it C(read) them; the release records both.
+      The C(versions) of secrets that M(sluice.stack.release_secrets) found, where it C(read) them, and their C(places), which the release records;
+      C(unseen) are those whose values only hosts read.
     type: dict
     default: {}
   accesses:
@@ -125,8 +126,8 @@ EXAMPLES = r"""
     excluded: []
     http_port: 80
     database: {host: db1, engine: pgbackrest}
-    steps: [narrow, reconcile, pending, schema_check, rollback_check, rehearse, restore_point, migrate, start, join, configure, canary, flip, confirm, workers,
-            drain, retire, revert, unlock]
+    steps: [narrow, reconcile, fetch, pending, schema_check, rollback_check, rehearse, restore_point, migrate, start, join, configure, canary, flip, confirm,
+            workers, drain, retire, revert, unlock]
     observed_by: fence
     verdict: "{{ step.verdict }}"
   register: plan

@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Runs on the controller, once a run and before any host is changed. Reads from OpenBao or HashiCorp Vault (key-value engine version 2), AWS
     Secrets Manager, files encrypted by SOPS, and the environment.
+  - Of secrets that app hosts read themselves (C(secrets_from)) it learns the version only.
   - All are read side by side. The task fails with one line for each that cannot be read, which names the secret and the reason.
   - Output, also at the highest verbosity, has no value of a secret.
 author: Sluice maintainers (@sluice-stack)
@@ -46,12 +47,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 secrets:
-  description: The secrets. Only the registered variable has them.
+  description: The secrets that were read here. Only the registered variable has them.
   returned: success
   type: dict
   sample: {JWT_SECRET: "…"}
 versions:
-  description: The version of each, a fingerprint of its value.
+  description: The version of each, a fingerprint of its value; of one that hosts read, of its place and the time it was written.
   returned: success
   type: dict
   sample: {JWT_SECRET: 5d2f0c9a41}
@@ -65,9 +66,24 @@ source_versions:
   returned: success
   type: dict
   sample: {JWT_SECRET: "7"}
-read:
-  description: Where each was read, with the version of the source where it has one.
+described:
+  description: Where each is kept, with the version of the source where it has one.
   returned: success
   type: dict
   sample: {JWT_SECRET: "vault marketplace/jwt, key value, version 7"}
+read:
+  description: The same of those that were read here, for the ledgers.
+  returned: success
+  type: dict
+  sample: {JWT_SECRET: "vault marketplace/jwt, key value, version 7"}
+places:
+  description: A reference to the version of each, by which it is found again.
+  returned: success
+  type: dict
+  sample: {JWT_SECRET: {vault: marketplace/jwt, key: value, mount: secret, version: 7}}
+unseen:
+  description: Those that hosts read.
+  returned: success
+  type: list
+  elements: str
 """

@@ -126,7 +126,7 @@ def environment(name: str, folder: str, vault_secrets: Any, read: bool) -> Envir
     for key in used:
         if key in references:
             why = next((line for line in refused if key in line.partition(" cannot ")[0].split(", ")), "")
-            known = values[key].value if key in values else None
+            known = (values[key].value or None) if key in values else None
             variables[key] = _kept_elsewhere(key, references[key], sources, inventory.folder, known, why)
         elif key in problems:
             variables[key] = replace(here, problem=problems[key], locked=bool(inventory.loader.locked))

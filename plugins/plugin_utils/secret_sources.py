@@ -17,23 +17,30 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
+from urllib.parse import quote
 
 from ansible.plugins.loader import lookup_loader
-from ansible_collections.sluice.stack.plugins.module_utils.contract.schema import LONGEST_ENV
-from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import Reference, source_of
+from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import (
+    Reference,
+    by_host,
+    settings_of,
+    source_of,
+)
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_value import SecretError, field, fits
+
+__all__ = ["SOURCES", "Secret", "SecretError", "Surroundings", "read", "write"]
 
 AT_ONCE = 8
+GONE = "there is no such secret, or its version was deleted"
+# So long a host has to take what it logs in with.
+WRAPPED = "120s"
 # Two threads that load a plugin for the first time find its documentation half imported.
 _LOADING = Lock()
 
 
-class SecretError(Exception):
-    """A secret cannot be read; the message says which, where and why."""
-
-
 @dataclass(frozen=True)
 class Secret:
-    """A secret that was read."""
+    """A secret that was read; of one that only hosts read the value is empty."""
 
     value: str
     version: str = ""  # by the source's own count; empty where it has none
@@ -99,7 +106,45 @@ class Vault:
         answer = self._read(reference["mount"] or self.settings["mount"], reference)
         about = answer["metadata"]
         return Secret(
-            _field(answer["secret"], reference["key"]), str(about["version"]), str(about.get("created_time") or "")
+            field(answer["secret"], reference["key"]), str(about["version"]), str(about.get("created_time") or "")
+        )
+
+    def look(self, reference: Reference) -> Secret:
+        """Return the version that a host would read, without its value."""
+        mount = reference["mount"] or self.settings["mount"]
+        answer = self._asked(f"{mount}/metadata/{reference['vault']}")
+        about = answer.get("data") or {}
+        version = str(reference["version"] or about.get("current_version") or "")
+        one = (about.get("versions") or {}).get(version)
+        if not one or one["destroyed"] or one["deletion_time"]:
+            raise SecretError(f"{mount}/{reference['vault']}: {GONE} (at {self.settings['url']})")
+        return Secret("", version, str(one["created_time"]))
+
+    def host_login(self, about: Mapping[str, str]) -> dict[str, str]:
+        """Return how a host logs in once: the role's id, and a token by which it alone fetches the secret id; ``about`` is for the store's log."""
+        settings = self.settings
+        role = f"auth/{settings['host_auth_mount']}/role/{settings['host_role']}"
+        role_id = self._asked(f"{role}/role-id")["data"]["role_id"]
+        wrapped = self._call(
+            f"{role}/secret-id",
+            lambda: self.around.lookup(
+                "community.hashi_vault.vault_write",
+                f"{role}/secret-id",
+                data={"metadata": json.dumps(about)},
+                wrap_ttl=WRAPPED,
+                auth_method="token",
+                token=self.token,
+                **self.connection,
+            ),
+        )
+        return {"role_id": str(role_id), "wrapped": str(wrapped["wrap_info"]["token"])}
+
+    def _asked(self, path: str) -> Any:
+        return self._call(
+            path,
+            lambda: self.around.lookup(
+                "community.hashi_vault.vault_read", path, auth_method="token", token=self.token, **self.connection
+            ),
         )
 
     def _read(self, mount: str, reference: Reference) -> Any:
@@ -140,13 +185,32 @@ class Vault:
             raise SecretError(f"{what}: {_vault_reason(error)} (at {self.settings['url']})") from None
 
 
+class VaultRoles(Vault):
+    """Two static roles of OpenBao's database engine: the store gives each a new password in turn, and the one that got its last is read."""
+
+    def read(self, reference: Reference) -> Secret:
+        """Return the URL with the login of the role whose password is the younger one."""
+        mount = reference["mount"]
+        since = {
+            role: str(self._asked(f"{mount}/static-roles/{role}")["data"]["last_vault_rotation"])
+            for role in reference["vault_roles"]
+        }
+        # Go leaves out the zeros at the end of a fraction.
+        role = max(since, key=lambda one: since[one].rstrip("Z"))
+        login = self._asked(f"{mount}/static-creds/{role}")["data"]
+        url = reference["url"]
+        for part in ("username", "password"):
+            url = url.replace(f"{{{part}}}", quote(str(login[part]), safe=""))
+        return Secret(url, f"{role} {since[role]}", since[role])
+
+
 def _vault_reason(error: BaseException) -> str:
     """Return why the store did not answer, in a few words: its own messages repeat the request."""
     said = f"{type(error).__name__}: {error}"
     for pattern, reason in (
         (r"Forbidden|[Pp]ermission denied", "permission denied"),
         (r"check-and-set", "somebody else changed it meanwhile: run the command again"),
-        (r"InvalidPath|[Ii]nvalid or missing path", "there is no such secret, or its version was deleted"),
+        (r"InvalidPath|[Ii]nvalid or missing path|seem to exist", GONE),
         (r"VaultDown|[Ss]ealed", "the store is sealed"),
         (r"invalid role or secret ID|invalid secret id|invalid role ID", "the role id or the secret id is wrong"),
         (r"CERTIFICATE_VERIFY_FAILED|SSLError", "its certificate is not trusted: set app_secret_sources.vault.ca"),
@@ -193,7 +257,12 @@ class Aws:
     def read(self, reference: Reference) -> Secret:
         """Read a secret whole, or one key of its JSON."""
         try:
-            answer = self.client.get_secret_value(SecretId=reference["aws"], VersionStage=reference["stage"])
+            which = (
+                {"VersionId": reference["version"]}
+                if reference.get("version")
+                else {"VersionStage": reference["stage"]}
+            )
+            answer = self.client.get_secret_value(SecretId=reference["aws"], **which)
         except Exception as error:
             raise SecretError(f"{reference['aws']}: {_aws_reason(error)}") from None
         if "SecretString" not in answer:
@@ -206,7 +275,7 @@ class Aws:
                 fields = None
             if not isinstance(fields, Mapping):
                 raise SecretError(f"{reference['aws']}: it is no JSON object, so it has no key {reference['key']!r}")
-            text = _field(fields, reference["key"])
+            text = field(fields, reference["key"])
         return Secret(text, answer["VersionId"], answer["CreatedDate"].isoformat())
 
     def write(self, reference: Reference, value: str, expected: str) -> str:
@@ -251,7 +320,7 @@ class Sops:
         path = self.around.path(reference["sops"])
         if path not in self.files:
             self.files[path] = self._decrypted(path)
-        return Secret(_field(self.files[path], reference["key"]))
+        return Secret(field(self.files[path], reference["key"]))
 
     def write(self, reference: Reference, value: str, expected: str) -> str:  # noqa: ARG002 - nothing to compare it with
         """Change one value of the file. A file has no versions but those of git."""
@@ -312,19 +381,22 @@ class Environment:
         return Secret(value)
 
 
-SOURCES: dict[str, Any] = {"vault": Vault, "aws": Aws, "sops": Sops, "env": Environment}
+SOURCES: dict[str, Any] = {"vault": Vault, "vault_roles": VaultRoles, "aws": Aws, "sops": Sops, "env": Environment}
 
 
 def read(
     references: Mapping[str, Reference], settings: Mapping[str, Any], around: Surroundings
 ) -> tuple[dict[str, Secret], list[str]]:
-    """Read every secret, by name. The second result has a line for each that cannot be read."""
+    """Read every secret, by name; of one that hosts read, only which version they would.
+
+    The second result has a line for each that cannot be read.
+    """
     secrets: dict[str, Secret] = {}
     problems: list[str] = []
     opened: dict[str, Any] = {}
     for source in sorted({source_of(reference) for reference in references.values()}):
         try:
-            opened[source] = SOURCES[source](settings.get(source), around)
+            opened[source] = SOURCES[source](settings.get(settings_of({source: ""})), around)
         except SecretError as error:
             names = [name for name, reference in references.items() if source_of(reference) == source]
             problems.append(f"{', '.join(sorted(names))} cannot be read from {source}: {error}")
@@ -332,8 +404,11 @@ def read(
     def one(name: str) -> Secret | str:
         reference = references[name]
         try:
+            if by_host(reference, settings):
+                known: Secret = opened["vault"].look(reference)
+                return known
             secret: Secret = opened[source_of(reference)].read(reference)
-            _fits(secret.value)
+            fits(secret.value)
         except SecretError as error:
             return f"{name} cannot be read from {source_of(reference)}: {error}"
         return secret
@@ -355,46 +430,16 @@ def read(
 def write(reference: Reference, settings: Mapping[str, Any], around: Surroundings, value: str, expected: str) -> str:
     """Write a new value of one secret, if its newest version is ``expected``; returns the new version. Raises SecretError."""
     source = source_of(reference)
-    _fits(value)
+    fits(value)
     return str(SOURCES[source](settings.get(source), around).write(reference, value, expected))
 
 
 def _with_field(fields: Mapping[str, Any], key: str | None, value: str) -> dict[str, Any]:
-    """Return a map with one value changed, as ``_field`` finds it."""
-    _field(fields, key)
+    """Return a map with one value changed, as ``field`` finds it."""
+    field(fields, key)
     if key is None:
         return dict.fromkeys(fields, value)
     if key in fields:
         return {**fields, key: value}
     head, _unused, rest = key.partition(".")
     return {**fields, head: _with_field(fields[head], rest, value)}
-
-
-def _field(fields: Any, key: str | None) -> str:
-    """Return one value of a map as text; ``a.b`` goes into the map a. Without a key the map has only one."""
-    if key is None:
-        if len(fields) != 1:
-            raise SecretError(f"it has {len(fields)} keys: name one with key ({', '.join(sorted(fields))})")
-        value = next(iter(fields.values()))
-    elif isinstance(fields, Mapping) and key in fields:
-        value = fields[key]
-    else:
-        value = fields
-        for part in key.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                names = ", ".join(sorted(map(str, fields))) if isinstance(fields, Mapping) else "none"
-                raise SecretError(f"it has no key {key!r}; its keys: {names}")
-            value = value[part]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping | list) or value is None:
-        raise SecretError(f"key {key!r} is no text" if key else "its only value is no text")
-    return str(value)
-
-
-def _fits(value: str) -> None:
-    """Refuse what an environment variable cannot hold."""
-    if not value:
-        raise SecretError("it is empty")
-    if "\0" in value or len(value.encode(errors="surrogatepass")) > LONGEST_ENV:
-        raise SecretError(f"it does not fit into an environment variable ({LONGEST_ENV} bytes, no NUL)")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support import images
-from tests.support.lab import INVENTORY, Lab
+from tests.support.lab import INVENTORY, Lab, gateway
 from tests.support.playbook import REPO, Run
 from tests.support.stores import Stores, stores
 
@@ -51,7 +51,7 @@ def v1_0_0(lab: Lab) -> str:
 @pytest.fixture(scope="session")
 def secret_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     """Real stores of secrets, for all tests of a session; each test has paths of its own in them."""
-    with stores(tmp_path_factory.mktemp("stores")) as found:
+    with stores(tmp_path_factory.mktemp("stores"), *gateway()) as found:
         yield found
 
 

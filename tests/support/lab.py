@@ -62,6 +62,15 @@ class Response:
         return json.loads(self.body)
 
 
+def gateway() -> list[str]:
+    """This machine's address on the lab's network; none without a lab."""
+    form = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+    done = subprocess.run(
+        ["docker", "network", "inspect", "-f", form, PREFIX], capture_output=True, text=True, check=False
+    )
+    return done.stdout.split() if done.returncode == 0 else []
+
+
 class Lab:
     """The running lab."""
 

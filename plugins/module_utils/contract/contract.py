@@ -313,6 +313,7 @@ def _resolved(contract: Contract) -> Contract:
             for name, service in contract["app_services"].items()
         },
         "secret_references": elsewhere,
+        "secrets_in_turns": [name for name, one in elsewhere.items() if secret_reference.takes_turns(one)],
         "rotations": contract["app_rotations"],
         "routes": [
             {
@@ -351,7 +352,10 @@ def _resolved(contract: Contract) -> Contract:
 
 
 def with_read(contract: Contract, secrets: Mapping[str, Any]) -> Contract:
-    """Return the contract with the ``versions`` of secrets that were read from their sources, and where they were ``read``."""
+    """Return the contract with the ``versions`` of secrets that were looked for at their sources, and where they were ``read``.
+
+    ``places`` are references to those versions; ``unseen`` are secrets whose values only the app hosts read.
+    """
     versions = secrets.get("versions") or {}
     return {
         **contract,
@@ -360,6 +364,8 @@ def with_read(contract: Contract, secrets: Mapping[str, Any]) -> Contract:
             for name, service in contract["services"].items()
         },
         "secrets_read": dict(secrets.get("read") or {}),
+        "secret_places": dict(secrets.get("places") or {}),
+        "secrets_unseen": list(secrets.get("unseen") or []),
     }
 
 

@@ -19,6 +19,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     struct,
     text,
 )
+from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import by_host, is_reference
 
 # What a secret of the app becomes: a URL to the preview's own database, to a Redis database of its own, or a value made for it.
 KINDS = ("database", "redis", "own")
@@ -60,6 +61,14 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
     for name in preview["secrets"]:
         if name not in contract["app_secrets"]:
             problems.add(f"app_preview.secrets.{name}", "is not in app_secrets", raw)
+        elif is_reference(contract["app_secrets"][name]) and by_host(
+            contract["app_secrets"][name], contract["app_secret_sources"]
+        ):
+            problems.add(
+                f"app_preview.secrets.{name}",
+                "is read by the app hosts alone (app_secret_sources.vault.secrets_from), and the preview's own is made from its value",
+                raw,
+            )
     databases = [name for name, kind in preview["secrets"].items() if kind == "database"]
     if len(databases) > 1:
         problems.add("app_preview.secrets", f"has several databases: {', '.join(sorted(databases))}", raw)

@@ -72,23 +72,30 @@ def check(contract: Mapping[str, Any], given: Mapping[str, Any], problems: Probl
         if name not in used:
             problems.add(path, f"is a secret that no service lists: {did_you_mean(name, used)}", raw)
             continue
-        _check_place(path, contract["app_secrets"][name], raw, problems)
+        _check_place(path, contract, name, raw, problems)
         if contract["app_rotations"][name].get("command") == []:
             problems.add(f"{path}.command", "is empty: it must name a program", raw)
         other = contract["app_rotations"][name].get("previous")
         if other and other not in used:
             problems.add(f"{path}.previous", f"is {other}, which no service lists: {did_you_mean(other, used)}", raw)
         elif other:
-            _check_place(f"{path}.previous", contract["app_secrets"][other], raw, problems)
+            _check_place(f"{path}.previous", contract, other, raw, problems)
 
 
-def _check_place(path: str, secret: Any, raw: Any, problems: Problems) -> None:
+def _check_place(path: str, contract: Mapping[str, Any], name: str, raw: Any, problems: Problems) -> None:
     """Check that a new value can be written to where the secret is kept, and is the one that is read then."""
+    secret = contract["app_secrets"][name]
     source = secret_reference.source_of(secret) if secret_reference.is_reference(secret) else "the inventory"
     if source not in WRITABLE:
         problems.add(
             path,
             f"is kept in {source}, where a rotation cannot write: keep it in {', '.join(WRITABLE[:-1])} or {WRITABLE[-1]}",
+            raw,
+        )
+    elif secret_reference.by_host(secret, contract["app_secret_sources"]):
+        problems.add(
+            path,
+            "is read by the app hosts alone (app_secret_sources.vault.secrets_from), and a rotation makes the new value on the controller",
             raw,
         )
     elif secret.get("version") or secret.get("stage", "AWSCURRENT") != "AWSCURRENT":

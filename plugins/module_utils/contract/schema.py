@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_value import LONGEST_ENV
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
 REQUIRED: Any = object()
@@ -136,8 +137,6 @@ def flag(default: Any = REQUIRED) -> Kind:
     return Kind(read, default)
 
 
-# Linux limits an argument or variable to 128 KiB, name included (MAX_ARG_STRLEN, execve(2)).
-LONGEST_ENV = 130_000
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 

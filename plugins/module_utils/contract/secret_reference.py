@@ -17,12 +17,14 @@ from ansible_collections.sluice.stack.plugins.module_utils.contract.schema impor
     mapping,
     number,
     scalar,
+    sequence,
     struct,
     text,
 )
 
 Reference = Mapping[str, Any]
 
+TURNS = ("one in use", "one to be changed")
 ENV_NAME = (r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and '_'")
 _VAULT_PATH = (r"[^/\s][^\s]*", "a path below the mount, such as 'marketplace/jwt'")
 
@@ -36,7 +38,22 @@ FORMS: dict[str, Kind] = {
             "version": number(None, 1, whole=True),  # none: the newest
         }
     ),
-    "aws": struct({"aws": text(), "key": text(None), "stage": text("AWSCURRENT")}),
+    "vault_roles": struct(
+        {
+            # Static roles of the database engine that take turns: each is rotated while the app uses the other.
+            "vault_roles": sequence(text(pattern=r"[A-Za-z0-9_.-]+", means="the name of a static role")),
+            "mount": text("database"),
+            "url": text(pattern=r"[^{}]*\{username\}:\{password\}[^{}]*", means="a URL with {username}:{password}"),
+        }
+    ),
+    "aws": struct(
+        {
+            "aws": text(),
+            "key": text(None),
+            "stage": text("AWSCURRENT"),
+            "version": text(None),  # the id of a version; it precedes the stage
+        }
+    ),
     "sops": struct({"sops": text(), "key": text()}),
     "env": struct({"env": text(REQUIRED, *ENV_NAME)}),
 }
@@ -60,6 +77,10 @@ SOURCES: Kind = struct(
                 "ca": text(None),  # a file with the authority's certificate
                 "mount": text("secret"),
                 "timeout": number(10, 1, 120),
+                # Who reads the values: the controller, or each app host with a login of its own.
+                "secrets_from": text("controller", choices=("controller", "host")),
+                "host_role": text(None),  # the AppRole that hosts log in by
+                "host_auth_mount": text("approle"),
             },
             default=None,
         ),
@@ -114,9 +135,39 @@ def source_of(reference: Reference) -> str:
     return next(source for source in FORMS if source in reference)
 
 
+def settings_of(reference: Reference) -> str:
+    """Return the key of ``app_secret_sources`` that says how to reach a reference's source."""
+    return source_of(reference).partition("_")[0]
+
+
+def takes_turns(reference: Reference) -> bool:
+    """Whether the store changes the secret by itself, so that an old version of it is no way back."""
+    return "vault_roles" in reference
+
+
+def by_host(reference: Reference, sources: Mapping[str, Any]) -> bool:
+    """Whether the app hosts read a secret, and the controller only knows its version."""
+    return source_of(reference) == "vault" and (sources.get("vault") or {}).get("secrets_from") == "host"
+
+
+def pinned(reference: Reference, version: str, sources: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a reference to one version, by which any later run finds the same value; None where the source keeps no versions."""
+    if "vault" in reference and version:
+        mount = reference.get("mount") or (sources.get("vault") or {}).get("mount")
+        return {"vault": reference["vault"], "key": reference["key"], "mount": mount, "version": int(version)}
+    if "aws" in reference and version:
+        return {"aws": reference["aws"], "key": reference["key"], "version": version}
+    return None
+
+
 def described(reference: Reference, version: str = "") -> str:
     """Return how output calls a reference: ``vault secret/marketplace/jwt, key value, version 7``. It holds no value."""
     source = source_of(reference)
+    if takes_turns(reference):
+        # Its version is the role whose turn it is, and since when.
+        role, _unused, since = version.partition(" ")
+        where = f"vault {reference['mount']}/static-creds/{role or '|'.join(reference['vault_roles'])}"
+        return f"{where}, version {since}" if since else where
     mount = f"{reference['mount']}/" if reference.get("mount") else ""
     parts = [f"{source} {mount}{reference[source]}"]
     if reference.get("key"):
@@ -127,16 +178,25 @@ def described(reference: Reference, version: str = "") -> str:
 
 def check(references: Mapping[str, Reference], sources: Mapping[str, Any], problems: Problems, raw: Any) -> None:
     """Require the settings of the sources that are used."""
-    used = {source_of(reference) for reference in references.values()}
+    used = {settings_of(reference) for reference in references.values()}
+    for name, reference in references.items():
+        if takes_turns(reference) and len(set(reference["vault_roles"])) != len(TURNS):
+            problems.add(f"app_secrets.{name}", "must name two static roles that take turns", raw.get("app_secrets"))
     vault = sources.get("vault")
     if "vault" in used and not vault:
-        name = next(name for name, reference in references.items() if source_of(reference) == "vault")
+        name = next(name for name, reference in references.items() if settings_of(reference) == "vault")
         problems.add(
             f"app_secrets.{name}",
             "names vault: set app_secret_sources.vault, with its url and how to log in",
             raw.get("app_secrets"),
         )
     if vault:
+        if vault["secrets_from"] == "host" and not vault["host_role"]:
+            problems.add(
+                "app_secret_sources.vault.secrets_from",
+                "is 'host', which needs host_role: the AppRole that app hosts log in by",
+                raw.get("app_secret_sources"),
+            )
         missing = [key for key in CREDENTIALS[vault["auth"]] if not vault[key]]
         if missing:
             problems.add(

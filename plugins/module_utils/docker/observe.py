@@ -26,7 +26,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.paths import (
     ledger_file,
     ports_file,
 )
-from ansible_collections.sluice.stack.plugins.module_utils.release import ledger
+from ansible_collections.sluice.stack.plugins.module_utils.release import ledger, secret_store
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import host_now, read_lease
 
 
@@ -68,6 +68,7 @@ def app_host(app: str, engine: Engine, action: str = "") -> dict[str, Any]:
         "disk_free": shutil.disk_usage(root).free,
         "flags": switches.known(app),
         "features": switches.features(app) if action == "join" else "",
+        "secrets": secret_store.held(folder),
     }
 
 

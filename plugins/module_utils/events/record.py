@@ -14,7 +14,7 @@ SCHEMA = 1
 # Steps that change neither the database nor what visitors get.
 LOOKING = ("gates", "fence", "pending", "schema_check", "rollback_check", "rehearse", "restore_point")
 # Steps after which, when one of them fails, the release before serves all visitors as if nothing had been.
-PREPARING = (*LOOKING, "narrow", "reconcile", "start", "join", "configure", "canary", "flip")
+PREPARING = (*LOOKING, "narrow", "reconcile", "fetch", "start", "join", "configure", "canary", "flip")
 # Steps that end a run, and those of commands that only look.
 CLEANING, READING = ("failure", "failure_revert", "unlock"), ("observe", "logs", "list")
 # Runs on data, and of these the ones that only plan until their plan is confirmed.

@@ -101,12 +101,14 @@ def _rotated(desired: Desired, history: History, live: Mapping[str, str] | None)
         return manifest
     read = {name: place for name, place in desired.contract.get("secrets_read", {}).items() if name in newest}
     found["secrets_read"] = {**manifest.get("secrets_read", {}), **read}
+    places = {name: place for name, place in desired.contract.get("secret_places", {}).items() if name in newest}
+    found["secret_places"] = {**manifest.get("secret_places", {}), **places}
     return manifests.again(found, desired.now, history.manifests)
 
 
 def with_living_secrets(history: History, manifest: Manifest) -> Manifest:
-    """Return a release with the versions that count now of the secrets that were revoked since."""
-    versions = credentials.revoked(history.credentials, manifest)
+    """Return a release with the versions that count now of the secrets that were revoked since, or took turns."""
+    versions = credentials.living(history.credentials, manifest, history.manifests.get(history.current or ""))
     return manifests.with_secrets(manifest, versions) if versions else manifest
 
 

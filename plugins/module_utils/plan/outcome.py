@@ -49,9 +49,9 @@ def entries(run: Run) -> dict[str, Entry]:
     plan = run.plan
     if not plan.get("started_entry"):
         return {}
-    started = {**plan["started_entry"], **_migrations(run), **_restore_point(run)}
+    started = {**plan["started_entry"], **_read(run), **_migrations(run), **_restore_point(run)}
     outcome = {"time": run.now, "times": run.verdict["times"]}
-    bare = plan["started_entry"]
+    bare = {**plan["started_entry"], **_read(run)}
     found = {
         "started": started,
         "confirmed": {**started, **outcome, **_event("confirmed"), "migrations": _applied(run), **_built(run)},
@@ -77,6 +77,13 @@ def entries(run: Run) -> dict[str, Entry]:
 
 def _event(name: str) -> dict[str, Any]:
     return {"event": name, "seq": SEQUENCE[name]}
+
+
+def _read(run: Run) -> dict[str, Any]:
+    """Which secrets were read, by the controller before the plan and for hosts that lacked them; nothing when there were none."""
+    answers = [run.results("fetch", host) or {} for host in run.plan["fetch"]] if "fetch" in run.plan["steps"] else []
+    read = [*(run.plan["started_entry"].get("read") or []), *(one["read"] for one in answers if one.get("read"))]
+    return {"read": read} if read else {}
 
 
 def _migrations(run: Run) -> dict[str, Any]:

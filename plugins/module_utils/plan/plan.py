@@ -14,6 +14,7 @@ from ansible_collections.sluice.stack.plugins.module_utils.plan import (
     backups,
     disk_space,
     facts,
+    fetch,
     migrations,
     placement,
     singletons,
@@ -87,6 +88,7 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
         "drain": [desired.host] if desired.action == "drain" and not observed[str(desired.host)]["drained"] else [],
         **body,
     }
+    plan["fetch"] = fetch.missing(plan, desired.contract, history, observed)
     plan["targets"] = _targets(plan)
     # A deploy releases the lease in its last two steps, a run that reverts migrations in that one.
     ends = "revert" in plan["targets"] or (plan["flip"] and not plan["workers"])
@@ -110,8 +112,9 @@ def decide(desired: Desired, observed: Mapping[str, Observation]) -> Plan:
 def _revived(desired: Desired, history: History, target: Manifest) -> dict[str, str]:
     """Return the secrets that a rollback's release gets anew, since its own version was revoked, and when that was."""
     before = history.manifests.get(target["id"]) if desired.action == "rollback" else None
-    dead = credentials.revoked(history.credentials, before) if before else {}
-    return {name: str(history.credentials[name]["time"]) for name in dead}
+    current = history.manifests.get(history.current or "")
+    dead = credentials.living(history.credentials, before, current) if before else {}
+    return {name: str(history.credentials.get(name, {}).get("time", "")) for name in dead}
 
 
 def _images(manifest: Manifest | None) -> dict[str, str]:
@@ -239,6 +242,7 @@ def _targets(plan: Plan) -> dict[str, list[str]]:
     targets = {
         "narrow": list(plan["narrow"]),
         "reconcile": [*plan["converge"], *(host for host in plan["abort"] if host not in plan["converge"])],
+        "fetch": list(plan["fetch"]),
         "pending": [plan["migrate"]["host"]] if plan["migrate"] else [],
         "schema_check": [plan["schema_check"]["host"]] if plan["schema_check"] else [],
         "rollback_check": revert,

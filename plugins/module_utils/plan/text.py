@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import described
 from ansible_collections.sluice.stack.plugins.module_utils.plan import backups, migrations, placement
 from ansible_collections.sluice.stack.plugins.module_utils.plan.facts import Facts
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
@@ -45,7 +46,7 @@ def lines(plan: Plan, live_manifest: Mapping[str, Any] | None, facts: Facts) -> 
         *(
             (
                 "secret",
-                f"{name}: the version of that release was revoked on {when[:10]}; it gets the one that counts now",
+                f"{name}: the version of that release {f'was revoked on {when[:10]}' if when else 'took its turn'}; it gets the one that counts now",
             )
             for name, when in plan["revived"].items()
         ),
@@ -77,6 +78,7 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
             ("narrow", f"{edge}: only hosts with {serving} until the others have it; one reload of Nginx")
             for edge in plan["narrow"]
         ),
+        *(("fetch", f"{host}: {_fetched(wanted)}") for host, wanted in plan["fetch"].items()),
         *(("backup", line) for line in plan["backup_limits"]),
         ("backup", backups.summary(point, plan["manifest"]["id"]) if point else ""),
         (
@@ -95,6 +97,10 @@ def _preparing(plan: Plan, serving: str, facts: Facts) -> Lines:
         *(("start", _start(plan, host, facts)) for host in plan["start"]),
         ("join", f"{plan['join'][0]}: it gets requests again" if plan["join"] else ""),
     ]
+
+
+def _fetched(wanted: Mapping[str, Mapping[str, Any]]) -> str:
+    return "; ".join(f"{name} from {described(one['place'])}" for name, one in sorted(wanted.items()))
 
 
 def _data(plan: Plan) -> str:

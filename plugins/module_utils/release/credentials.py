@@ -51,6 +51,20 @@ def versions(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: version for service in manifest["services"].values() for name, version in service["secrets"].items()}
 
 
+def living(known: Credentials, manifest: Mapping[str, Any], live: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the secrets of a release that do not count any more, with the version that does: revoked ones, and those that take turns.
+
+    Of the latter the live release has the one that counts.
+    """
+    found = revoked(known, manifest) if known else {}
+    turns = manifest.get("secrets_in_turns", ())
+    if not turns or not live:
+        return found
+    now, own = versions(live), versions(manifest)
+    turned = {name: now[name] for name in turns if name in now and name in own and now[name] != own[name]}
+    return {**turned, **found}
+
+
 def revoked(known: Credentials, manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return the secrets of a release whose version was revoked, with the version that counts now."""
     return {

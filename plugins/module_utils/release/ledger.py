@@ -333,9 +333,9 @@ class NothingToGoBackTo(Exception):
 
 
 def _is_live_again(history: History, release: str, live: str) -> bool:
-    """Whether a release would be the live one again: only a secret that was revoked since makes the difference."""
+    """Whether a release would be the live one again: only a secret that does not count any more makes the difference."""
     manifest, current = history.manifests[release], history.manifests.get(live)
-    dead = credentials.revoked(history.credentials, manifest) if history.credentials else {}
+    dead = credentials.living(history.credentials, manifest, current)
     return bool(dead and current and manifests.with_secrets(manifest, dead)["fingerprint"] == current["fingerprint"])
 
 

@@ -35,6 +35,12 @@ def build(contract: Mapping[str, Any], digests: Mapping[str, str], now: datetime
     # Where its secrets came from, and the source's version: for people and audits, not a part of what runs.
     if contract.get("secrets_read"):
         manifest["secrets_read"] = contract["secrets_read"]
+    # The versions there, for a host that lacks a value.
+    if contract.get("secret_places"):
+        manifest["secret_places"] = contract["secret_places"]
+    # Those that their store changes: going back to this release takes what counts then.
+    if contract.get("secrets_in_turns"):
+        manifest["secrets_in_turns"] = contract["secrets_in_turns"]
     manifest["fingerprint"] = fingerprint(manifest)
     return {**manifest, **_identity(contract["version"], now, known)}
 
@@ -49,6 +55,10 @@ def with_secrets(manifest: Mapping[str, Any], versions: Mapping[str, str]) -> Ma
         for name, service in manifest["services"].items()
     }
     found: Manifest = {**manifest, "services": services}
+    if "secret_places" in manifest:
+        found["secret_places"] = {
+            name: place for name, place in manifest["secret_places"].items() if name not in versions
+        }
     return {**found, "fingerprint": fingerprint(found)}
 
 

@@ -20,6 +20,11 @@ def secret_version(app: str, name: str, value: str) -> str:
     return digest.hex()
 
 
+def unseen_version(app: str, name: str, place: str, created: str) -> str:
+    """Return the version of a secret that only hosts read: of its place and the moment it was written, since nobody here knows the value."""
+    return secret_version(app, name, f"{place}, {created}")
+
+
 class SecretMissing(Exception):
     """A release needs a version of a secret that is neither in the inventory's vault nor on this host."""
 
@@ -54,12 +59,23 @@ def values_for(manifest: Mapping[str, Any], current: Mapping[str, str], folder: 
 
 def keep(manifest: Mapping[str, Any], values: Mapping[str, str], folder: str) -> None:
     """Store the values a release uses, each under its version, readable by root only and encrypted where the host can."""
-    kept = _kept(folder)
-    at_rest.seal(kept)
+    at_rest.seal(_kept(folder))
     for service in manifest["services"].values():
-        for name, version in service["secrets"].items():
-            if not at_rest.kept(kept, f"{name}.{version}"):
-                at_rest.write(kept, f"{name}.{version}", values[name])
+        keep_versions(service["secrets"], values, folder)
+
+
+def keep_versions(versions: Mapping[str, str], values: Mapping[str, str], folder: str) -> None:
+    """Store values under their versions, except those that are there."""
+    kept = _kept(folder)
+    for name, version in versions.items():
+        if not at_rest.kept(kept, f"{name}.{version}"):
+            at_rest.write(kept, f"{name}.{version}", values[name])
+
+
+def held(folder: str) -> list[str]:
+    """Return which values this host has and can read, as ``NAME.version``."""
+    kept = _kept(folder)
+    return [name for name in at_rest.names(kept) if at_rest.kept(kept, name)]
 
 
 def _kept(folder: str) -> str:

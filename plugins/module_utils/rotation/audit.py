@@ -64,7 +64,7 @@ class Report:
 
 def recorded(entries: Iterable[Mapping[str, Any]]) -> list[Recorded]:
     """Return what the ledgers' entries say that runs read and wrote; each once, however many entries a run has."""
-    found: dict[tuple[str, str, str, str], Recorded] = {}
+    found: dict[tuple[str, str, str, str, str], Recorded] = {}
     for item in entries:
         for action, key in ((READ, "read"), (WRITE, "wrote")):
             for done in item.get(key) or []:
@@ -72,7 +72,8 @@ def recorded(entries: Iterable[Mapping[str, Any]]) -> list[Recorded]:
                 for name, place in done["secrets"].items():
                     where, version = _parts(place)
                     one = Recorded(item["run_id"], item["who"], action, where, version, begin, end, name)
-                    found.setdefault((item["run_id"], done["from"], action, name), one)
+                    # For several hosts, each has its own.
+                    found.setdefault((item["run_id"], done.get("host", ""), done["from"], action, name), one)
     return sorted(found.values(), key=lambda one: (one.begin, one.secret))
 
 

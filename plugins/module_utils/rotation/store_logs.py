@@ -121,6 +121,9 @@ def places(references: Mapping[str, Mapping[str, Any]], mount: str) -> tuple[dic
             own, path = reference.get("mount") or mount, reference["vault"]
             called = {f"vault {own}/{path}"} | ({f"vault {path}"} if own == mount else set())
             paths.setdefault(f"{own}/data/{path}", set()).update(called)
+        for role in reference.get("vault_roles", ()):
+            path = f"{reference['mount']}/static-creds/{role}"
+            paths.setdefault(path, set()).add(f"vault {path}")
         if "aws" in reference:
             names.setdefault(reference["aws"], set()).add(f"aws {reference['aws']}")
     return paths, names
