@@ -142,7 +142,8 @@ class Rotated:
         return {name: may == "t" for name, may in rows}
 
     def users(self) -> set[str]:
-        """As whom the app is connected."""
+        """As whom the app is connected. It is asked something first: a connection that is idle for ten seconds is closed."""
+        assert self.lab.ask("/api/accountants").status == 200
         return {
             row[0] for row in self.lab.sql(f"select distinct usename from pg_stat_activity where usename like '{APP}%'")
         }

@@ -216,11 +216,18 @@ def test_no_value_is_where_it_does_not_belong(app: Keys) -> None:
         assert [secret for secret in secrets if secret in journal] == []
     # On disk: what the engine needs to start the containers again, and what a rollback needs where nothing encrypts it.
     belongs = re.compile(
-        rf"/var/lib/docker/containers/\w+/config\.v2\.json|{STATE}/apps/{APP}/secrets/[^/]+(?<!\.cred)"
+        r"/var/lib/docker/containers/\w+/config\.v2\.json"
+        r"|/run/containerd/io\.containerd\.runtime\.v2\.task/moby/\w+/config\.json"
+        r"|/var/lib/containerd/io\.containerd\.metadata\.v1\.bolt/meta\.db"
+        rf"|{STATE}/apps/{APP}/secrets/[^/]+(?<!\.cred)"
     )
     kept = {host: files_with(host, *secrets) for host in (*HOSTS, CONTROLLER)}
     assert {host: [path for path in paths if not belongs.fullmatch(path)] for host, paths in kept.items()} == {
         host: [] for host in kept
     }
+    for host in HOSTS:
+        for path in kept[host]:
+            may = app.lab.shell(host, f"runuser -u nobody -- test -r '{path}' && echo yes", check=False)
+            assert may == "", f"{host}: anybody may read {path}"
     # The control: it was searched.
     assert any("config.v2.json" in path for path in kept["app1"])

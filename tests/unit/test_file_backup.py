@@ -168,6 +168,7 @@ def test_the_first_run_backs_up_what_is_there_and_says_what_is_not(
 
 def test_the_first_run_adds_nothing_to_what_has_a_backup(host: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restic, "initialise", lambda _: False)
+    monkeypatch.setattr(restic, "change_passphrase", lambda _: False)
     monkeypatch.setattr(restic, "snapshots", lambda _: [Snapshot("4e77170a", NOW, host["sources"][0]["name"], "/", 10)])
     monkeypatch.setattr(restic, "backup", lambda *_: pytest.fail("an empty directory of a new host is no backup"))
     assert run("first") == 0

@@ -44,9 +44,13 @@ def test_key_files_are_roots_alone() -> None:
     assert {item["mode"] for item in found} == {"0600"}
     assert {item["path"]: item["content"] for item in found} == {
         "/keys/store.passphrase": "a passphrase that is long\n",
+        "/keys/store.previous": "\n",
         "/keys/store.credentials": "[default]\naws_access_key_id = A\naws_secret_access_key = S\n",
         "/keys/local.passphrase": "x" * 20 + "\n",
+        "/keys/local.previous": "\n",
     }
+    changed = restic_settings.secrets([{**LOCAL, "passphrase_previous": "y" * 20}], "/keys")
+    assert {"path": "/keys/local.previous", "mode": "0600", "content": "y" * 20 + "\n"} in changed
 
 
 def test_folders_are_those_of_the_keys_and_below_each_directory() -> None:

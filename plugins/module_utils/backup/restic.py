@@ -109,8 +109,8 @@ def initialise(repository: Mapping[str, Any]) -> bool:
         if error.failure.kind == "absent":
             must(repository, "init", "--quiet", timeout=LOOK_SECONDS)
             return True
-        previous = _previous(repository)
-        if error.failure.kind != "key" or previous is None:
+        previous = _previous(repository) if error.failure.kind == "key" else None
+        if previous is None:
             raise
         # The new passphrase becomes a second key, made by the previous one.
         new = f"{os.path.join(repository['keys'], repository['name'])}.passphrase"

@@ -119,7 +119,8 @@ def signing_key(
             for name, one in entry.items()
         )
         left = [steps.RELEASE] if found.name == signing.FINISH else [] if known else [steps.RECORD]
-        return Decision(left, held, entry, found.name, [], found.until)
+        # What comes next is not what this run did.
+        return Decision(left, held, entry, "", [], found.until)
     left = [*([steps.STORE] if found.writes else []), *([] if found.name == signing.WAIT else [steps.RELEASE])]
     return Decision(left, found.writes or held, _secrets({**held, **found.writes}, app), found.name, [], found.until)
 
