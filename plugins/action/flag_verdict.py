@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
                 f"{pair['new']} {sides.say(one)}"
                 for pair in found
                 for one in pair["measures"]
-                if one["said"] == sides.MORE
+                if one["said"] == (sides.LESS if one["name"] == sides.GOAL else sides.MORE)
             ]
             told = {"look": look, "decision": rollout.STOP if worse else rollout.GO_ON, "message": "; ".join(worse)}
             return {
