@@ -35,16 +35,22 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         if percent is None:
             # Looked at as often as one likes: only what the intervals say.
+            uncounted = sorted({one for pair in found for one in pair["reasons"] if ": edge: " in one})
             found = [{**pair, "decision": "", "reasons": []} for pair in found]
             look = {"percent": None, "check": 1, "pairs": found}
             worse = [
                 f"{pair['new']} {sides.say(one)}"
                 for pair in found
                 for one in pair["measures"]
-                if one["said"] == sides.MORE
+                if one["said"] == (sides.LESS if one["name"] == sides.GOAL else sides.MORE)
             ]
             told = {"look": look, "decision": rollout.STOP if worse else rollout.GO_ON, "message": "; ".join(worse)}
-            return {**result, "changed": False, "lines": say.show(sides.lines(look)), **told}
+            return {
+                **result,
+                "changed": False,
+                "lines": say.show([*sides.lines(look), *(f"  {one}" for one in uncounted)]),
+                **told,
+            }
         look = {"percent": percent, "check": int(args.get("check", 1)), "pairs": found}
         two_sides = rollout.comparable(args["definition"], percent)
         decision = rollout.decide(found, two_sides=two_sides, last=bool(args.get("last", True)))

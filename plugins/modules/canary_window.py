@@ -41,6 +41,12 @@ options:
     description: Compare two values of this feature flag instead of two releases. The app says which in its response header C(Feature-Flags).
     type: str
     default: ""
+  goal:
+    description:
+      - Also count the requests that people are meant to make, when they are not refused. A method and a path, in which C(*) is anything, such as
+        C(POST /api/bookings).
+    type: str
+    default: ""
   since:
     description: The start of the window, in seconds since the epoch of the edge's clock. Either this or O(seconds).
     type: float
@@ -131,7 +137,9 @@ def window_of(params: dict[str, Any], now: float) -> canary_log.Window:
     releases = params["releases"]
     if releases["new"] == releases["old"]:
         raise LogError(f"releases.new and releases.old are both {releases['new']}: it cannot be compared with itself")
-    return canary_log.Window(params["app"], releases, since, until, params["block_seconds"], params["flag"])
+    return canary_log.Window(
+        params["app"], releases, since, until, params["block_seconds"], params["flag"], params["goal"]
+    )
 
 
 def wait(params: dict[str, Any]) -> None:
@@ -156,6 +164,7 @@ ARGUMENTS: dict[str, Any] = {
             "options": {"new": {"type": "str", "required": True}, "old": {"type": "str", "required": True}},
         },
         "flag": {"type": "str", "default": ""},
+        "goal": {"type": "str", "default": ""},
         "since": {"type": "float"},
         "seconds": {"type": "float"},
         "until": {"type": "float"},

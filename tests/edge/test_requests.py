@@ -208,6 +208,19 @@ def test_head_and_options_are_the_apps_to_answer(edge: Edge) -> None:
         assert seen(one.answer("OPTIONS"))["method"] == "OPTIONS"
 
 
+def test_what_the_app_says_of_its_flags_is_for_the_log_alone(edge: Edge) -> None:
+    with client(edge) as one:
+        one.send(
+            f"GET /flags?header=Feature-Flags:payment=on,%20button=book HTTP/1.1\r\n{HOST}Feature-Flags: payment=off\r\n"
+        )
+        answer = one.answer()
+        assert answer.status == 200 and answer.headers["Feature-Flags"] is None
+        one.send(f"GET /flags?none HTTP/1.1\r\n{HOST}Feature-Flags: payment=off\r\n")
+        assert one.answer().status == 200
+    lines = edge.log(lambda entry: entry["uri"].startswith("/flags"), count=2)
+    assert [line["flags"] for line in lines] == ["payment=on, button=book", ""]
+
+
 @pytest.mark.parametrize("path", ["/", "/stream"])
 def test_a_chunked_request_reaches_the_app_whole(edge: Edge, path: str) -> None:
     with client(edge) as one:

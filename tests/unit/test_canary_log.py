@@ -250,6 +250,7 @@ def params(**changes: Any) -> dict[str, Any]:
         "until": None,
         "block_seconds": 5.0,
         "flag": "",
+        "goal": "",
     }
     return {**base, **changes}
 

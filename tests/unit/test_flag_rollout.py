@@ -155,7 +155,7 @@ def test_what_a_rollout_did_is_in_the_history_once_and_switches_nothing(tmp_path
 # -- what was counted
 
 
-def line(second: float, flags: str, status: int = 200) -> str:
+def line(second: float, flags: str, status: int = 200, method: str = "GET", uri: str = "/") -> str:
     """A line of the edge's log."""
     return json.dumps(
         {
@@ -166,6 +166,8 @@ def line(second: float, flags: str, status: int = 200) -> str:
             "epoch": second,
             "seconds": 0.01,
             "flags": flags,
+            "method": method,
+            "uri": uri,
         }
     )
 
@@ -199,6 +201,28 @@ def traffic(rng: random.Random, seconds: int, bad: float) -> list[str]:
             status = 500 if rng.random() < (bad if on else 0.02) else 200
             lines.append(line(second + number / 10, f"payment={'on' if on else 'off'}", status))
     return lines
+
+
+def test_a_result_compares_how_often_people_do_what_they_are_meant_to() -> None:
+    """With half as much again on one side, and the same on both."""
+    for share, said in ((0.3, "more"), (0.2, "not known yet")):
+        rng, lines = random.Random(5), []
+        for second in range(1, 1200):
+            for number in range(6):
+                on = number % 2 == 0
+                booked = rng.random() < (share if on else 0.2)
+                asked = ("POST", "/api/bookings?day=*") if booked else ("GET", "/api/flags")
+                lines.append(line(second + number / 10, f"payment={'on' if on else 'off'}", 200, *asked))
+        # Neither a failed one nor another one counts.
+        lines.append(line(5, "payment=on", 409, "POST", "/api/bookings"))
+        window = canary_log.Window("shop", {"new": "on", "old": "off"}, 0.0, 9e9, 5.0, "payment", "POST /api/book*")
+        counts = canary_log.count(lines, window)
+        goals = sum(cell["goals"] for block in counts["arms"]["new"].values() for cell in block.values())
+        assert goals == sum("bookings" in one and "=on" in one and '"status": 200' in one for one in lines)
+        both = sides.measured(canary_log.add([counts, counts]), 1, Settings())
+        (found,) = [one for one in both if one["name"] == "goal"]
+        assert found["said"] == said, found
+        assert ("more reach it" in sides.say(found)) == (said == "more")
 
 
 @pytest.mark.parametrize(("bad", "said"), [(0.02, "not known yet"), (0.2, "more"), (0.0, "less")])

@@ -16,12 +16,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 Counts = dict[str, Any]
 Cell = dict[str, Any]  # requests, errors and latency of one arm, block and service
 
 ARMS = ("new", "old")
+REFUSED = 400
 ERROR = 500  # 4xx are mostly the client's fault and tell little about a release; 5xx are its own
 UPGRADED = 101  # a WebSocket: its seconds are how long it was open
 # Each bucket ends 10 per cent above the previous one, the first at Nginx's resolution: quantiles are known to 10 per cent, and
@@ -47,6 +49,7 @@ class Window:
     until: float
     block_seconds: float
     flag: str = ""
+    goal: str = ""  # requests that people are meant to make: a method and a path with *, such as POST /api/bookings
 
 
 class Line(NamedTuple):
@@ -59,6 +62,7 @@ class Line(NamedTuple):
     ended: float
     seconds: float
     latency: float | None  # None when it does not reflect the app's speed
+    request: str = ""  # method and path
     flags: str = ""  # the app's response header Feature-Flags: name=value, name=value
 
     def answered(self, flag: str) -> str:
@@ -88,6 +92,7 @@ def parse(line: bytes | str) -> Line | None:
         ended=ended,
         seconds=seconds,
         latency=None if status == UPGRADED else upstream_seconds(item.get("upstream_seconds"), seconds),
+        request=f"{item.get('method', '')} {str(item.get('uri', '')).partition('?')[0]}",
         flags=str(item.get("flags", "")),
     )
 
@@ -153,6 +158,9 @@ class Tally:
             cell = self._cell(arm, int((begin - window.since) // window.block_seconds), line.service)
             cell["requests"] += 1
             cell["errors"] += line.status >= ERROR
+            if window.goal:
+                reached = line.status < REFUSED and fnmatchcase(line.request, window.goal)
+                cell["goals"] = cell.get("goals", 0) + reached
             if line.latency is not None:
                 key = str(bucket(line.latency))
                 cell["latency"][key] = cell["latency"].get(key, 0) + 1
@@ -222,4 +230,5 @@ def _sum(*cells: Cell) -> Cell:
         "requests": sum(cell["requests"] for cell in cells),
         "errors": sum(cell["errors"] for cell in cells),
         "latency": latency,
+        **({"goals": sum(cell["goals"] for cell in cells)} if all("goals" in cell for cell in cells) else {}),
     }

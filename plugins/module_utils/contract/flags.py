@@ -141,6 +141,8 @@ FLAG = struct(
             ),
             default=[{"rollout": 100, "stickiness": "default", "users": [], "constraints": []}],
         ),
+        # What people are meant to do, for result.yml.
+        "goal": text("", r"[A-Z]+ /[^\s?]*", "a method and a path, in which * is anything, like 'POST /api/bookings'"),
         "variants": sequence(
             struct(
                 {

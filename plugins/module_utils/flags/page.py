@@ -67,16 +67,20 @@ def _seconds(value: float | None) -> str:
 def _pair(pair: Mapping[str, Any]) -> list[str]:
     kinds = (plot.Kind("k-two", pair["new"]), plot.Kind("k-one", pair["old"]))
     parts = pair["series"]
-    lines, groups = [], []
-    for kind, arm in zip(kinds, ("new", "old"), strict=True):
-        seen = [(one["second"], 100 * one[arm][1] / one[arm][0]) for one in parts if one[arm][0]]
-        lines.append(plot.Line(kind, seen))
-    for one in parts:
-        groups.append((f"{one['second']:.0f} s", [float(one["new"][0]), float(one["old"][0])]))
+    groups = [(f"{one['second']:.0f} s", [float(one["new"][0]), float(one["old"][0])]) for one in parts]
     about = "; ".join(sides.say(one) for one in pair["measures"])
+
+    def shares(title: str, place: int) -> str:
+        lines = [
+            plot.Line(kind, [(one["second"], 100 * one[arm][place] / one[arm][0]) for one in parts if one[arm][0]])
+            for kind, arm in zip(kinds, ("new", "old"), strict=True)
+        ]
+        return plot.lines(title, about, lines, (), lambda value: f"{value:.3g} %", lambda second: f"{second:.0f} s")
+
     return [
         f"<h2>{escape(pair['new'])} against {escape(pair['old'])}</h2>",
         page.table(("measure", "result"), [(one["name"], sides.say(one)) for one in pair["measures"]]),
-        plot.lines("Failed requests", about, lines, (), lambda value: f"{value:.3g} %", lambda place: f"{place:.0f} s"),
+        shares("Failed requests", 1),
+        shares("Requests that reach the goal", 2) if any(one["name"] == sides.GOAL for one in pair["measures"]) else "",
         plot.columns("Requests", "of both sides", kinds, groups) if groups else "",
     ]

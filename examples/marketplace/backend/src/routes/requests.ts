@@ -27,6 +27,8 @@ export const requestRoutes: FastifyPluginAsyncTypebox<SignedInServices> = async 
 
   app.post('/api/requests', { onRequest: client, schema: { body: NewRequest } }, async ({ person, body, log }, reply) => {
     await countUse(cache, person.email, config.bookingsPerMinute, log);
+    // For the log: which button was pressed.
+    asking(flags, person.id, reply).variant('booking-button', 'book');
     const { note = '', slotId } = body;
     const { booking } = await book(db, { slotId, note, name: person.name, email: person.email }, undefined);
     void announceSlot(cache, booking, 'BOOKED', log);
