@@ -125,6 +125,15 @@ def test_the_plan() -> None:
     assert lines[-1] == "  revoke     key-17, when nothing uses it any more"
 
 
+@pytest.mark.parametrize("emergency", [False, True])
+def test_every_step_has_a_line(emergency: bool) -> None:
+    # Also after a release, when a key that signs has no phase and its versions are still to be recorded.
+    every = [steps.CREATE, steps.STORE, steps.ENABLE, steps.RELEASE, steps.REVOKE, steps.RECORD]
+    for step in every:
+        lines = text.lines("KEY", "shop", "vault shop/key", "db1", Decision([step], {}, {}, "", []), {}, emergency)
+        assert lines[-1].startswith(f"  {step} "), lines
+
+
 def test_credentials_of_an_entry() -> None:
     assert isinstance(decide.credentials_of({"kind": "command"}), command.Keys)
     assert decide.credentials_of({"kind": "redis", "user": "shop"}).user("redis://:x@cache") == "default"

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.sluice.stack.plugins.module_utils.rotation import signing
 from ansible_collections.sluice.stack.plugins.module_utils.rotation.decide import Decision
-from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import CREATE, ENABLE, RELEASE, REVOKE, STORE
+from ansible_collections.sluice.stack.plugins.module_utils.rotation.steps import (
+    CREATE,
+    ENABLE,
+    RECORD,
+    RELEASE,
+    REVOKE,
+    STORE,
+)
 
 _PHASES = {
     signing.ANNOUNCE: "a new key is made; the release believes it, and signs with the old one. Run it again to sign with it",
@@ -45,6 +52,7 @@ def lines(
         STORE: "the new value, where the old one is kept",
         ENABLE: f"{found.new} may log in; {old} still may",
         RELEASE: "the live release again with the new value, by a switch of slots",
+        RECORD: "into every ledger, which versions are believed no more",
         REVOKE: f"{old}, {'at once' if emergency else 'when nothing uses it any more'}",
     }
     shown = [("breaks", line) for line in breaks] if emergency and REVOKE in found.steps else []
