@@ -25,6 +25,11 @@ options:
     description: How long to wait for open connections.
     type: float
     default: 30
+  flag_events:
+    description: What was switched on any host, as M(sluice.stack.flag_switch) returns it; a host that joins learns it before it gets requests.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     description: Reports whether the host would change.
@@ -58,6 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.docker import docker_host, retire, slot
 from ansible_collections.sluice.stack.plugins.module_utils.docker.engine import Engine, EngineError
 from ansible_collections.sluice.stack.plugins.module_utils.files import write_atomic
+from ansible_collections.sluice.stack.plugins.module_utils.flags import switches
 from ansible_collections.sluice.stack.plugins.module_utils.paths import drained_file
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
@@ -66,6 +72,7 @@ ARGUMENTS: dict[str, Any] = {
         **RUN_ARGUMENTS,
         "state": {"type": "str", "choices": ["joined", "drained"], "required": True},
         "drain_seconds": {"type": "float", "default": 30},
+        "flag_events": {"type": "list", "elements": "dict", "default": []},
     },
     "supports_check_mode": True,
 }
@@ -77,8 +84,10 @@ def apply(params: dict[str, Any], guard: Guard) -> None:
     with guard.effect():
         if params["state"] == "drained":
             write_atomic(path, "")
-        elif os.path.exists(path):
-            os.unlink(path)
+        else:
+            switches.learn(guard.app, params["flag_events"], [])
+            if os.path.exists(path):
+                os.unlink(path)
     if params["state"] == "drained":
         engine = Engine()
         held = docker_host.app_containers(engine, params["app"])
