@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -34,7 +33,8 @@ def test_the_app_is_at_localhost() -> None:
 
 
 def test_and_at_no_other_name() -> None:
-    with pytest.raises(urllib.error.HTTPError, match="404"):
+    # The edge ends the connection without an answer.
+    with pytest.raises(ConnectionResetError):
         ask("/api/version", "elsewhere.test")
 
 
