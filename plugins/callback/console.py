@@ -3,17 +3,6 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections.abc import Iterable
-from typing import Any
-
-from ansible import constants
-from ansible.plugins.callback.default import CallbackModule as Default
-from ansible_collections.sluice.stack.plugins.module_utils.events import console
-from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
-from ansible_collections.sluice.stack.plugins.plugin_utils.feed import Feed
-
 DOCUMENTATION = r"""
 name: console
 type: stdout
@@ -33,6 +22,17 @@ extends_documentation_fragment:
 requirements:
   - set as stdout in configuration, C(stdout_callback = sluice.stack.console)
 """
+
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from ansible import constants
+from ansible.plugins.callback.default import CallbackModule as Default
+from ansible_collections.sluice.stack.plugins.module_utils.events import console
+from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils.feed import Feed
 
 TONES = {
     "plan": "bright blue",

@@ -3,23 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import select
-import subprocess
-import sys
-import time
-from collections.abc import Iterable
-from typing import Any
-from urllib.parse import urlsplit
-
-from ansible import context
-from ansible_collections.sluice.stack.plugins.module_utils.events import notice
-from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
-from ansible_collections.sluice.stack.plugins.plugin_utils import notice_sender
-from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
-
 DOCUMENTATION = r"""
 name: notify
 type: notification
@@ -70,6 +53,23 @@ options:
 requirements:
   - enabled in configuration, C(callbacks_enabled = sluice.stack.notify)
 """
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible import context
+from ansible_collections.sluice.stack.plugins.module_utils.events import notice
+from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils import notice_sender
+from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 
 # The longest that a receiver which does not answer keeps a run from ending.
 LAST_SECONDS = 5.0

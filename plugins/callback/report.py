@@ -3,16 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable
-from typing import Any
-
-from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
-from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
-from ansible_collections.sluice.stack.plugins.plugin_utils import exit_code
-from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
-
 DOCUMENTATION = r"""
 name: report
 type: notification
@@ -56,6 +46,16 @@ options:
 requirements:
   - enabled in configuration, C(callbacks_enabled = sluice.stack.report)
 """
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from ansible_collections.sluice.stack.plugins.module_utils.events import record, report
+from ansible_collections.sluice.stack.plugins.module_utils.events.event import Event
+from ansible_collections.sluice.stack.plugins.plugin_utils import exit_code
+from ansible_collections.sluice.stack.plugins.plugin_utils.reader import Reader
 
 
 class CallbackModule(Reader):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.sluice.stack.plugins.modules import load_run
+from ansible_collections.sluice.stack.plugins.module_utils.load import k6
 
 from tests.support.dry_run import run
 from tests.support.knee import Knee
@@ -46,11 +46,11 @@ DEFAULTS: dict[str, Any] = {
 
 
 def send(server: Knee, **given: Any) -> dict[str, Any]:
-    return load_run.send({**DEFAULTS, "base": server.url, **given})
+    return k6.send({**DEFAULTS, "base": server.url, **given})
 
 
 def test_it_sends_what_the_profile_says(server: Knee, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_run.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(k6.tempfile, "tempdir", str(tmp_path))
     post = {"path": "/orders?x=1", "method": "POST", "headers": {"Authorization": "Bearer t"}, "body": '{"n": 1}'}
     found = send(server, requests=[GET, {**GET, **post, "weight": 3}])
     (stage,) = found["stages"]
@@ -76,8 +76,8 @@ def test_it_ends_when_nobody_is_left_who_reads_the_result(server: Knee) -> None:
     code = f"""
 import json, sys
 sys.path[:0] = {sys.path!r}
-from tests.contract.test_load_test import DEFAULTS, load_run
-load_run.send({{**DEFAULTS, **json.loads({asked!r})}})
+from tests.contract.test_load_test import DEFAULTS, k6
+k6.send({{**DEFAULTS, **json.loads({asked!r})}})
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout
@@ -101,9 +101,9 @@ def test_a_script_of_ones_own_runs_at_the_rate_of_the_profile(server: Knee) -> N
 
 
 def test_a_script_that_does_not_run_is_an_error_and_no_verdict(server: Knee) -> None:
-    with pytest.raises(load_run.LoadError, match="k6 ended with code"):
+    with pytest.raises(k6.LoadError, match="k6 ended with code"):
         send(server, scenario="export default function ( {", requests=[])
-    with pytest.raises(load_run.LoadError, match="does not start"):
+    with pytest.raises(k6.LoadError, match="does not start"):
         send(server, k6="/nonexistent/k6")
 
 

@@ -39,9 +39,9 @@ class Store:
             data=None if body is None else json.dumps(body).encode(),
             headers={name: value for name, value in headers.items() if value},
         )
-        trust = ssl.create_default_context(cadata=self.ca)
+        trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=self.ca))
         try:
-            with urllib.request.urlopen(request, context=trust, timeout=self.timeout) as answer:  # noqa: S310 - as above
+            with urllib.request.build_opener(trust).open(request, timeout=self.timeout) as answer:
                 found: dict[str, Any] = json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise StoreError(f"{path}: {_refusal(error)} (at {self.url})") from None
