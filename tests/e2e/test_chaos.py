@@ -140,7 +140,7 @@ def test_a_full_disk_keeps_its_margin_and_is_emptied(lab: Lab, harmless: None, t
         asked = settings(seconds=8, disk_path=place, disk_margin="8m")
         started = lab.start(CHAOS, "-e", "experiment=disk_full", "-e", f"chaos_report={tmp_path}", *asked)
         until(
-            lambda: lab.shell("app2", f"test -e {file}; df --output=avail -BM {place} | grep -qw 8M"),
+            lambda: lab.shell("app2", f"test -e {file} && df --output=avail -BM {place} | grep -w 8M"),
             BEGINS,
             "it is full",
         )
