@@ -24,5 +24,6 @@ def write(option: str, directory: str, name: str, data: dict[str, Any], page: st
         write_atomic(f"{path}.json", json_text(data), 0o644)
         write_atomic(f"{path}.html", page, 0o644)
     except OSError as error:
-        raise AnsibleActionFail(f"{option} is {directory}: {error.strerror}") from error
+        # Ansible would say the cause once more.
+        raise AnsibleActionFail(f"{option} is {directory}: {error.strerror}") from None
     return f"  written to {path}.html and .json"

@@ -18,10 +18,10 @@ PLAYBOOK = "playbooks/checks/load_test.yml"
 APP = yaml.safe_load((REPO / INVENTORY / "group_vars" / "all" / "app.yml").read_text())
 
 
-def load(folder: Path, profile: dict[str, Any], *arguments: str) -> Run:
-    """A load test from here."""
+def load(folder: Path, profile: dict[str, Any], *arguments: str, sender: str = "controller") -> Run:
+    """A load test, from here unless it says otherwise."""
     given = {"app_load_test": {**APP["app_load_test"], **profile}, "load_test_directory": str(folder)}
-    command = [PLAYBOOK, "-i", INVENTORY, "-e", "load_test_from=controller", "-e", json.dumps(given), *arguments]
+    command = [PLAYBOOK, "-i", INVENTORY, "-e", f"load_test_from={sender}", "-e", json.dumps(given), *arguments]
     return Started(command).wait(400)
 
 
@@ -37,6 +37,19 @@ def test_the_lab_is_loaded_over_tls_and_compared(lab: Lab, v1_0_0: str, tmp_path
     assert (first["ok"], first["live"], second["live"]) == (True, v1_0_0, v1_0_0)
     assert f"against {first['time']}, {v1_0_0}" in run.output
     assert f"release {v1_0_0}" in next(iter(sorted(tmp_path.glob("*.html"), reverse=True))).read_text()
+
+
+@pytest.mark.soak
+def test_a_load_host_sends(lab: Lab, v1_0_0: str, tmp_path: Path) -> None:
+    short = {"stages": [{"rate": 10, "seconds": 5}], "limits": {"availability": 99, "latency": {"p90": 2}}}
+    load(tmp_path, short, "-i", "tests/fleet/load.yml", sender="load").good()
+    (found,) = reports(tmp_path)
+    assert (found["ok"], found["from"], found["stages"][0]["failed"]) == (True, "store1", 0)
+    assert found["stages"][0]["answered"] >= 45
+    # The edge itself says who asked.
+    asked = lab.shell("edge1", "tail -n 200 /var/log/nginx/access.log")
+    assert f'"client":"{lab.address("store1")}"' in asked
+    assert lab.shell("store1", "pgrep -a k6 || true") == "", "nothing of it is left running"
 
 
 @pytest.mark.soak
