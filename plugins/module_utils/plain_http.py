@@ -10,12 +10,12 @@ import socket
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import ssl
 
-Address = str | tuple[str, int]  # a Unix socket's path, or host and port
+Address: TypeAlias = "str | tuple[str, int]"  # a Unix socket's path, or host and port
 
 
 class NoAnswer(Exception):

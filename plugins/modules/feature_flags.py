@@ -151,8 +151,8 @@ def exported(observed: dict[str, shape.Flag]) -> dict[str, Any]:
     """Return all flags in the inventory's shape."""
     given = {name: shape.for_the_inventory(name, flag) for name, flag in sorted(observed.items())}
     return {
-        "app_flags": {name: one for name, (one, _) in given.items()},
-        "not_said": {name: lost for name, (_, lost) in given.items() if lost},
+        "app_flags": {name: one for name, (one, _unused) in given.items()},
+        "not_said": {name: lost for name, (_unused, lost) in given.items() if lost},
     }
 
 

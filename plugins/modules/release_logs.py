@@ -98,11 +98,13 @@ from ansible_collections.sluice.stack.plugins.module_utils.logs import lines, qu
 from ansible_collections.sluice.stack.plugins.module_utils.logs.lines import Entry
 from ansible_collections.sluice.stack.plugins.module_utils.logs.query import Query
 
-ACCESS, ERRORS = access_log.LOG, "/var/log/nginx/error.log"
+ACCESS = access_log.LOG
+ERRORS = "/var/log/nginx/error.log"
 # Nginx writes a request when it has ended, and its workers not quite in order.
 DISORDER_SECONDS = 5.0
 # A search, a regular expression above all, ends after this; the answer has at most so many bytes.
-SECONDS, MOST_BYTES = 45, 4 * 2**20
+SECONDS = 45
+MOST_BYTES = 4 * 2**20
 
 
 class TooLong(Exception):

@@ -20,8 +20,9 @@ REASONS = ("SLUICE_REASON", "CI_COMMIT_TITLE")
 REASON_LENGTH = 200
 
 
-def run(action: str, folder: str, reason: str = "", environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def run(action: str, folder: str, reason: str = "", environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Identify a run; ``folder`` is that of the playbooks. Without a ``reason`` it is that of the environment, such as a tag's message."""
+    environ = os.environ if environ is None else environ
     return {
         "id": uuid.uuid4().hex[:12],
         "action": action,
@@ -32,8 +33,9 @@ def run(action: str, folder: str, reason: str = "", environ: Mapping[str, str] =
     }
 
 
-def who(environ: Mapping[str, str] = os.environ) -> str:
+def who(environ: Mapping[str, str] | None = None) -> str:
     """Return who started it: the login at the CI, else the user of this machine."""
+    environ = os.environ if environ is None else environ
     for name, place in CI_LOGINS:
         login = environ.get(name, "")
         if LOGIN.fullmatch(login):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import json
 import os
 import subprocess
@@ -64,11 +65,13 @@ class Response:
 
 def gateway() -> list[str]:
     """This machine's address on the lab's network; none without a lab."""
-    form = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+    # The engine tells the gateway only after it was restarted. It is the first address unless somebody says otherwise.
+    form = "{{range .IPAM.Config}}{{.Subnet}} {{end}}"
     done = subprocess.run(
         ["docker", "network", "inspect", "-f", form, PREFIX], capture_output=True, text=True, check=False
     )
-    return done.stdout.split() if done.returncode == 0 else []
+    networks = done.stdout.split() if done.returncode == 0 else []
+    return [str(ipaddress.ip_network(network)[1]) for network in networks]
 
 
 class Lab:

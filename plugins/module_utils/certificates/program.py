@@ -122,7 +122,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="sluice-certificates", description="The TLS certificates of this edge.")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     commands = parser.add_subparsers(dest="command", required=True)
-    parts = {name: commands.add_parser(name, help=text) for name, (_, text) in COMMANDS.items()}
+    parts = {name: commands.add_parser(name, help=text) for name, (_unused, text) in COMMANDS.items()}
     parts["renew"].add_argument("names", nargs="*", help="only these, without waiting after a failure")
     parts["renew"].add_argument("--force", action="store_true", help="although nothing is due")
     parts["check"].add_argument("name")

@@ -149,7 +149,7 @@ def by_second(samples: Sequence[Sample], good: Mapping[int, int], times: Times) 
         return ()
     begin = min(one.sent for one in samples)
     length = int(max(one.sent for one in samples) - begin) + 1
-    rows = [[0, 0] for _ in range(length)]
+    rows = [[0, 0] for _unused in range(length)]
     for one in samples:
         rows[int(one.sent - begin)][failed(one, good)] += 1
     return tuple(

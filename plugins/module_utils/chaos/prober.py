@@ -99,7 +99,13 @@ async def one(number: int, probe: Mapping[str, Any], timeout: float) -> None:
         error = str(broken)
     except (OSError, ValueError) as other:
         error = type(other).__name__
-    print(json.dumps([round(sent, 4), round(time.monotonic() - sent, 4), number, code, error]), flush=True)
+    _say(round(sent, 4), round(time.monotonic() - sent, 4), number, code, error)
+
+
+def _say(*row: Any) -> None:
+    """Hand a line over to whoever reads."""
+    sys.stdout.write(json.dumps(row) + "\n")
+    sys.stdout.flush()
 
 
 async def run(settings: Mapping[str, Any]) -> None:
@@ -117,7 +123,7 @@ async def run(settings: Mapping[str, Any]) -> None:
             waiting.add(task)
             task.add_done_callback(waiting.discard)
         else:
-            print(json.dumps([round(time.monotonic(), 4), 0, number, 0, "too many wait"]), flush=True)
+            _say(round(time.monotonic(), 4), 0, number, 0, "too many wait")
         count += 1
         pause = begin + count / settings["rate"] - loop.time()
         try:

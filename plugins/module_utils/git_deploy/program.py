@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> int:
             case ["run" | "settle" as what, name]:
                 return _run(settings, what, name)
     except (RefusedError, QueueError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
-    print(USAGE, file=sys.stderr)
+    sys.stderr.write(f"{USAGE}\n")
     return 1
 
 
@@ -89,7 +89,7 @@ def _log(queue: Queue) -> int:
     for identity in queue.runs()[-1:]:
         # A run that was just taken has none yet.
         with contextlib.suppress(FileNotFoundError), queue.read(identity, "log") as handle:
-            print(handle.read().decode(errors="replace"), end="")
+            sys.stdout.write(handle.read().decode(errors="replace"))
     return 0
 
 

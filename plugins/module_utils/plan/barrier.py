@@ -12,7 +12,7 @@ from typing import Any
 
 Verdict = dict[str, Any]
 # A step and a host → the host's result of the step; None when there is none.
-Results = Callable[[str, str], Mapping[str, Any] | None]
+Results = Callable[[str, str], "Mapping[str, Any] | None"]
 # Steps whose failure leaves a good state behind: the release is live, and the next run fixes the rest.
 NOTED = frozenset(("retire",))
 

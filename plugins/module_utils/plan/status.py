@@ -289,4 +289,4 @@ def history_lines(app: str, history: ledger.History, runs: int, switches: Sequen
             lines.append(f"      took {last['times'][-1][1] - last['times'][0][1]:.1f} s")
         if last["release"] in history.rolled_back:
             lines.append("      rolled back later")
-    return [*lines, *(line for _, line in between if len(by_run) <= runs)]
+    return [*lines, *(line for _unused, line in between if len(by_run) <= runs)]
