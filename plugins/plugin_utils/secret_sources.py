@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.sluice.stack.plugins.module_utils.contract.secret_reference import (
+    CREDENTIALS,
     Reference,
     by_host,
     settings_of,
@@ -75,6 +76,12 @@ class Vault:
 
     def __init__(self, settings: Mapping[str, Any], around: Surroundings) -> None:
         self.settings, self.around = settings, around
+        # Asked here and not in the contract: what needs no store, such as a rollback, must not need its login either.
+        missing = [key for key in CREDENTIALS[settings["auth"]] if not settings[key]]
+        if missing:
+            raise SecretError(
+                f"app_secret_sources.vault logs in by {settings['auth']}, which needs {' and '.join(missing)}"
+            )
         self.connection = {
             "url": settings["url"],
             "namespace": settings["namespace"],

@@ -10,6 +10,8 @@ import pytest
 from ansible_collections.sluice.stack.plugins.module_utils.contract import contract as contracts
 from ansible_collections.sluice.stack.plugins.module_utils.contract import secret_reference
 from ansible_collections.sluice.stack.plugins.module_utils.release import manifest as manifests
+from ansible_collections.sluice.stack.plugins.module_utils.release.secret_value import SecretError
+from ansible_collections.sluice.stack.plugins.plugin_utils.secret_sources import Surroundings, Vault
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 VAULT = {"url": "https://bao.example.com:8200", "auth": "approle", "role_id": "role", "secret_id": "known-only-here"}
@@ -102,11 +104,6 @@ def test_wrong_references(value: Any, message: str) -> None:
     ("sources", "message"),
     [
         ({}, "app_secrets.TOKEN names vault: set app_secret_sources.vault, with its url and how to log in"),
-        ({"vault": {**VAULT, "secret_id": None}}, "app_secret_sources.vault logs in by approle, which needs secret_id"),
-        (
-            {"vault": {"url": VAULT["url"], "auth": "jwt"}},
-            "app_secret_sources.vault logs in by jwt, which needs role and jwt",
-        ),
         (
             {"vault": {**VAULT, "url": "http://bao.example.com"}},
             "app_secret_sources.vault.url is 'http://bao.example.com': it must be an https:// address",
@@ -142,3 +139,23 @@ def test_an_agent_on_the_same_machine_needs_no_tls() -> None:
 )
 def test_how_output_calls_one(given: dict[str, Any], version: str, text: str) -> None:
     assert secret_reference.described(given, version) == text
+
+
+@pytest.mark.parametrize(
+    ("vault", "needs"),
+    [
+        ({**VAULT, "secret_id": ""}, "logs in by approle, which needs secret_id"),
+        ({"url": VAULT["url"], "auth": "jwt"}, "logs in by jwt, which needs role and jwt"),
+        ({"url": VAULT["url"], "auth": "token"}, "logs in by token, which needs token"),
+    ],
+)
+def test_a_login_is_asked_for_where_the_store_is_and_nowhere_else(vault: dict[str, Any], needs: str) -> None:
+    """A rollback and the kill switch need no store, and so none of its variables."""
+    contracts.resolve(variables(app_secret_sources={"vault": vault}))
+    settings = {
+        **dict.fromkeys(("token", "role_id", "secret_id", "role", "jwt", "namespace", "ca")),
+        "timeout": 3,
+        **vault,
+    }
+    with pytest.raises(SecretError, match=needs):
+        Vault(settings, Surroundings(None, None, ""))

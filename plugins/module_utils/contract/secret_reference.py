@@ -190,17 +190,9 @@ def check(references: Mapping[str, Reference], sources: Mapping[str, Any], probl
             "names vault: set app_secret_sources.vault, with its url and how to log in",
             raw.get("app_secrets"),
         )
-    if vault:
-        if vault["secrets_from"] == "host" and not vault["host_role"]:
-            problems.add(
-                "app_secret_sources.vault.secrets_from",
-                "is 'host', which needs host_role: the AppRole that app hosts log in by",
-                raw.get("app_secret_sources"),
-            )
-        missing = [key for key in CREDENTIALS[vault["auth"]] if not vault[key]]
-        if missing:
-            problems.add(
-                "app_secret_sources.vault",
-                f"logs in by {vault['auth']}, which needs {' and '.join(missing)}",
-                raw.get("app_secret_sources"),
-            )
+    if vault and vault["secrets_from"] == "host" and not vault["host_role"]:
+        problems.add(
+            "app_secret_sources.vault.secrets_from",
+            "is 'host', which needs host_role: the AppRole that app hosts log in by",
+            raw.get("app_secret_sources"),
+        )
