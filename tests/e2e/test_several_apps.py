@@ -96,7 +96,9 @@ def forget(lab: Lab, name: str) -> None:
         lab.on(host, "python3", "-c", ports)
     lab.shell(
         "edge1",
-        f"rm -rf {STATE}/apps/{name} /var/lib/sluice-edge/{name}.json /etc/nginx/sluice/{name}.conf; systemctl reload nginx",
+        f"rm -rf {STATE}/apps/{name} /var/lib/sluice-edge/{name}.json /etc/nginx/sluice/{name}.conf; systemctl reload nginx; "
+        # Nginx still has the record in its memory, and would find that of the next one of this name too old.
+        f"curl -sf --unix-socket /run/sluice-edge/control.sock -X DELETE http://edge/split/{name}",
     )
 
 
