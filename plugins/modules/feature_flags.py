@@ -14,30 +14,10 @@ description:
   - Finds what was changed in Unleash by hand, and flags whose time is over.
   - Unleash has no fields for owner and expiry, and none that says where a flag comes from. They are kept as tags.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.unleash]
 options:
-  url:
-    description: Address of Unleash.
-    type: str
-    required: true
   token:
     description: An admin token.
-    type: str
-    required: true
-  ca:
-    description: Certificates in PEM that vouch for it, besides those the host trusts.
-    type: str
-    default: ""
-  timeout:
-    description: How long one answer may take, in seconds.
-    type: float
-    default: 10
-  project:
-    description: Project in Unleash.
-    type: str
-    default: default
-  environment:
-    description: Environment in Unleash.
     type: str
     required: true
   flags:
@@ -127,16 +107,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.flags import plan, shape
-from ansible_collections.sluice.stack.plugins.module_utils.flags.unleash import Unleash, UnleashError
+from ansible_collections.sluice.stack.plugins.module_utils.flags.unleash import UNLEASH_ARGUMENTS, Unleash, UnleashError
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
-        "url": {"type": "str", "required": True},
+        **UNLEASH_ARGUMENTS,
         "token": {"type": "str", "required": True, "no_log": True},
-        "ca": {"type": "str", "default": ""},
-        "timeout": {"type": "float", "default": 10},
-        "project": {"type": "str", "default": "default"},
-        "environment": {"type": "str", "required": True},
         "flags": {"type": "dict", "required": True},
         "killed": {"type": "list", "elements": "str", "default": []},
         "in_code": {"type": "list", "elements": "str", "default": []},

@@ -14,30 +14,10 @@ description:
     in Unleash as the inventory says.
   - Changes it only while the run holds the lease of the app on this host, so that two rollouts are never at one flag.
 author: Sluice maintainers (@sluice-stack)
-extends_documentation_fragment: [sluice.stack.group, sluice.stack.run]
+extends_documentation_fragment: [sluice.stack.group, sluice.stack.run, sluice.stack.unleash]
 options:
-  url:
-    description: Address of Unleash.
-    type: str
-    required: true
   admin_token:
     description: An admin token of Unleash.
-    type: str
-    required: true
-  ca:
-    description: Certificates in PEM that vouch for it, besides those the host trusts.
-    type: str
-    default: ""
-  timeout:
-    description: How long one answer may take, in seconds.
-    type: float
-    default: 10
-  project:
-    description: Project in Unleash.
-    type: str
-    default: default
-  environment:
-    description: Environment in Unleash.
     type: str
     required: true
   flag:
@@ -91,18 +71,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.sluice.stack.plugins.module_utils.flags import rollout, shape
-from ansible_collections.sluice.stack.plugins.module_utils.flags.unleash import Unleash, UnleashError
+from ansible_collections.sluice.stack.plugins.module_utils.flags.unleash import UNLEASH_ARGUMENTS, Unleash, UnleashError
 from ansible_collections.sluice.stack.plugins.module_utils.release.guard import RUN_ARGUMENTS, Guard, LeaseError
 
 ARGUMENTS: dict[str, Any] = {
     "argument_spec": {
         **RUN_ARGUMENTS,
-        "url": {"type": "str", "required": True},
+        **UNLEASH_ARGUMENTS,
         "admin_token": {"type": "str", "required": True, "no_log": True},
-        "ca": {"type": "str", "default": ""},
-        "timeout": {"type": "float", "default": 10},
-        "project": {"type": "str", "default": "default"},
-        "environment": {"type": "str", "required": True},
         "flag": {"type": "str", "required": True},
         "definition": {"type": "dict", "required": True},
         "percent": {"type": "int"},

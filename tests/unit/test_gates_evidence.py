@@ -276,7 +276,14 @@ def test_a_finding_has_the_level_of_its_rule_wherever_that_stands(tool: dict[str
     assert level == "error" and words.startswith("sqli")
 
 
-@pytest.mark.parametrize("place", [{"ruleIndex": 7}, {"rule": {"index": 0, "toolComponent": {"index": 3}}}])
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"ruleIndex": 7},
+        {"rule": {"index": 0, "toolComponent": {"index": 3}}},
+        {"rule": {"index": 0, "toolComponent": {"name": "pack"}}},
+    ],
+)
 def test_a_rule_that_is_not_there_makes_the_file_unreadable(place: dict[str, Any]) -> None:
     with pytest.raises(Unreadable):
-        evidence.sarif("scan.sarif", sarif(finding(**place)))
+        evidence.sarif("scan.sarif", sarif(finding(**place), rules=({"id": "sql-injection"},)))

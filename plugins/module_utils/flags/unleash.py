@@ -16,6 +16,15 @@ from urllib.parse import quote, urlsplit
 from ansible_collections.sluice.stack.plugins.module_utils.flags.plan import Step
 from ansible_collections.sluice.stack.plugins.module_utils.suggest import did_you_mean
 
+# Options of the modules that talk to it; each has a token of its own.
+UNLEASH_ARGUMENTS: dict[str, Any] = {
+    "url": {"type": "str", "required": True},
+    "ca": {"type": "str", "default": ""},
+    "timeout": {"type": "float", "default": 10},
+    "project": {"type": "str", "default": "default"},
+    "environment": {"type": "str", "required": True},
+}
+
 
 class UnleashError(Exception):
     """Unleash did not do what it was asked; the message is one line, with what to do, and without the token."""

@@ -70,9 +70,9 @@ def _rule(tool: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, str]
     """Return the id and the default level of the rule a result breaks: the tool's own or an extension's, named by id or by its place."""
     said = result.get("rule") or {}
     parts = [tool["driver"], *(tool.get("extensions") or [])]
-    component = (said.get("toolComponent") or {}).get("index")
-    # A place without a component is one among the driver's.
-    of = parts[0] if component is None else parts[component + 1]
+    component = said.get("toolComponent")
+    # A place without a component is one among the driver's. One that is named otherwise than by its place makes the file unreadable.
+    of = parts[component["index"] + 1] if component else parts[0]
     index = result.get("ruleIndex", said.get("index", -1))
     name = result.get("ruleId") or said.get("id") or ""
     if index >= 0:
